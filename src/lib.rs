@@ -1,1 +1,33 @@
-//! x
+//! ros-signal-agent finds out whether this ECS host really works and tells Alibaba Cloud ROS so: once, correctly and in time.
+//!
+//! The map of the house, top to bottom (dependencies point downwards only):
+//!
+//! - [`daemon`] drives: it performs the effects of the core and feeds it inputs.
+//! - [`agent`] is the core, a pure function `step(now, input) -> effects`; [`verdict`], [`signal`], [`check`] and [`stack`] are the
+//!   pure rooms it is made of.
+//! - [`plan`] is what the agent runs; [`config`] makes it from files.
+//! - [`probe`], [`ledger`], [`ros`], [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
+//!
+//! `docs/architecture.md` says why the walls stand where they do.
+
+pub mod agent;
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod credentials;
+pub mod daemon;
+pub mod instance;
+pub mod ledger;
+pub mod logging;
+pub mod plan;
+pub mod probe;
+pub mod retry;
+pub mod ros;
+pub mod secret;
+pub mod signal;
+pub mod stack;
+pub mod systemd;
+pub mod tls;
+pub mod verdict;

@@ -1,0 +1,1 @@
+//! How observations commit a check to a state: consecutive results, start period, terminal streak.

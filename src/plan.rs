@@ -1,0 +1,396 @@
+//! What the agent runs: the validated configuration, immutable and shared.
+//!
+//! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
+//! Keys and defaults are those of `docs/configuration.md`.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The name of a check or a signal: 1 to 64 characters of `A-Za-z0-9._-`, starting with a letter or digit.
+pub type Name = Arc<str>;
+
+/// Everything the agent needs to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The obligations, in order of name. Empty: the agent idles.
+    pub signals: Vec<Arc<Signal>>,
+    /// The enabled checks, in order of name.
+    pub checks: Vec<Arc<Check>>,
+    /// `[agent]`.
+    pub agent: Agent,
+    /// `[ros]`.
+    pub ros: Ros,
+    /// `[credentials]`.
+    pub credentials: Credentials,
+    /// `[instance]`.
+    pub instance: Instance,
+    /// `[state]` `on_unwritable`.
+    pub on_unwritable: OnUnwritable,
+}
+
+impl Plan {
+    /// The check called `name`.
+    pub fn check(&self, name: &str) -> Option<&Arc<Check>> {
+        self.checks.iter().find(|check| &*check.name == name)
+    }
+
+    /// The signal called `name`.
+    pub fn signal(&self, name: &str) -> Option<&Arc<Signal>> {
+        self.signals.iter().find(|signal| &*signal.name == name)
+    }
+}
+
+/// `[agent]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// Runs of checks in flight at once (`max_concurrency`, 32).
+    pub max_concurrency: usize,
+    /// Children in flight at once (`max_exec`, 4).
+    pub max_exec: usize,
+    /// Where the ledger lives (`state_dir`).
+    pub state_dir: PathBuf,
+    /// The control socket (`socket`).
+    pub socket: PathBuf,
+    /// Log level and filters, such as `info,ros=debug` (`log`).
+    pub log: String,
+}
+
+/// `[state] on_unwritable`: what to do when the ledger cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnwritable {
+    /// Send from memory, if the UniqueId can be derived again after a crash: silence is the worse failure.
+    Send,
+    /// Do not send until the ledger can be written.
+    Hold,
+}
+
+/// `[ros]`: how ROS is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ros {
+    /// `endpoint`: `auto` or a URL.
+    pub endpoint: Endpoint,
+    /// `signature`.
+    pub signature: SignatureScheme,
+    /// `ca_file`: PEM certificates trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `timeout`: of one attempt, connecting included.
+    pub timeout: Duration,
+    /// `poll`: look at the stack before a send, where that is permitted.
+    pub poll: bool,
+}
+
+/// Where ROS is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Endpoint {
+    /// The VPC host, then the public host, of the China home.
+    Auto,
+    /// Exactly this one. `http` only on loopback.
+    Url(reqwest::Url),
+}
+
+/// How requests are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SignatureScheme {
+    /// ACS3-HMAC-SHA256, "V3".
+    #[serde(rename = "acs3-hmac-sha256")]
+    Acs3HmacSha256,
+    /// HMAC-SHA1, the older RPC signature.
+    #[serde(rename = "hmac-sha1")]
+    HmacSha1,
+}
+
+/// `[credentials]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    /// `provider`.
+    pub provider: Provider,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Environment, then a systemd credential named `ros-signal-agent`, then the ECS RAM role.
+    Auto,
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and its companions.
+    Environment,
+    /// A JSON file: `access_key_id`, `access_key_secret`, optional `security_token`.
+    File(PathBuf),
+    /// The same document as a systemd credential of this name, under `$CREDENTIALS_DIRECTORY`.
+    SystemdCredential(String),
+    /// The metadata service; the role is asked for unless named.
+    EcsRamRole(Option<String>),
+}
+
+/// `[instance]`: who this host is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// `id`: overrides the metadata service.
+    pub id: Option<String>,
+    /// `metadata_url`, normally `http://100.100.100.200`.
+    pub metadata_url: reqwest::Url,
+    /// `allow_plain_metadata`: fall back to access without a token when none can be had.
+    pub allow_plain_metadata: bool,
+}
+
+/// `[signal.NAME]`: the obligation to tell one ROS resource about this host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// NAME.
+    pub name: Name,
+    /// Logical ID of the WaitConditionHandle.
+    pub resource: String,
+    /// Logical ID of the WaitCondition, for looking at it.
+    pub condition: Option<String>,
+    /// Stack, when configured; else the instance tag.
+    pub stack_id: Option<String>,
+    /// Region, when configured; else instance metadata.
+    pub region: Option<String>,
+    /// Names of the checks this signal depends on, in order, their dependencies included.
+    pub checks: Vec<Name>,
+    /// From the start of the round to the last moment of deciding.
+    pub deadline: Duration,
+    /// Before `deadline`, the time kept for sending.
+    pub margin: Duration,
+    /// How long all required checks must have been passing.
+    pub min_healthy_time: Duration,
+    /// What is said at the deadline.
+    pub on_deadline: OnDeadline,
+    /// What is said when only degraded.
+    pub on_degraded: OnDegraded,
+    /// How long a degraded host may still become a good one.
+    pub degraded_grace: Duration,
+    /// Terminal observations decide failure at once.
+    pub fail_fast: bool,
+    /// From the verdict to the last send.
+    pub give_up: Duration,
+    /// How the UniqueId is made.
+    pub unique_id: UniqueIdStrategy,
+}
+
+/// `on_deadline`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDeadline {
+    /// Say FAILURE.
+    Failure,
+    /// Say WARNING.
+    Warning,
+    /// Say nothing.
+    None,
+}
+
+/// `on_degraded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDegraded {
+    /// Say SUCCESS after `degraded_grace`.
+    Success,
+    /// Say WARNING after `degraded_grace`.
+    Warning,
+    /// Wait for a good host; at the deadline say SUCCESS.
+    Wait,
+}
+
+/// `unique_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UniqueIdStrategy {
+    /// UUIDv5 over who and what is signalled: the same after every loss of state.
+    Derived,
+    /// The instance id.
+    Instance,
+    /// UUIDv4, durable before the first send, or no send.
+    Random,
+    /// `integer:N`, for handles with `Mode: Full` and `Count >= 0`.
+    Integer(u64),
+    /// A template of `{instance_id}`, `{signal}`, `{resource}`, `{stack_id}`, `{region}`; checked for length when expanded.
+    Template(String),
+}
+
+/// `[check.NAME]`: a named question about this host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// NAME.
+    pub name: Name,
+    /// `level`.
+    pub level: Level,
+    /// End of one run to the start of the next, at least 1 s.
+    pub interval: Duration,
+    /// The pace until the signals that need this check have their verdict, at least 100 ms.
+    pub start_interval: Duration,
+    /// Of one run.
+    pub timeout: Duration,
+    /// Before the first run.
+    pub initial_delay: Duration,
+    /// While failures do not count.
+    pub start_period: Duration,
+    /// Consecutive good observations that commit.
+    pub success_threshold: u32,
+    /// Consecutive bad observations that commit.
+    pub failure_threshold: u32,
+    /// Checks that must be satisfied before this one runs.
+    pub depends_on: Vec<Name>,
+    /// For `checks = ["tag:x"]`.
+    pub tags: Vec<String>,
+    /// How it looks at the world.
+    pub probe: Probe,
+}
+
+/// `level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// No SUCCESS without it.
+    Required,
+    /// The host is degraded without it.
+    Wanted,
+}
+
+/// How a check looks at the world.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// `type = "http"`.
+    Http(Box<Http>),
+    /// `type = "tcp"`.
+    Tcp(Tcp),
+    /// `type = "exec"`.
+    Exec(Exec),
+    /// `type = "ttl"`.
+    Ttl(Ttl),
+}
+
+impl Probe {
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Tcp(_) => "tcp",
+            Self::Exec(_) => "exec",
+            Self::Ttl(_) => "ttl",
+        }
+    }
+}
+
+/// An HTTP request and what its answer must be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    /// `url`, http or https.
+    pub url: reqwest::Url,
+    /// `method`, GET.
+    pub method: reqwest::Method,
+    /// `headers` of the request; `Host` and `User-Agent` may be overridden.
+    pub headers: Vec<(String, String)>,
+    /// `body` of the request.
+    pub body: Option<String>,
+    /// `expect_status`, 200-399.
+    pub expect_status: StatusRanges,
+    /// `warn_status`, none.
+    pub warn_status: StatusRanges,
+    /// `expect_headers`: header present and its value matched.
+    pub expect_headers: Vec<(String, Pattern)>,
+    /// `expect_body`, matched on the first 64 KiB.
+    pub expect_body: Option<Pattern>,
+    /// `expect_json`: JSON Pointer (RFC 6901) and the value it must have.
+    pub expect_json: Vec<(String, serde_json::Value)>,
+    /// `follow_redirects`: to the same host only; false.
+    pub follow_redirects: bool,
+    /// `unix_socket`: connect here instead; the URL gives Host and path.
+    pub unix_socket: Option<PathBuf>,
+    /// `proxy`: the only way a proxy is ever used.
+    pub proxy: Option<reqwest::Url>,
+    /// `username` and `password_file` for Basic authentication (RFC 7617).
+    pub basic: Option<(String, PathBuf)>,
+    /// TLS of an https URL.
+    pub tls: TlsOptions,
+}
+
+/// TLS of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// `tls_verify`, true.
+    pub verify: bool,
+    /// `ca_file`: PEM certificates trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `cert_file` and `key_file`: a client certificate.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// `server_name`: name asked for (SNI) and verified, instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// HTTP statuses, as inclusive ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusRanges(pub Vec<(u16, u16)>);
+
+impl StatusRanges {
+    /// Whether `status` is in one of the ranges.
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))
+    }
+}
+
+/// A regular expression (regex-lite: linear time, no Unicode classes), equal by its text.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub regex_lite::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+/// A connection, and perhaps a word and its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tcp {
+    /// `address` or `unix_socket`.
+    pub address: SocketTarget,
+    /// `send`: written after connecting.
+    pub send: Option<String>,
+    /// `expect`: matched on at most the first 4096 bytes of the answer.
+    pub expect: Option<Pattern>,
+}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketTarget {
+    /// Host and port; a name is tried in all its address families.
+    HostPort(String, u16),
+    /// A stream socket in the file system.
+    Unix(PathBuf),
+}
+
+/// A child process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// `command`: argv; the program is an absolute path. No shell unless named.
+    pub command: Vec<String>,
+    /// `exit_codes`.
+    pub exit_codes: ExitCodes,
+    /// `fatal`: exit codes that are terminal; `[78]` (EX_CONFIG, sysexits.h).
+    pub fatal: Vec<i32>,
+    /// `kill_grace`: from TERM to KILL, 5 s.
+    pub kill_grace: Duration,
+    /// `environment`: added to the scrubbed environment.
+    pub environment: BTreeMap<String, String>,
+    /// `working_directory`, `/`.
+    pub working_directory: PathBuf,
+}
+
+/// What exit codes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExitCodes {
+    /// 0 passing, others critical.
+    Zero,
+    /// 0 passing, 1 warning, 2 critical, 3 unknown, others critical.
+    Nagios,
+}
+
+/// Fed by `push`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ttl {
+    /// Silence longer than this is critical.
+    pub ttl: Duration,
+}

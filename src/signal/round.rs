@@ -1,0 +1,197 @@
+//! Rounds, intents and receipts: what the ledger remembers. The file itself is kept by `ledger.rs`.
+//!
+//! `ledger.json`, format 1, shown with one round that waits for its acknowledgement:
+//!
+//! ```json
+//! {
+//!   "format": 1,
+//!   "generation": 3,
+//!   "instance_id": "i-bp1a2b3c4d5e6f7g8h9i",
+//!   "held": false,
+//!   "rounds": [
+//!     {
+//!       "signal": "web",
+//!       "name": "first",
+//!       "resource": "WebReady",
+//!       "target": {"region": "cn-hangzhou", "stack_id": "4a6c9851-...", "resource": "WebReady"},
+//!       "started": {"boot_id": "0b5e...", "boot_ms": 41250, "wall_ms": 1790000000000},
+//!       "intent": {"status": "SUCCESS", "unique_id": "5b1c...", "reason": "2 of 2 required checks passing for 5s",
+//!                  "decided": {"boot_id": "0b5e...", "boot_ms": 61250, "wall_ms": 1790000020000}},
+//!       "series": 0
+//!     }
+//!   ],
+//!   "history": []
+//! }
+//! ```
+//!
+//! Invariants: `generation` grows by one with every write. An `intent`, once written, is never altered. `series` only grows. A round
+//! with `settled` is never sent for again. Settled rounds that left the plan are folded into `history`, of which the newest
+//! [`HISTORY_LIMIT`] entries are kept, so the document stays small.
+
+use super::{SignalStatus, UniqueId};
+use crate::clock::Stamp;
+use crate::plan::Name;
+use serde::{Deserialize, Serialize};
+
+/// Entries of history that are kept.
+pub const HISTORY_LIMIT: usize = 64;
+
+/// Which resource of which stack is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// `RegionId`.
+    pub region: String,
+    /// `StackId`.
+    pub stack_id: String,
+    /// `LogicalResourceId`.
+    pub resource: String,
+}
+
+/// Everything that must survive a crash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerDocument {
+    /// Version of this document, 1.
+    pub format: u32,
+    /// Counts writes.
+    pub generation: u64,
+    /// Whose state this is; none while the metadata service has not answered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Verdicts are paused by the operator.
+    #[serde(default)]
+    pub held: bool,
+    /// Open rounds, and settled ones of the present plan.
+    #[serde(default)]
+    pub rounds: Vec<Round>,
+    /// What was done, oldest first.
+    #[serde(default)]
+    pub history: Vec<HistoryEntry>,
+}
+
+impl LedgerDocument {
+    /// The format this program writes.
+    pub const FORMAT: u32 = 1;
+
+    /// A document of nobody, with nothing in it.
+    pub fn empty() -> Self {
+        Self { format: Self::FORMAT, ..Self::default() }
+    }
+
+    /// Adds an entry, forgetting the oldest one when there are [`HISTORY_LIMIT`].
+    pub fn remember(&mut self, entry: HistoryEntry) {
+        if self.history.len() >= HISTORY_LIMIT {
+            self.history.drain(..=self.history.len() - HISTORY_LIMIT);
+        }
+        self.history.push(entry);
+    }
+}
+
+/// The time in which a signal is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// Name of the signal in the configuration, or `manual:RESOURCE` for one sent by hand.
+    pub signal: Name,
+    /// `first`, or the frozen name of a later round.
+    pub name: String,
+    /// Logical ID of the resource, known before the target is.
+    pub resource: String,
+    /// Whom to tell; none until region and stack are known. Never changes afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// When it began.
+    pub started: Stamp,
+    /// When the one extension for a deadline that passed while the host was off began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended: Option<Stamp>,
+    /// The verdict, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Intent>,
+    /// Number of definite rejections so far: part of the ClientToken.
+    #[serde(default)]
+    pub series: u32,
+    /// The last attempt was definitely rejected (so a reload that drops the target may supersede the intent).
+    #[serde(default)]
+    pub rejected: bool,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settlement>,
+}
+
+/// A verdict made durable. Never altered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// What is said.
+    pub status: SignalStatus,
+    /// Under which id.
+    pub unique_id: UniqueId,
+    /// Why, for people.
+    pub reason: String,
+    /// When it was decided.
+    pub decided: Stamp,
+}
+
+/// How a round ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Settlement {
+    /// ROS acknowledged the intent.
+    Acknowledged {
+        /// The receipt.
+        request_id: String,
+        /// When, wall time in milliseconds since 1970.
+        at_ms: i64,
+    },
+    /// Nobody waits for it.
+    NotNeeded {
+        /// What the stack said.
+        why: String,
+        /// When.
+        at_ms: i64,
+    },
+    /// `signal cancel`.
+    Cancelled {
+        /// When.
+        at_ms: i64,
+    },
+    /// Its target left the plan after a definite rejection.
+    Superseded {
+        /// When.
+        at_ms: i64,
+    },
+    /// `give_up` passed.
+    GaveUp {
+        /// When.
+        at_ms: i64,
+    },
+    /// The deadline passed with `on_deadline = "none"`.
+    Silent {
+        /// When.
+        at_ms: i64,
+    },
+}
+
+impl Settlement {
+    /// A few words for status and history.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Acknowledged { .. } => "acknowledged",
+            Self::NotNeeded { .. } => "not needed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Superseded { .. } => "superseded",
+            Self::GaveUp { .. } => "given up",
+            Self::Silent { .. } => "silent",
+        }
+    }
+}
+
+/// One line of history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Wall time in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The signal concerned, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Name>,
+    /// What happened.
+    pub what: String,
+}

@@ -1,0 +1,80 @@
+//! What the statuses of a stack mean for somebody who wants to signal it. Pure; the table is that of the ROS reference
+//! (GetStack, 31 stack statuses).
+
+/// What a look at the stack tells before a send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// A wait condition can be pending: send.
+    Waiting,
+    /// Nothing will consume a signal: settle as not needed.
+    NobodyWaits(String),
+    /// The stack is busy with something else: look again later, do not send yet.
+    NotNow(String),
+    /// RAM does not permit looking: send without.
+    Denied(String),
+    /// The look itself failed, or the stack is not found (too early, other home): send without.
+    Failed(String),
+}
+
+/// What somebody who wants to signal concludes from `GetStack`'s `Status` and, where the signal names its condition, from that
+/// resource's `Status`.
+///
+/// A status that is not in the table counts as waiting: a stray signal does less harm than silence.
+pub fn read(stack: &str, condition: Option<&str>) -> Look {
+    let of_stack = match stack {
+        "CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS" => Look::Waiting,
+        "CHECK_IN_PROGRESS" | "REVIEW_IN_PROGRESS" | "IMPORT_CREATE_IN_PROGRESS" | "IMPORT_UPDATE_IN_PROGRESS" => {
+            Look::NotNow(format!("the stack is {stack}"))
+        }
+        other if other.contains("ROLLBACK") || other.starts_with("DELETE_") => nobody(other),
+        other if other.ends_with("_COMPLETE") || other.ends_with("_FAILED") => nobody(other),
+        _ => Look::Waiting,
+    };
+    let (Look::Waiting, Some(condition)) = (&of_stack, condition) else {
+        return of_stack;
+    };
+    // A creation passes its condition once. In an update, or a creation that is continued, the condition still shows how it ended
+    // last time until its turn comes: neither send for the last time nor settle for ever.
+    match (stack, condition) {
+        ("CREATE_IN_PROGRESS", "CREATE_COMPLETE") => Look::NobodyWaits("the condition is CREATE_COMPLETE".to_owned()),
+        (_, "INIT_COMPLETE") => Look::Waiting,
+        (_, ended) if ended.ends_with("_COMPLETE") || ended.ends_with("_FAILED") => {
+            Look::NotNow(format!("the condition is {ended}, from before this operation"))
+        }
+        _ => Look::Waiting,
+    }
+}
+
+fn nobody(status: &str) -> Look {
+    Look::NobodyWaits(format!("the stack is {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_wanted_while_a_creation_or_update_is_in_progress() {
+        assert_eq!(read("CREATE_IN_PROGRESS", None), Look::Waiting);
+        assert_eq!(read("UPDATE_IN_PROGRESS", Some("UPDATE_IN_PROGRESS")), Look::Waiting);
+        assert_eq!(read("CREATE_IN_PROGRESS", Some("INIT_COMPLETE")), Look::Waiting);
+        assert_eq!(read("SOMETHING_NEW", None), Look::Waiting);
+    }
+
+    #[test]
+    fn nobody_waits_at_an_ended_or_rolling_back_stack() {
+        for status in
+            ["CREATE_COMPLETE", "CREATE_FAILED", "ROLLBACK_IN_PROGRESS", "CREATE_ROLLBACK_COMPLETE", "DELETE_IN_PROGRESS", "CHECK_COMPLETE"]
+        {
+            assert!(matches!(read(status, None), Look::NobodyWaits(_)), "{status}");
+        }
+        assert!(matches!(read("CREATE_IN_PROGRESS", Some("CREATE_COMPLETE")), Look::NobodyWaits(_)));
+    }
+
+    #[test]
+    fn a_condition_that_ended_before_this_operation_is_waited_for() {
+        assert!(matches!(read("UPDATE_IN_PROGRESS", Some("CREATE_COMPLETE")), Look::NotNow(_)));
+        assert!(matches!(read("CREATE_IN_PROGRESS", Some("CREATE_FAILED")), Look::NotNow(_)));
+        assert!(matches!(read("IMPORT_UPDATE_IN_PROGRESS", None), Look::NotNow(_)));
+    }
+}
