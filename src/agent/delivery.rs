@@ -4,7 +4,7 @@ use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::OnUnwritable;
-use crate::retry::Schedule;
+use crate::retry::{Pace, Schedule};
 use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, client_token};
 use crate::stack::Look;
 use std::sync::Arc;
@@ -97,21 +97,8 @@ impl Delivery {
         if !fits {
             self.schedule = None;
         }
-        let (_, schedule) = self.schedule.get_or_insert_with(|| (class, schedule(class)));
+        let (_, schedule) = self.schedule.get_or_insert_with(|| (class, Schedule::new(Pace::of(class))));
         schedule.next(random, hint)
-    }
-}
-
-/// How attempts are spaced: first ceiling and last ceiling of a full-jitter exponential back-off.
-fn schedule(class: Class) -> Schedule {
-    let s = Duration::from_secs;
-    match class {
-        Class::Transient | Class::Immediate => Schedule::new(s(1), s(60)),
-        Class::Throttled => Schedule::new(s(4), s(120)),
-        Class::TooEarly => Schedule::new(s(2), s(15)).with_floor(s(1)),
-        Class::Credentials => Schedule::new(s(2), s(60)).with_floor(s(1)),
-        Class::Permission => Schedule::new(s(60), s(60)).with_floor(s(30)),
-        Class::Permanent => Schedule::new(s(60), s(300)).with_floor(s(30)),
     }
 }
 
@@ -137,7 +124,7 @@ impl Durability {
             error: None,
             stalled: false,
             retry_at: None,
-            schedule: Schedule::new(Duration::from_secs(1), Duration::from_secs(30)),
+            schedule: Schedule::new(Pace::of(Class::Transient)),
         }
     }
 
@@ -248,7 +235,11 @@ impl Core {
         }
     }
 
+    /// Only after an attempt in this run of the agent, however long it was stopped.
     fn has_given_up(&self, active: &Active) -> bool {
+        if active.delivery.attempts == 0 {
+            return false;
+        }
         let give_up = self.plan.signal(&active.round.signal).map_or(Duration::from_secs(12 * 3600), |signal| signal.give_up);
         self.now().saturating_sub(active.delivery.decided) >= millis(give_up)
     }
@@ -276,15 +267,15 @@ impl Core {
     pub(super) fn looked(&mut self, look: u64, result: Look) {
         let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
         match result {
-            Look::Waiting => self.send(index),
+            Look::Waiting => self.send_if_durable(index),
             Look::Failed(why) => {
                 self.note(NoteLevel::Debug, format!("the stack could not be looked at before sending: {why}"));
-                self.send(index);
+                self.send_if_durable(index);
             }
             Look::Denied(why) => {
                 self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
                 self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));
-                self.send(index);
+                self.send_if_durable(index);
             }
             Look::NobodyWaits(why) => {
                 let at_ms = self.turn.now.wall_ms;
@@ -294,6 +285,18 @@ impl Core {
                 let delay = 10_000 + self.random_ms(5_000);
                 self.postpone(index, delay, Trouble { class: None, text: format!("not sent yet: {why}"), hint: None, at: self.now() });
             }
+        }
+    }
+
+    /// After a look, in which time the ledger may have come back without this intent in it yet.
+    fn send_if_durable(&mut self, index: usize) {
+        let durable = self.rounds.get(index).is_some_and(|active| self.is_durable_enough(&active.delivery));
+        if durable {
+            return self.send(index);
+        }
+        let now = self.now();
+        if let Some(active) = self.rounds.get_mut(index) {
+            active.delivery.phase = Phase::Due(now);
         }
     }
 

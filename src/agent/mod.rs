@@ -27,15 +27,14 @@ pub use command::{Command, Denied, Done};
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
 use crate::plan::{Check, Name, Plan};
-use crate::retry::Schedule;
-use crate::signal::{Answer, HistoryEntry, LedgerDocument, SignalRequest, Target};
+use crate::retry::{Pace, Schedule};
+use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
 use crate::stack::Look;
 use checks::CheckRun;
 use delivery::Durability;
 use rounds::Active;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How often the metadata service is asked again for a stack id that its tags do not show yet.
 const TARGET_RECHECK_MS: BootMs = 60_000;
@@ -236,7 +235,7 @@ impl Core {
                 asking: false,
                 due: turn.now.boot_ms,
                 error: None,
-                schedule: Schedule::new(Duration::from_secs(1), Duration::from_secs(30)),
+                schedule: Schedule::new(Pace::of(Class::Transient)),
             },
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),

@@ -48,7 +48,8 @@ impl Core {
         let now = self.turn.now;
         let started = round.started.on_boot_clock(&self.boot_id, now);
         let extended = round.extended.as_ref().map(|stamp| stamp.on_boot_clock(&self.boot_id, now));
-        let decided = round.intent.as_ref().map(|intent| intent.decided.on_boot_clock(&self.boot_id, now));
+        // A reboot starts give_up again: wall time across boots may be wrong by any amount, and silence is the worse failure.
+        let decided = round.intent.as_ref().map(|intent| intent.decided.on_boot_clock(&self.boot_id, now).max(0));
         if let (Some(_), None) = (&round.intent, &round.settled) {
             self.note(NoteLevel::Info, format!("signal {}: going on with the undelivered intent of an earlier run", round.signal));
         }
