@@ -1,1 +1,5 @@
 //! behaviour
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
+
+mod ledger;
+mod ledger_model;
