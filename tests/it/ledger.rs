@@ -346,6 +346,9 @@ fn a_document_that_could_not_be_read_back_is_not_written() {
     assert_eq!(ledger.write(&huge).unwrap_err().cause, "larger than 1048576 bytes");
 }
 
+/// Longer than any machine needs; only a failing test waits so long.
+const LONG: Duration = Duration::from_secs(60);
+
 fn current_thread() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
@@ -358,7 +361,7 @@ fn a_hung_disk_blocks_neither_record_nor_close_and_the_newest_document_wins() {
     let (ledger, _) = Ledger::open_on(sim.stalling(entered_tx, leave_rx)).unwrap();
     let mut handle = ledger.start().unwrap();
     handle.record(document(1));
-    entered.recv().unwrap();
+    entered.recv_timeout(LONG).unwrap();
     // The sync of generation 1 hangs now; ten thousand more documents are taken all the same.
     for generation in 2..=10_000 {
         handle.record(document(generation));
@@ -367,12 +370,12 @@ fn a_hung_disk_blocks_neither_record_nor_close_and_the_newest_document_wins() {
     let runtime = current_thread();
     let first = runtime.block_on(handle.written()).unwrap();
     assert_eq!((first.generation, first.result), (1, Ok(())));
-    entered.recv().unwrap();
+    entered.recv_timeout(LONG).unwrap();
     leave.send(()).unwrap();
     let second = runtime.block_on(handle.written()).unwrap();
     assert_eq!((second.generation, second.result), (10_000, Ok(())));
     handle.record(document(10_001));
-    entered.recv().unwrap();
+    entered.recv_timeout(LONG).unwrap();
     assert_eq!(runtime.block_on(handle.close(Duration::from_millis(10))), None, "it still hangs");
     assert_eq!(reopen(observer.world().worst_power_loss()).0.document, Some(document(10_000)));
     drop(leave);
@@ -384,7 +387,7 @@ fn closing_writes_what_was_recorded_last() {
     let (handle, _) = LedgerHandle::open(dir.path()).unwrap();
     handle.record(document(1));
     handle.record(document(2));
-    let last = current_thread().block_on(handle.close(Duration::from_secs(60))).unwrap();
+    let last = current_thread().block_on(handle.close(LONG)).unwrap();
     assert_eq!((last.generation, last.result), (2, Ok(())));
     assert_eq!(Ledger::open(dir.path()).unwrap().1.document, Some(document(2)));
 }
@@ -397,7 +400,7 @@ fn an_archive_asked_of_the_thread_happens_before_the_next_write() {
     assert_eq!(opened.document, Some(document(3)));
     handle.archive("i-bp1");
     handle.record(document(1));
-    current_thread().block_on(handle.close(Duration::from_secs(60))).unwrap().result.unwrap();
+    current_thread().block_on(handle.close(LONG)).unwrap().result.unwrap();
     assert_eq!(fs::read(dir.path().join("ledger.instance-i-bp1-1")).unwrap(), bytes(3));
     assert_eq!(Ledger::open(dir.path()).unwrap().1.document, Some(document(1)));
 }
@@ -411,7 +414,7 @@ fn a_loop_that_fetches_no_results_still_gets_its_last_document_written() {
         handle.record(document(generation));
         std::thread::yield_now();
     }
-    let last = current_thread().block_on(handle.close(Duration::from_secs(60))).unwrap();
+    let last = current_thread().block_on(handle.close(LONG)).unwrap();
     assert_eq!((last.generation, last.result), (1000, Ok(())));
     assert_eq!(reopen(observer.world().worst_power_loss()).0.document, Some(document(1000)));
 }
