@@ -1,1 +1,3 @@
-//! behaviour
+//! Behaviour, one module per theme.
+
+mod config_broken;
