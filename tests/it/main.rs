@@ -4,3 +4,6 @@
 mod ledger;
 mod ledger_model;
 mod systemd;
+//! Behaviour, one module per theme.
+
+mod config_broken;

@@ -1,0 +1,91 @@
+//! From the merged tree to the plan. Every table is read to its end, so that all errors come at once.
+
+mod agent;
+mod check;
+mod graph;
+mod http;
+mod probe;
+mod signal;
+
+use super::Environment;
+use super::fragment::{Data, Table, Value};
+use super::keys::{self, Section};
+use super::owners::Owners;
+use super::reader::{Notes, Reader, shorten};
+use super::source::Place;
+use crate::plan::Plan;
+use std::sync::Arc;
+
+/// Reads the merged tree. None: errors were noted.
+pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, notes: &mut Notes) -> Option<Plan> {
+    refuse_unknown_tables(root, notes);
+    let empty = Table::default();
+    let agent = agent::agent(&mut single(root, "agent", &keys::AGENT, &empty, notes), environment);
+    let ros = agent::ros(&mut single(root, "ros", &keys::ROS, &empty, notes));
+    let credentials = agent::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
+    let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
+    let on_unwritable = agent::state(&mut single(root, "state", &keys::STATE, &empty, notes));
+    let stack = agent::stack(&mut single(root, "stack", &keys::STACK, &empty, notes));
+
+    let drafts = check::drafts(root.0.get("check"), owners, notes);
+    graph::resolve(&drafts, notes);
+    let allow_no_checks = agent.as_ref().is_some_and(|(_, allow)| *allow);
+    let signals = signal::signals(root.0.get("signal"), &stack, &drafts, allow_no_checks, notes);
+    if notes.has_errors() {
+        return None;
+    }
+    let mut checks: Vec<_> = drafts.into_iter().filter_map(|draft| draft.check).map(Arc::new).collect();
+    checks.sort_by(|a, b| a.name.cmp(&b.name));
+    let plan = Plan {
+        signals: signals.iter().map(|(signal, _)| Arc::clone(signal)).collect(),
+        checks,
+        agent: agent?.0,
+        ros: ros?,
+        credentials: credentials?,
+        instance: instance?,
+        on_unwritable: on_unwritable?,
+    };
+    for (signal, places) in &signals {
+        signal::judge_times(&plan, signal, places, notes);
+    }
+    (!notes.has_errors()).then_some(plan)
+}
+
+/// A reader of a table that stands alone, written or not.
+fn single<'a>(root: &'a Table, name: &str, section: &'static Section, empty: &'a Table, notes: &'a mut Notes) -> Reader<'a> {
+    let (table, header) = match root.0.get(name) {
+        Some(entry) => (table(name, &entry.value, entry.key, notes).unwrap_or(empty), entry.key),
+        None => (empty, Place::Default),
+    };
+    let mut reader = Reader::new(&[section], table, &[name], header, notes);
+    reader.refuse_unknown(&[]);
+    reader
+}
+
+fn refuse_unknown_tables(root: &Table, notes: &mut Notes) {
+    let known = || keys::SINGLE.iter().map(|(name, _)| *name).chain(["signal", "check"]);
+    for (name, entry) in &root.0 {
+        if known().any(|known| known == name) {
+            continue;
+        }
+        let hint = match keys::nearest(name, known()) {
+            Some(near) if matches!(near, "signal" | "check") => Some(format!("did you mean `[{near}.NAME]`?")),
+            Some(near) => Some(format!("did you mean `[{near}]`?")),
+            None => keys::all()
+                .find(|section| section.key(name).is_some())
+                .map(|section| format!("it is a key of `{}`", section.header.trim_matches('`'))),
+        };
+        let what = if matches!(entry.value.data, Data::Table(_)) { "table" } else { "key" };
+        notes.error(entry.key, format!("unknown {what} `{}`", shorten(name)), hint);
+    }
+}
+
+/// The table that `value` must be.
+fn table<'a>(name: &str, value: &'a Value, key: Place, notes: &mut Notes) -> Option<&'a Table> {
+    if let Data::Table(table) = &value.data {
+        return Some(table);
+    }
+    let name = shorten(name);
+    notes.error(key, format!("`{name}` must be a table, not {}", value.kind()), Some(format!("write [{name}] on a line of its own")));
+    None
+}

@@ -1,0 +1,288 @@
+//! `[signal.NAME]`.
+
+use super::agent::{Stack, stack};
+use super::check::Draft;
+use super::graph;
+use crate::config::forms::{self, Written};
+use crate::config::fragment::{Entry, Value};
+use crate::config::keys;
+use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten, text};
+use crate::config::source::Place;
+use crate::config::times::times;
+use crate::plan::{Level, Name, OnDeadline, OnDegraded, Plan, Signal, UniqueIdStrategy};
+use crate::signal::{FIRST_ROUND, Target, unique_id};
+use humantime::format_duration;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The longest `Timeout` of a WaitCondition (ROS reference, ALIYUN::ROS::WaitCondition: 1 to 43200 seconds).
+const LONGEST_WAIT: Duration = Duration::from_secs(43_200);
+
+/// Made-up values that stand for what is known only on the host, as long as real ones are.
+const SAMPLE_INSTANCE: &str = "i-bp1a2b3c4d5e6f7g8h9i";
+const SAMPLE_STACK: &str = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000";
+const SAMPLE_REGION: &str = "cn-wulanchabu";
+
+/// Most signals.
+const SIGNALS_LIMIT: usize = 256;
+
+/// Where the parts of a signal stand that are judged with the whole plan.
+pub(super) struct Places {
+    header: Place,
+    deadline: Place,
+    unique_id: Place,
+}
+
+/// All signals, in order of name.
+pub(super) fn signals(
+    signals: Option<&Entry>,
+    defaults: &Stack,
+    drafts: &[Draft],
+    allow_no_checks: bool,
+    notes: &mut Notes,
+) -> Vec<(Arc<Signal>, Places)> {
+    let Some((entry, table)) =
+        signals.and_then(|entry| super::table("signal.NAME", &entry.value, entry.key, notes).map(|table| (entry, table)))
+    else {
+        return Vec::new();
+    };
+    if table.0.len() > SIGNALS_LIMIT {
+        notes.misfit(entry.key, format!("{} signals, at most {SIGNALS_LIMIT} are possible", table.0.len()), None);
+        return Vec::new();
+    }
+    let mut built: Vec<(Arc<Signal>, Places)> = Vec::new();
+    for (name, entry) in &table.0 {
+        let Some((signal, places)) = signal(name, entry, defaults, drafts, allow_no_checks, notes) else {
+            continue;
+        };
+        if let Some((twin, _)) = built.iter().find(|(other, _)| same_effect(other, &signal)) {
+            let message = format!("signals `{}` and `{name}` tell the same resource `{}` under the same id", twin.name, signal.resource);
+            let hint = "ROS would count them as one; name another resource, or leave `unique_id` out".to_owned();
+            notes.misfit(places.unique_id, message, Some(hint));
+        }
+        built.push((Arc::new(signal), places));
+    }
+    built
+}
+
+fn signal(
+    name: &str,
+    entry: &Entry,
+    defaults: &Stack,
+    drafts: &[Draft],
+    allow_no_checks: bool,
+    notes: &mut Notes,
+) -> Option<(Signal, Places)> {
+    let valid = forms::name(name).map_err(|problem| notes.error(entry.key, problem.message, problem.hint)).ok();
+    let table = super::table(&format!("signal.{}", shorten(name)), &entry.value, entry.key, notes)?;
+    let mut reader = Reader::new(&[&keys::SIGNAL], table, &["signal", name], entry.key, notes);
+    reader.refuse_unknown(&[]);
+    let reader = &mut reader;
+    let resource = reader.value("resource", |value| forms::identifier(value, 255, "-_."));
+    let condition = reader.optional("condition", |value| forms::identifier(value, 255, "-_."));
+    let selected = reader.optional("checks", |value| forms::names(value, "tag:"));
+    let deadline = reader.duration("deadline");
+    let margin = reader.duration("margin");
+    let min_healthy_time = reader.duration("min_healthy_time");
+    let on_deadline = reader.word("on_deadline", on_deadline);
+    let on_degraded = reader.word("on_degraded", on_degraded);
+    let degraded_grace = reader.duration("degraded_grace");
+    let fail_fast = reader.flag("fail_fast");
+    let give_up = reader.duration("give_up");
+    let strategy = reader.value("unique_id", strategy);
+    let own = stack(reader);
+    let mode = reader.word("mode", |word| Some(word == "Full"));
+    let count = reader.integer("count");
+    for name in ["transport", "resignal", "confirm"] {
+        reader.word(name, |_| Some(()));
+    }
+    judge_deadline(reader, deadline, margin);
+    judge_integers(reader, strategy.as_ref(), mode, count);
+    let checks = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
+    if selected.is_some() && !allow_no_checks {
+        demand_required_check(reader, &checks, drafts);
+    }
+    let places = Places { header: reader.header(), deadline: reader.place("deadline"), unique_id: reader.place("unique_id") };
+    let signal = Signal {
+        name: valid?,
+        resource: resource?,
+        condition: condition?,
+        stack_id: own.stack_id.or_else(|| defaults.stack_id.clone()),
+        region: own.region.or_else(|| defaults.region.clone()),
+        checks: checks.iter().map(|check| Name::from(check.as_str())).collect(),
+        deadline: deadline?,
+        margin: margin?,
+        min_healthy_time: min_healthy_time?,
+        on_deadline: on_deadline?,
+        on_degraded: on_degraded?,
+        degraded_grace: degraded_grace?,
+        fail_fast: fail_fast?,
+        give_up: give_up?,
+        unique_id: strategy?,
+    };
+    judge_unique_id(reader, &signal);
+    Some((signal, places))
+}
+
+fn on_deadline(word: &str) -> Option<OnDeadline> {
+    match word {
+        "failure" => Some(OnDeadline::Failure),
+        "warning" => Some(OnDeadline::Warning),
+        "none" => Some(OnDeadline::None),
+        _ => None,
+    }
+}
+
+fn on_degraded(word: &str) -> Option<OnDegraded> {
+    match word {
+        "success" => Some(OnDegraded::Success),
+        "warning" => Some(OnDegraded::Warning),
+        "wait" => Some(OnDegraded::Wait),
+        _ => None,
+    }
+}
+
+/// `unique_id`, except for its length, which depends on the signal.
+fn strategy(value: &Value) -> Parsed<UniqueIdStrategy> {
+    let text = text(value)?;
+    match text {
+        "derived" => return Ok(UniqueIdStrategy::Derived),
+        "instance" => return Ok(UniqueIdStrategy::Instance),
+        "random" => return Ok(UniqueIdStrategy::Random),
+        _ => {}
+    }
+    if let Some(number) = text.strip_prefix("integer:") {
+        let number = number.parse().map(UniqueIdStrategy::Integer);
+        return number.map_err(|_| Problem::new("must have a number after `integer:`").hint("write \"integer:1\"").into());
+    }
+    if !text.contains('{') {
+        let problem = Problem::new("is neither a known strategy nor a template").hint_nearest(text, ["derived", "instance", "random"]);
+        let hint = "write \"derived\", \"instance\", \"random\", \"integer:N\" or a template such as \"{instance_id}-{signal}\"";
+        return Err(if problem.hint.is_some() { problem } else { problem.hint(hint) }.into());
+    }
+    Ok(UniqueIdStrategy::Template(text.to_owned()))
+}
+
+fn judge_deadline(reader: &mut Reader<'_>, deadline: Option<Duration>, margin: Option<Duration>) {
+    let (Some(deadline), Some(margin)) = (deadline, margin) else {
+        return;
+    };
+    let place = reader.place(if reader.has("margin") { "margin" } else { "deadline" });
+    if margin > deadline {
+        let message = format!("`margin` ({}) is longer than `deadline` ({})", format_duration(margin), format_duration(deadline));
+        reader.notes.misfit(place, message, Some("the margin is the part of the deadline that is kept for sending".to_owned()));
+    }
+    if deadline > LONGEST_WAIT {
+        let place = reader.place("deadline");
+        let hint = "the `Timeout` of an ALIYUN::ROS::WaitCondition is at most 43200 seconds".to_owned();
+        reader.notes.warn(place, "`deadline` is longer than any stack waits", Some(hint));
+    }
+}
+
+/// The integer rule of handles with `Mode: Full` and an effective `Count`.
+fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, full: Option<bool>, count: Option<i64>) {
+    let (Some(strategy), Some(true), Some(count @ 0..)) = (strategy, full, count) else {
+        return;
+    };
+    let place = reader.place(if reader.has("unique_id") { "unique_id" } else { "count" });
+    match strategy {
+        UniqueIdStrategy::Integer(number) => {
+            if u64::try_from(count).is_ok_and(|count| *number > count) {
+                let message = format!("id {number} is greater than the handle's count of {count}");
+                reader.notes.warn(place, message, Some("ROS deletes such signals before an update of the stack".to_owned()));
+            }
+        }
+        _ => {
+            let message = "a handle with mode \"Full\" and a count of 0 or more takes integer ids only";
+            let hint = "write unique_id = \"integer:N\" with another N on each host; any other id makes the next stack update fail";
+            reader.notes.misfit(place, message, Some(hint.to_owned()));
+        }
+    }
+}
+
+/// The checks that the signal needs, in the order in which they can run.
+fn checks(reader: &mut Reader<'_>, selected: Option<&[Written<String>]>, drafts: &[Draft]) -> Vec<String> {
+    let Some(selected) = selected else {
+        let all: Vec<_> = drafts.iter().filter(|draft| draft.enabled).map(|draft| draft.name.clone()).collect();
+        return graph::closure(&all, drafts);
+    };
+    let mut names = Vec::new();
+    for item in selected {
+        let Some(tag) = item.what.strip_prefix("tag:") else {
+            graph::complain_unless_known(&item.what, item.place, drafts, reader.notes);
+            names.push(item.what.clone());
+            continue;
+        };
+        let tagged: Vec<_> = drafts.iter().filter(|draft| draft.tags.iter().any(|other| other == tag)).collect();
+        if tagged.is_empty() {
+            let tags = drafts.iter().flat_map(|draft| &draft.tags).map(String::as_str);
+            let hint = keys::nearest(tag, tags).map(|near| format!("did you mean `tag:{near}`?"));
+            reader.notes.misfit(item.place, format!("no check has the tag `{tag}`"), hint);
+        }
+        names.extend(tagged.into_iter().map(|draft| draft.name.clone()));
+    }
+    graph::closure(&names, drafts)
+}
+
+fn demand_required_check(reader: &mut Reader<'_>, checks: &[String], drafts: &[Draft]) {
+    // A check whose level could not be read has its own error.
+    let may_be_required = |draft: &Draft| draft.enabled && draft.level != Some(Level::Wanted);
+    if drafts.iter().any(|draft| checks.contains(&draft.name) && may_be_required(draft)) {
+        return;
+    }
+    let place = reader.place("checks");
+    let title = reader.title();
+    let hint = "it would say SUCCESS although nothing was looked at; if that is meant, write allow_no_checks = true in `[agent]`";
+    reader.notes.misfit(place, format!("`{title}` has no required check"), Some(hint.to_owned()));
+}
+
+fn sample_id(signal: &Signal) -> Result<crate::signal::UniqueId, crate::signal::IdError> {
+    let target = Target {
+        region: signal.region.clone().unwrap_or_else(|| SAMPLE_REGION.to_owned()),
+        stack_id: signal.stack_id.clone().unwrap_or_else(|| SAMPLE_STACK.to_owned()),
+        resource: signal.resource.clone(),
+    };
+    unique_id(&signal.unique_id, SAMPLE_INSTANCE, &signal.name, FIRST_ROUND, &target, Uuid::nil())
+}
+
+fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
+    let place = reader.place("unique_id");
+    if let Err(error) = sample_id(signal) {
+        let hint = "with a host's own instance ID, ROS takes ids of 1 to 64 characters".to_owned();
+        reader.notes.misfit(place, error.to_string(), Some(hint));
+        return;
+    }
+    if let UniqueIdStrategy::Template(template) = &signal.unique_id
+        && !template.contains("{instance_id}")
+    {
+        let hint = "put {instance_id} into it, unless the stack has one host only".to_owned();
+        reader.notes.warn(place, "`unique_id` is the same on every host, so ROS counts all hosts once", Some(hint));
+    }
+}
+
+/// Whether ROS would take the two for one. Ids that are derived or random never meet.
+fn same_effect(a: &Signal, b: &Signal) -> bool {
+    let fresh = |signal: &Signal| matches!(signal.unique_id, UniqueIdStrategy::Derived | UniqueIdStrategy::Random);
+    if fresh(a) || fresh(b) || a.resource != b.resource || a.stack_id != b.stack_id || a.region != b.region {
+        return false;
+    }
+    matches!((sample_id(a), sample_id(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Compares the times to a verdict with the deadline.
+pub(super) fn judge_times(plan: &Plan, signal: &Signal, places: &Places, notes: &mut Notes) {
+    let times = times(plan, signal);
+    let limit = signal.deadline.saturating_sub(signal.margin);
+    let place = if places.deadline == Place::Default { places.header } else { places.deadline };
+    let shown = |time: Duration| format_duration(Duration::from_secs_f64((time.as_secs_f64() * 10.0).round() / 10.0)).to_string();
+    let wall = format!("deadline - margin ({} - {})", format_duration(signal.deadline), format_duration(signal.margin));
+    let hint = "lengthen `deadline`, or shorten delays, start periods, thresholds or `min_healthy_time`".to_owned();
+    if times.best > limit {
+        let message = format!("signal `{}` can never say SUCCESS: it takes {} at best, beyond {wall}", signal.name, shown(times.best));
+        notes.misfit(place, message, Some(hint));
+    } else if times.worst > limit {
+        let message = format!("signal `{}` may take {} to say SUCCESS, beyond {wall}", signal.name, shown(times.worst));
+        notes.warn(place, message, Some(hint));
+    }
+}

@@ -1,0 +1,180 @@
+//! A file as written: a tree of values, each knowing where it stands; and the merging of such trees.
+//!
+//! serde loses positions in internally tagged enums and flattened structs, so the tree comes from `toml`'s spanned table, and
+//! [`super::reader`] reads it key by key.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::secrecy::is_secret_name;
+use super::source::{Place, Source, Sources};
+use std::collections::BTreeMap;
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Value as Toml};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    /// Where.
+    pub(super) place: Place,
+    /// What.
+    pub(super) data: Data,
+}
+
+/// What can be written in TOML.
+#[derive(Clone, Debug)]
+pub(super) enum Data {
+    /// A string.
+    Text(String),
+    /// An integer; one beyond 128 bits is the greatest there is, and every rule refuses that.
+    Integer(i128),
+    /// A float.
+    Float(f64),
+    /// A boolean.
+    Flag(bool),
+    /// A date, a time or both, as written.
+    Date(String),
+    /// An array.
+    Array(Vec<Value>),
+    /// A table.
+    Table(Table),
+}
+
+/// A table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table(pub(super) BTreeMap<String, Entry>);
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Where the key was first written, or the header of the table.
+    pub(super) key: Place,
+    /// Its value.
+    pub(super) value: Value,
+}
+
+impl Value {
+    /// What kind of value it is, for messages.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.data {
+            Data::Text(_) => "a string",
+            Data::Integer(_) => "an integer",
+            Data::Float(_) => "a float",
+            Data::Flag(_) => "a boolean",
+            Data::Date(_) => "a date",
+            Data::Array(_) => "an array",
+            Data::Table(_) => "a table",
+        }
+    }
+
+    /// Parses TOML text that is part of the program.
+    pub(super) fn of_default(text: &str) -> Self {
+        let (value, _) = DeValue::parse_recoverable(text);
+        let mut value = convert(value.into_inner(), Place::Default, &mut |_| Place::Default, &mut Vec::new());
+        value.place = Place::Default;
+        value
+    }
+
+    /// As `toml` knows it, for printing.
+    pub(super) fn to_toml(&self) -> Toml {
+        match &self.data {
+            Data::Text(text) | Data::Date(text) => Toml::String(text.clone()),
+            Data::Integer(number) => Toml::Integer(i64::try_from(*number).unwrap_or(i64::MAX)),
+            Data::Float(number) => Toml::Float(*number),
+            Data::Flag(flag) => Toml::Boolean(*flag),
+            Data::Array(values) => Toml::Array(values.iter().map(Self::to_toml).collect()),
+            Data::Table(table) => Toml::Table(table.0.iter().map(|(key, entry)| (key.clone(), entry.value.to_toml())).collect()),
+        }
+    }
+
+    /// The indices of the files that wrote any part of it.
+    pub(super) fn files(&self, into: &mut Vec<usize>) {
+        match &self.data {
+            Data::Table(table) => table.0.values().for_each(|entry| entry.value.files(into)),
+            _ => into.extend(self.place.file()),
+        }
+    }
+}
+
+/// Parses the file with index `file`; syntax errors go to `errors`, what could be understood nevertheless is given back, and values
+/// that may be secret are noted in the source.
+pub(super) fn parse(sources: &mut Sources, file: usize, errors: &mut Vec<Diagnostic>) -> Table {
+    let Some(source) = sources.get(file) else {
+        return Table::default();
+    };
+    let (document, syntax) = DeTable::parse_recoverable(&source.text);
+    let mut secrets = Vec::new();
+    let data = convert(DeValue::Table(document.into_inner()), Place::Default, &mut |span| Place::new(file, span), &mut secrets).data;
+    if let Some(source) = sources.0.get_mut(file) {
+        source.secrets = secrets;
+    }
+    for error in syntax.iter().take(super::LIMIT) {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+        errors.push(sources.diagnostic(
+            Severity::Error,
+            Place::new(file, &span),
+            message,
+            sources.get(file).and_then(|s| hint(s, span.start)),
+        ));
+    }
+    match data {
+        Data::Table(table) => table,
+        _ => Table::default(),
+    }
+}
+
+/// What a syntax error often comes from.
+fn hint(source: &Source, at: usize) -> Option<String> {
+    let line = source.text.split('\n').nth(source.line_of(at) - 1)?;
+    let value = line.split_once('=')?.1.trim();
+    let first = value.chars().next()?;
+    if first.is_ascii_digit() && value.ends_with(|c: char| c.is_ascii_alphabetic()) {
+        return Some("a duration is a string: write it in quotes, such as \"90s\"".to_owned());
+    }
+    first.is_ascii_alphabetic().then(|| "a string is written in quotes".to_owned())
+}
+
+type PlaceOf<'a> = &'a mut dyn FnMut(&std::ops::Range<usize>) -> Place;
+
+/// The tree of a spanned value. Depth is bounded by the parser (80).
+fn convert(value: DeValue<'_>, place: Place, place_of: PlaceOf<'_>, secrets: &mut Vec<std::ops::Range<usize>>) -> Value {
+    let data = match value {
+        DeValue::String(text) => Data::Text(text.into_owned()),
+        DeValue::Integer(number) => Data::Integer(i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX)),
+        DeValue::Float(number) => Data::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(flag) => Data::Flag(flag),
+        DeValue::Datetime(date) => Data::Date(date.to_string()),
+        DeValue::Array(values) => Data::Array(values.into_iter().map(|value| spanned(value, place_of, secrets)).collect()),
+        DeValue::Table(table) => Data::Table(Table(
+            table
+                .into_iter()
+                .map(|(key, value)| {
+                    let entry_place = place_of(&key.span());
+                    if is_secret_name(key.get_ref()) && !matches!(value.get_ref(), DeValue::Table(_)) {
+                        secrets.push(value.span());
+                    }
+                    (key.into_inner().into_owned(), Entry { key: entry_place, value: spanned(value, place_of, secrets) })
+                })
+                .collect(),
+        )),
+    };
+    Value { place, data }
+}
+
+fn spanned(value: Spanned<DeValue<'_>>, place_of: PlaceOf<'_>, secrets: &mut Vec<std::ops::Range<usize>>) -> Value {
+    let place = place_of(&value.span());
+    convert(value.into_inner(), place, place_of, secrets)
+}
+
+/// Lays `over` on `under`: tables merge by key, everything else is replaced.
+pub(super) fn merge(under: &mut Table, over: Table) {
+    for (name, entry) in over.0 {
+        let Some(present) = under.0.get_mut(&name) else {
+            under.0.insert(name, entry);
+            continue;
+        };
+        match (&mut present.value.data, entry.value.data) {
+            (Data::Table(under), Data::Table(over)) => merge(under, over),
+            (_, data) => *present = Entry { key: entry.key, value: Value { place: entry.value.place, data } },
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! Every table and key there is: form, default and meaning.
+//!
+//! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
+//! that they cannot drift apart.
+
+use std::time::Duration;
+
+/// A table of the configuration.
+#[derive(Debug)]
+pub struct Section {
+    /// As in messages, such as `[signal.NAME]`.
+    pub header: &'static str,
+    /// What the table is about, one sentence.
+    pub about: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+impl Section {
+    /// The key called `name`.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+/// A key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What may be written.
+    pub shape: Shape,
+    /// What holds when nothing is written.
+    pub default: Fallback,
+    /// What it means, in one or two sentences.
+    pub meaning: &'static str,
+}
+
+/// What holds when a key is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// The key must be written.
+    Required,
+    /// Nothing; the text says what that means.
+    Absent(&'static str),
+    /// This TOML value.
+    Toml(&'static str),
+    /// Something found out when the program starts; the text says what.
+    Computed(&'static str),
+}
+
+/// What may be written as the value of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `true` or `false`.
+    Flag,
+    /// An integer between these.
+    Integer(i64, i64),
+    /// A string such as `"1h30m"`, at least this long, at most [`LONGEST`].
+    Duration(Duration),
+    /// A string.
+    Text,
+    /// One of these strings.
+    Word(&'static [&'static str]),
+    /// A string with an absolute path.
+    Path,
+    /// A string with an http or https URL.
+    Url,
+    /// A string with a regular expression.
+    Pattern,
+    /// An array of strings.
+    Texts,
+    /// An array of exit codes.
+    Codes,
+    /// A status or a range of statuses, or an array of them.
+    Statuses,
+    /// A table of strings.
+    TextTable,
+    /// A table of regular expressions.
+    PatternTable,
+    /// A table from JSON Pointers to values.
+    JsonTable,
+}
+
+impl Shape {
+    /// The form in a few words, for the documentation.
+    pub fn words(self) -> String {
+        match self {
+            Self::Flag => "true or false".into(),
+            Self::Integer(low, high) => format!("integer, {low} to {high}"),
+            Self::Duration(Duration::ZERO) => "duration".into(),
+            Self::Duration(least) => format!("duration, at least {}", humantime::format_duration(least)),
+            Self::Text => "string".into(),
+            Self::Word(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
+            Self::Path => "absolute path".into(),
+            Self::Url => "URL".into(),
+            Self::Pattern => "regular expression".into(),
+            Self::Texts => "array of strings".into(),
+            Self::Codes => "array of integers, 0 to 255".into(),
+            Self::Statuses => "status, range such as `\"200-299\"`, or array of them".into(),
+            Self::TextTable => "table of strings".into(),
+            Self::PatternTable => "table of regular expressions".into(),
+            Self::JsonTable => "table of values by JSON Pointer".into(),
+        }
+    }
+}
+
+/// The longest duration of any key: 30 days, which also catches `M` (months) written for `m` (minutes).
+pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+const ANY: Shape = Shape::Duration(Duration::ZERO);
+const MILLISECOND: Shape = Shape::Duration(Duration::from_millis(1));
+const SECOND: Shape = Shape::Duration(Duration::from_secs(1));
+
+const fn key(name: &'static str, shape: Shape, default: Fallback, meaning: &'static str) -> Key {
+    Key { name, shape, default, meaning }
+}
+
+use Fallback::{Absent, Computed, Required, Toml};
+
+/// `[agent]`.
+pub static AGENT: Section = Section {
+    header: "[agent]",
+    about: "The agent itself.",
+    keys: &[
+        key(
+            "allow_no_checks",
+            Shape::Flag,
+            Toml("false"),
+            "Accept a signal without a required check. Such a signal says SUCCESS because nothing speaks against it.",
+        ),
+        key("max_concurrency", Shape::Integer(1, 1024), Toml("32"), "Runs of checks in flight at once; more wait their turn."),
+        key("max_exec", Shape::Integer(1, 64), Toml("4"), "Children of exec checks in flight at once; more wait their turn."),
+        key(
+            "state_dir",
+            Shape::Path,
+            Computed("`$STATE_DIRECTORY`, else `/var/lib/ros-signal-agent`"),
+            "Where the ledger lives. It must survive a reboot.",
+        ),
+        key(
+            "socket",
+            Shape::Path,
+            Computed("`$RUNTIME_DIRECTORY/control.sock`, else `/run/ros-signal-agent/control.sock`"),
+            "The control socket.",
+        ),
+        key(
+            "log",
+            Shape::Text,
+            Toml("\"info\""),
+            "Log level (off, error, warn, info, debug, trace) and, after commas, `target=level` for parts of the agent.",
+        ),
+    ],
+};
+
+/// `[ros]`.
+pub static ROS: Section = Section {
+    header: "[ros]",
+    about: "How Resource Orchestration Service is reached.",
+    keys: &[
+        key(
+            "endpoint",
+            Shape::Text,
+            Toml("\"auto\""),
+            "`auto` (the VPC host, then the public one) or a URL. `http://` is for loopback only.",
+        ),
+        key("signature", Shape::Word(&["acs3-hmac-sha256", "hmac-sha1"]), Toml("\"acs3-hmac-sha256\""), "How requests are signed."),
+        key("timeout", MILLISECOND, Toml("\"10s\""), "Of one attempt, connecting included."),
+        key("poll", Shape::Flag, Toml("true"), "Look at the stack before a send, where the RAM role permits it."),
+        key("ca_file", Shape::Path, Absent("the system's only"), "PEM certificates trusted besides the system's."),
+    ],
+};
+
+/// `[credentials]`.
+pub static CREDENTIALS: Section = Section {
+    header: "[credentials]",
+    about: "Where access keys come from. Keys themselves never stand in the configuration.",
+    keys: &[
+        key(
+            "provider",
+            Shape::Word(&["auto", "environment", "file", "systemd", "ecs-ram-role"]),
+            Toml("\"auto\""),
+            "`auto`: environment, then a systemd credential named `ros-signal-agent`, then the ECS RAM role.",
+        ),
+        key(
+            "file",
+            Shape::Path,
+            Absent("none"),
+            "For `provider = \"file\"`: a JSON file with `access_key_id`, `access_key_secret` and perhaps `security_token`.",
+        ),
+        key(
+            "credential",
+            Shape::Text,
+            Absent("`\"ros-signal-agent\"`"),
+            "For `provider = \"systemd\"`: name of the systemd credential with the same document.",
+        ),
+        key("role_name", Shape::Text, Absent("asked for"), "For `provider = \"ecs-ram-role\"`: name of the RAM role of the instance."),
+    ],
+};
+
+/// `[instance]`.
+pub static INSTANCE: Section = Section {
+    header: "[instance]",
+    about: "Who this host is.",
+    keys: &[
+        key("id", Shape::Text, Absent("instance metadata"), "The instance ID; for hosts without the metadata service."),
+        key(
+            "metadata_url",
+            Shape::Url,
+            Toml("\"http://100.100.100.200\""),
+            "The metadata service. Plain http is for 100.100.100.200 and loopback only.",
+        ),
+        key("allow_plain_metadata", Shape::Flag, Toml("true"), "Ask without a token when the metadata service gives none."),
+    ],
+};
+
+/// `[state]`.
+pub static STATE: Section = Section {
+    header: "[state]",
+    about: "What survives a crash.",
+    keys: &[key(
+        "on_unwritable",
+        Shape::Word(&["send", "hold"]),
+        Toml("\"send\""),
+        "When the ledger cannot be written: `send` from memory (derived ids only), or `hold` until it can be.",
+    )],
+};
+
+/// `[stack]`.
+pub static STACK: Section = Section {
+    header: "[stack]",
+    about: "Which stack waits for this host; the default for every signal.",
+    keys: &[
+        key("stack_id", Shape::Text, Absent("instance tag `acs:ros:stackId`"), "The stack ID."),
+        key("region", Shape::Text, Absent("instance metadata"), "The region of the stack, such as `cn-hangzhou`."),
+    ],
+};
+
+/// `[signal.NAME]`.
+pub static SIGNAL: Section = Section {
+    header: "[signal.NAME]",
+    about: "The obligation to tell one ROS resource about this host.",
+    keys: &[
+        key("resource", Shape::Text, Required, "Logical ID of the `ALIYUN::ROS::WaitConditionHandle` in the template."),
+        key(
+            "condition",
+            Shape::Text,
+            Absent("not looked at"),
+            "Logical ID of the `ALIYUN::ROS::WaitCondition`, for looking at whether anybody waits.",
+        ),
+        key(
+            "checks",
+            Shape::Texts,
+            Absent("all enabled checks"),
+            "Names of checks, or `tag:x` for all checks with that tag. Checks they depend on are included.",
+        ),
+        key("deadline", SECOND, Toml("\"15m\""), "From the start of the round to the last moment of deciding. Survives restarts."),
+        key("margin", ANY, Toml("\"30s\""), "Kept for sending: the decision falls at `deadline - margin` at the latest."),
+        key(
+            "min_healthy_time",
+            ANY,
+            Toml("\"5s\""),
+            "How long all required checks must have been passing, without a break, before SUCCESS.",
+        ),
+        key(
+            "on_deadline",
+            Shape::Word(&["failure", "warning", "none"]),
+            Toml("\"failure\""),
+            "What is said when the deadline comes before a decision.",
+        ),
+        key(
+            "on_degraded",
+            Shape::Word(&["success", "warning", "wait"]),
+            Toml("\"success\""),
+            "What is said when the host works with reservations: a check is `warning`, or a wanted one does not pass. `wait` says SUCCESS at the deadline.",
+        ),
+        key("degraded_grace", ANY, Toml("\"30s\""), "How long a degraded host may still become a good one before `on_degraded` holds."),
+        key("fail_fast", Shape::Flag, Toml("true"), "Decide failure at once when a required check says that it will never pass."),
+        key("give_up", SECOND, Toml("\"12h\""), "From the decision to the last attempt to send it."),
+        key(
+            "unique_id",
+            Shape::Text,
+            Toml("\"derived\""),
+            "`derived`, `instance`, `random`, `integer:N`, or a template of `{instance_id}`, `{signal}`, `{resource}`, `{stack_id}`, `{region}`; 1 to 64 characters when expanded.",
+        ),
+        key(
+            "mode",
+            Shape::Word(&["Full", "Increment"]),
+            Toml("\"Full\""),
+            "`Mode` of the handle in the template, where the agent cannot read it.",
+        ),
+        key(
+            "count",
+            Shape::Integer(-1, 1_000_000),
+            Toml("-1"),
+            "`Count` of the handle in the template, where the agent cannot read it. With `Full` and a count of 0 or more, ROS takes integer ids only.",
+        ),
+        key("stack_id", Shape::Text, Absent("that of `[stack]`"), "The stack ID, for this signal."),
+        key("region", Shape::Text, Absent("that of `[stack]`"), "The region, for this signal."),
+        key(
+            "transport",
+            Shape::Word(&["api"]),
+            Toml("\"api\""),
+            "How the signal travels: SignalResource, signed. (`handle` and `lifecycle-hook` are for later versions.)",
+        ),
+        key(
+            "resignal",
+            Shape::Word(&["never"]),
+            Toml("\"never\""),
+            "Whether stack updates are signalled again. (`on_update` is for a later version.)",
+        ),
+        key(
+            "confirm",
+            Shape::Word(&["auto", "off"]),
+            Toml("\"auto\""),
+            "Look at the stack after sending, where permitted. (`on`, which insists, is for a later version.)",
+        ),
+    ],
+};
+
+/// `[check.NAME]`, all types.
+pub static CHECK: Section = Section {
+    header: "[check.NAME]",
+    about: "A named question about this host; keys of all types.",
+    keys: &[
+        key("type", Shape::Word(&["http", "tcp", "exec", "ttl"]), Required, "How the check looks at the world."),
+        key("enabled", Shape::Flag, Toml("true"), "`false` removes the check."),
+        key(
+            "level",
+            Shape::Word(&["required", "wanted"]),
+            Toml("\"required\""),
+            "No SUCCESS without a `required` check; without a `wanted` one the host is degraded.",
+        ),
+        key("interval", SECOND, Toml("\"10s\""), "From the end of one run to the start of the next, after the verdict."),
+        key(
+            "start_interval",
+            Shape::Duration(Duration::from_millis(100)),
+            Toml("\"1s\""),
+            "The same until the signals that need this check have their verdict.",
+        ),
+        key("timeout", MILLISECOND, Toml("\"5s\""), "Of one run; what takes longer is critical."),
+        key("initial_delay", ANY, Toml("\"0s\""), "Before the first run."),
+        key("start_period", ANY, Toml("\"0s\""), "Failures do not count for so long; the first success ends it."),
+        key("success_threshold", Shape::Integer(1, 1000), Toml("1"), "Consecutive good observations that make the check passing."),
+        key("failure_threshold", Shape::Integer(1, 1000), Toml("3"), "Consecutive bad observations that make it critical."),
+        key("depends_on", Shape::Texts, Toml("[]"), "Checks that must be satisfied before this one runs."),
+        key("tags", Shape::Texts, Toml("[]"), "For `checks = [\"tag:x\"]` of a signal."),
+    ],
+};
+
+/// `type = "http"`.
+pub static HTTP: Section = Section {
+    header: "`type = \"http\"`",
+    about: "An HTTP request and what its answer must be. No proxy from the environment is ever used.",
+    keys: &[
+        key("url", Shape::Url, Required, "http or https, without user and password."),
+        key(
+            "method",
+            Shape::Word(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+            Toml("\"GET\""),
+            "Method of the request.",
+        ),
+        key("headers", Shape::TextTable, Toml("{}"), "Headers of the request; `Host` and `User-Agent` may be given too."),
+        key("body", Shape::Text, Absent("none"), "Body of the request, at most 64 KiB."),
+        key("expect_status", Shape::Statuses, Toml("\"200-399\""), "Statuses that pass."),
+        key("warn_status", Shape::Statuses, Toml("[]"), "Statuses that are a warning."),
+        key("expect_headers", Shape::PatternTable, Toml("{}"), "Headers that must be in the answer, and what their values must match."),
+        key("expect_body", Shape::Pattern, Absent("not looked at"), "What the first 64 KiB of the body must match."),
+        key("expect_json", Shape::JsonTable, Toml("{}"), "Values that the body, as JSON, must have at these JSON Pointers (RFC 6901)."),
+        key("follow_redirects", Shape::Flag, Toml("false"), "Follow redirects, to the same host only."),
+        key("unix_socket", Shape::Path, Absent("none"), "Connect to this socket; the URL gives host and path of the request."),
+        key("proxy", Shape::Url, Absent("none"), "Go through this proxy."),
+        key("username", Shape::Text, Absent("none"), "For Basic authentication, with `password_file`."),
+        key("password_file", Shape::Path, Absent("none"), "File with the password, read for every run."),
+        key("tls_verify", Shape::Flag, Toml("true"), "Verify the server's certificate."),
+        key("ca_file", Shape::Path, Absent("the system's only"), "PEM certificates trusted besides the system's."),
+        key("cert_file", Shape::Path, Absent("none"), "PEM client certificate, with `key_file`."),
+        key("key_file", Shape::Path, Absent("none"), "PEM key of the client certificate."),
+        key("server_name", Shape::Text, Absent("the URL's host"), "Name that is asked for (SNI) and verified."),
+    ],
+};
+
+/// `type = "tcp"`.
+pub static TCP: Section = Section {
+    header: "`type = \"tcp\"`",
+    about: "A connection, and perhaps a word and its answer. One of `address` and `unix_socket` is required.",
+    keys: &[
+        key(
+            "address",
+            Shape::Text,
+            Absent("none"),
+            "`host:port`; an IPv6 address stands in brackets. A name is tried in all its address families.",
+        ),
+        key("unix_socket", Shape::Path, Absent("none"), "A stream socket in the file system."),
+        key("send", Shape::Text, Absent("nothing"), "Written after connecting, at most 4096 bytes."),
+        key("expect", Shape::Pattern, Absent("not looked at"), "What the first 4096 bytes of the answer must match."),
+    ],
+};
+
+/// `type = "exec"`.
+pub static EXEC: Section = Section {
+    header: "`type = \"exec\"`",
+    about: "A child process, run as the agent's user in a process group of its own. The file that defines it, and its directory, must be under the control of root or the agent's user.",
+    keys: &[
+        key("command", Shape::Texts, Required, "Program, as an absolute path, and its arguments. There is no shell unless it is named."),
+        key(
+            "exit_codes",
+            Shape::Word(&["zero", "nagios"]),
+            Toml("\"zero\""),
+            "`zero`: 0 is passing, all else critical. `nagios`: 0 passing, 1 warning, 2 critical, 3 unknown.",
+        ),
+        key("fatal", Shape::Codes, Toml("[78]"), "Exit codes that say that the check will never pass."),
+        key("kill_grace", ANY, Toml("\"5s\""), "From TERM to KILL of the whole group after `timeout`."),
+        key("environment", Shape::TextTable, Toml("{}"), "Added to the child's small environment (PATH, LANG, name of the check)."),
+        key("working_directory", Shape::Path, Toml("\"/\""), "Where the child starts."),
+    ],
+};
+
+/// `type = "ttl"`.
+pub static TTL: Section = Section {
+    header: "`type = \"ttl\"`",
+    about: "Fed by `ros-signal-agent push`.",
+    keys: &[key("ttl", SECOND, Required, "Silence longer than this is critical.")],
+};
+
+/// Tables that stand alone, by name.
+pub static SINGLE: [(&str, &Section); 6] =
+    [("agent", &AGENT), ("ros", &ROS), ("credentials", &CREDENTIALS), ("instance", &INSTANCE), ("state", &STATE), ("stack", &STACK)];
+
+/// Types of checks, by name.
+pub static KINDS: [(&str, &Section); 4] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL)];
+
+/// Values of the product that come in later versions: key of `[signal.NAME]` and word.
+pub(super) static LATER: [(&str, &str); 4] =
+    [("transport", "handle"), ("transport", "lifecycle-hook"), ("resignal", "on_update"), ("confirm", "on")];
+
+/// Every table, for looking up where a misplaced key belongs.
+pub(super) fn all() -> impl Iterator<Item = &'static Section> {
+    SINGLE.iter().map(|(_, section)| *section).chain([&SIGNAL, &CHECK]).chain(KINDS.iter().map(|(_, section)| *section))
+}
+
+/// The word nearest to `wrong`, if one is near enough to be meant.
+pub(super) fn nearest<'a>(wrong: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wrong: String = wrong.chars().take(64).collect::<String>().to_lowercase();
+    let limit = (wrong.chars().count() / 3).max(1);
+    words
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&wrong, &word.to_lowercase()), word))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, word)| word)
+}

@@ -1,0 +1,105 @@
+//! The JSON Schema (draft 7, which TOML editors such as taplo understand) of a configuration file.
+//!
+//! A drop-in may hold a part of a table, so no key is required here, and a check without `type` may have the keys of any type.
+
+use super::fragment::Value as Written;
+use super::keys::{self, Fallback, Key, Section, Shape};
+use serde_json::{Map, Value, json};
+
+/// A name of a check or signal.
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+/// A duration.
+const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*[A-Za-zµ]+\\s*)+$";
+
+/// The JSON Schema of `config.toml` and of its drop-ins.
+pub fn schema() -> Value {
+    let mut properties = Map::new();
+    for (name, section) in keys::SINGLE {
+        properties.insert(name.to_owned(), table(section.about, &[section]));
+    }
+    properties.insert("signal".to_owned(), named("Signals by name.", &table(keys::SIGNAL.about, &[&keys::SIGNAL])));
+    properties.insert("check".to_owned(), named("Checks by name.", &check()));
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Configuration of ros-signal-agent",
+        "description": "The main file config.toml, or a drop-in.",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties,
+    })
+}
+
+fn named(about: &str, item: &Value) -> Value {
+    json!({
+        "description": about,
+        "type": "object",
+        "propertyNames": { "pattern": NAME },
+        "additionalProperties": item,
+    })
+}
+
+fn table(about: &str, sections: &[&Section]) -> Value {
+    let mut properties = Map::new();
+    for key in sections.iter().flat_map(|section| section.keys) {
+        properties.entry(key.name).or_insert_with(|| property(key));
+    }
+    json!({ "description": about, "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn check() -> Value {
+    let mut kinds: Vec<Value> = keys::KINDS.iter().map(|(name, section)| kind(name, section)).collect();
+    let mut part = table(
+        "A part of a check, in a drop-in that leaves the type to another file.",
+        &[&keys::CHECK, &keys::HTTP, &keys::TCP, &keys::EXEC, &keys::TTL],
+    );
+    if let Some(properties) = part.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.remove("type");
+    }
+    kinds.push(part);
+    json!({ "description": keys::CHECK.about, "type": "object", "oneOf": kinds })
+}
+
+fn kind(name: &str, section: &Section) -> Value {
+    let mut kind = table(section.about, &[&keys::CHECK, section]);
+    if let Some(properties) = kind.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("type".to_owned(), json!({ "description": section.about, "const": name, "type": "string" }));
+    }
+    if let Some(kind) = kind.as_object_mut() {
+        kind.insert("required".to_owned(), json!(["type"]));
+        kind.insert("title".to_owned(), json!(format!("{name} check")));
+    }
+    kind
+}
+
+fn property(key: &Key) -> Value {
+    let mut property = shape(key.shape);
+    if let Some(property) = property.as_object_mut() {
+        property.insert("description".to_owned(), json!(key.meaning));
+        if let Fallback::Toml(text) = key.default
+            && let Ok(default) = super::matching::json(&Written::of_default(text))
+        {
+            property.insert("default".to_owned(), default);
+        }
+    }
+    property
+}
+
+fn shape(shape: Shape) -> Value {
+    let status = json!({ "type": ["string", "integer"], "pattern": "^\\s*[1-5][0-9]{2}\\s*(-\\s*[1-5][0-9]{2}\\s*)?$", "minimum": 100, "maximum": 599 });
+    match shape {
+        Shape::Flag => json!({ "type": "boolean" }),
+        Shape::Integer(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        Shape::Duration(_) => json!({ "type": "string", "pattern": DURATION, "examples": ["90s", "5m", "1h30m", "250ms"] }),
+        Shape::Text => json!({ "type": "string" }),
+        Shape::Word(words) => json!({ "type": "string", "enum": words }),
+        Shape::Path => json!({ "type": "string", "pattern": "^/" }),
+        Shape::Url => json!({ "type": "string", "pattern": "^https?://" }),
+        Shape::Pattern => json!({ "type": "string", "format": "regex" }),
+        Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::Codes => json!({ "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 255 } }),
+        Shape::Statuses => json!({ "anyOf": [status, { "type": "array", "items": status }] }),
+        Shape::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::PatternTable => json!({ "type": "object", "additionalProperties": { "type": "string", "format": "regex" } }),
+        Shape::JsonTable => json!({ "type": "object", "propertyNames": { "pattern": "^(/.*)?$" } }),
+    }
+}

@@ -1,0 +1,71 @@
+//! How long a verdict takes at best and at worst, from the configuration alone. Pure.
+//!
+//! *Best*: every run takes no time and passes at once. A check needs its `initial_delay`, or its dependencies, whichever ends later,
+//! and `success_threshold` runs with `start_interval` between them.
+//!
+//! *Worst*, for a host that becomes healthy: after its dependencies and its `initial_delay`, and the splay of the first run, the
+//! check fails through its whole `start_period`, then takes as many runs as the greater of its thresholds, each of which uses up its
+//! `timeout`, with `start_interval` between them. A ttl check is pushed to at the last moment.
+//!
+//! The signal adds `min_healthy_time`, and at worst `degraded_grace`. (With `on_degraded = "wait"` a degraded host waits for the
+//! deadline by intent; that is not counted.)
+
+use crate::plan::{Check, Level, Name, OnDegraded, Plan, Probe, Signal};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The greatest splay of a first run while there is no verdict.
+const SPLAY: Duration = Duration::from_secs(1);
+
+/// From the start of the round to the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Times {
+    /// Nothing takes time.
+    pub best: Duration,
+    /// Everything takes as long as it may.
+    pub worst: Duration,
+}
+
+/// Times to a SUCCESS of `signal`, a signal of `plan`.
+pub fn times(plan: &Plan, signal: &Signal) -> Times {
+    let mut known: BTreeMap<&Name, Times> = BTreeMap::new();
+    let mut total = Times { best: Duration::ZERO, worst: Duration::ZERO };
+    // Dependencies stand first in the list, so what a check depends on is known when it is met.
+    for check in signal.checks.iter().filter_map(|name| plan.check(name)) {
+        let needed = check.depends_on.iter().filter_map(|name| known.get(name).copied());
+        let ready = needed.fold(Times { best: Duration::ZERO, worst: Duration::ZERO }, later);
+        let times = of_check(check, ready);
+        known.insert(&check.name, times);
+        if check.level == Level::Required {
+            total = later(total, times);
+        }
+    }
+    let grace = if signal.on_degraded == OnDegraded::Wait { Duration::ZERO } else { signal.degraded_grace };
+    Times {
+        best: total.best.saturating_add(signal.min_healthy_time),
+        worst: total.worst.saturating_add(signal.min_healthy_time.max(grace)),
+    }
+}
+
+fn later(a: Times, b: Times) -> Times {
+    Times { best: a.best.max(b.best), worst: a.worst.max(b.worst) }
+}
+
+fn of_check(check: &Check, ready: Times) -> Times {
+    let pace = check.start_interval.min(check.interval);
+    let runs = check.success_threshold.max(check.failure_threshold);
+    let one = match &check.probe {
+        Probe::Ttl(ttl) => ttl.ttl,
+        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
+    };
+    let best = ready.best.max(check.initial_delay).saturating_add(pace.saturating_mul(check.success_threshold.saturating_sub(1)));
+    let worst = [
+        check.initial_delay,
+        check.interval.min(SPLAY),
+        check.start_period,
+        one.saturating_mul(runs),
+        pace.saturating_mul(runs.saturating_sub(1)),
+    ];
+    Times { best, worst: worst.into_iter().fold(ready.worst, Duration::saturating_add) }
+}
