@@ -12,13 +12,13 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Version of the ROS API.
-pub const VERSION: &str = "2019-09-10";
+pub(super) const VERSION: &str = "2019-09-10";
 
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Why a request is not sent: ROS would not take it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub(super) enum Invalid {
     /// Empty or too long.
     #[error("{name} {value:?} has {length} characters; 1 to {limit} are allowed")]
     Length {
@@ -50,11 +50,11 @@ pub enum Invalid {
 
 /// An operation of ROS with its parameters, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operation {
+pub(super) struct Operation {
     /// `Action`.
-    pub action: &'static str,
+    pub(super) action: &'static str,
     /// In no order.
-    pub parameters: Vec<(&'static str, String)>,
+    pub(super) parameters: Vec<(&'static str, String)>,
 }
 
 impl Operation {
@@ -62,7 +62,7 @@ impl Operation {
     ///
     /// # Errors
     /// If a parameter breaks the rules of the page.
-    pub fn signal(request: &SignalRequest) -> Result<Self, Invalid> {
+    pub(super) fn signal(request: &SignalRequest) -> Result<Self, Invalid> {
         let mut parameters = place(&request.target)?;
         parameters.push(logical_id("LogicalResourceId", &request.target.resource)?);
         parameters.push(("Status", request.status.word().to_owned()));
@@ -78,7 +78,7 @@ impl Operation {
     ///
     /// # Errors
     /// If a parameter breaks the rules of the page.
-    pub fn get_stack(target: &Target) -> Result<Self, Invalid> {
+    pub(super) fn get_stack(target: &Target) -> Result<Self, Invalid> {
         let mut parameters = place(target)?;
         parameters.push(("OutputOption", "Disabled".to_owned()));
         parameters.push(("LogOption", "None".to_owned()));
@@ -89,7 +89,7 @@ impl Operation {
     ///
     /// # Errors
     /// If a parameter breaks the rules of the page.
-    pub fn get_stack_resource(target: &Target, logical: &str) -> Result<Self, Invalid> {
+    pub(super) fn get_stack_resource(target: &Target, logical: &str) -> Result<Self, Invalid> {
         let mut parameters = place(target)?;
         parameters.push(logical_id("LogicalResourceId", logical)?);
         Ok(Self { action: "GetStackResource", parameters })
@@ -132,29 +132,29 @@ fn charset(
 
 /// What belongs to one attempt alone. Never used twice.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// `SignatureNonce`.
-    pub nonce: String,
+    pub(super) nonce: String,
     /// The date of the request, milliseconds since 1970 by the server's clock.
-    pub date_ms: i64,
+    pub(super) date_ms: i64,
 }
 
 /// A signed request, ready to go.
 #[derive(Debug)]
-pub struct Prepared {
+pub(super) struct Prepared {
     /// With the query; of HMAC-SHA1 it holds the signature, so it is never shown.
-    pub url: Secret,
+    pub(super) url: Secret,
     /// Headers, those with secrets marked sensitive.
-    pub headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// What we signed, to compare with what the server says it signed. Holds the security token.
-    pub signed: Secret,
+    pub(super) signed: Secret,
 }
 
 /// Signs `operation` for `endpoint`.
 ///
 /// # Errors
 /// If a value cannot be sent in a header.
-pub fn prepare(
+pub(super) fn prepare(
     operation: &Operation,
     scheme: SignatureScheme,
     endpoint: &Url,
@@ -298,9 +298,11 @@ mod tests {
 
     #[test]
     fn the_signed_host_has_the_port_only_where_http_has_it() {
-        for (url, expected) in
-            [("https://ros.aliyuncs.com", "ros.aliyuncs.com"), ("https://ros.aliyuncs.com:443", "ros.aliyuncs.com"), ("http://[::1]:8080", "[::1]:8080")]
-        {
+        for (url, expected) in [
+            ("https://ros.aliyuncs.com", "ros.aliyuncs.com"),
+            ("https://ros.aliyuncs.com:443", "ros.aliyuncs.com"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
             assert_eq!(host(&Url::parse(url).unwrap()), expected);
         }
     }

@@ -23,12 +23,12 @@ use std::fmt::Write as _;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Percent-encodes as both schemes want it: UTF-8, upper-case hexadecimal, a blank as `%20`.
-pub fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// `encode(key)=encode(value)` in the byte order of the keys, joined by `&`. This is also what goes over the wire.
-pub fn canonical_query<K: AsRef<str>, V: AsRef<str>>(parameters: &[(K, V)]) -> String {
+pub(super) fn canonical_query<K: AsRef<str>, V: AsRef<str>>(parameters: &[(K, V)]) -> String {
     let mut sorted: Vec<(&str, &str)> = parameters.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
     sorted.sort_unstable();
     let pairs: Vec<String> = sorted.into_iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect();
@@ -36,7 +36,7 @@ pub fn canonical_query<K: AsRef<str>, V: AsRef<str>>(parameters: &[(K, V)]) -> S
 }
 
 /// SHA-256 in lower-case hexadecimal.
-pub fn sha256_hex(data: &[u8]) -> String {
+pub(super) fn sha256_hex(data: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, data).as_ref())
 }
 
@@ -50,27 +50,27 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A request as ACS3-HMAC-SHA256 sees it.
 #[derive(Clone, Copy)]
-pub struct Acs3<'a> {
+pub(super) struct Acs3<'a> {
     /// HTTP method in capitals.
-    pub method: &'a str,
+    pub(super) method: &'a str,
     /// Path of the URL, encoded.
-    pub path: &'a str,
+    pub(super) path: &'a str,
     /// See [`canonical_query`].
-    pub canonical_query: &'a str,
+    pub(super) canonical_query: &'a str,
     /// All headers of the request; those that are not signed are passed over.
-    pub headers: &'a [(String, String)],
+    pub(super) headers: &'a [(String, String)],
     /// Body of the request.
-    pub body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 /// The outcome of [`Acs3::sign`].
-pub struct Acs3Signature {
+pub(super) struct Acs3Signature {
     /// To compare with what the server says it signed.
-    pub canonical_request: String,
+    pub(super) canonical_request: String,
     /// Likewise.
-    pub string_to_sign: String,
+    pub(super) string_to_sign: String,
     /// Value of the `Authorization` header.
-    pub authorization: String,
+    pub(super) authorization: String,
 }
 
 impl Acs3<'_> {
@@ -91,7 +91,7 @@ impl Acs3<'_> {
     }
 
     /// Signs the request.
-    pub fn sign(&self, access_key_id: &str, access_key_secret: &str) -> Acs3Signature {
+    pub(super) fn sign(&self, access_key_id: &str, access_key_secret: &str) -> Acs3Signature {
         let headers = self.signed_headers();
         let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let names = headers.into_keys().collect::<Vec<_>>().join(";");
@@ -106,12 +106,12 @@ impl Acs3<'_> {
 }
 
 /// What HMAC-SHA1 signs.
-pub fn hmac_sha1_string_to_sign(method: &str, canonical_query: &str) -> String {
+pub(super) fn hmac_sha1_string_to_sign(method: &str, canonical_query: &str) -> String {
     format!("{method}&%2F&{}", encode(canonical_query))
 }
 
 /// The value of the `Signature` parameter, not yet percent-encoded.
-pub fn hmac_sha1_signature(access_key_secret: &str, string_to_sign: &str) -> String {
+pub(super) fn hmac_sha1_signature(access_key_secret: &str, string_to_sign: &str) -> String {
     let key = zeroize::Zeroizing::new(format!("{access_key_secret}&"));
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
     base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, string_to_sign.as_bytes()))
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn every_acs3_vector_passes() {
         let vectors = vectors("v3_acs3_hmac_sha256");
-        assert_eq!(vectors.len(), 14);
+        assert_eq!(vectors.len(), 11);
         for vector in vectors {
             let name = text(&vector, "name");
             let query = canonical_query(&pairs(&vector["query"]));
@@ -186,7 +186,8 @@ mod tests {
     #[test]
     fn headers_that_proxies_rewrite_are_not_signed_and_repeated_ones_are_joined() {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let headers = [header("User-Agent", "x"), header("Accept", "y"), header("X-Acs-B", " 2 "), header("x-acs-b", "1"), header("Host", "h")];
+        let headers =
+            [header("User-Agent", "x"), header("Accept", "y"), header("X-Acs-B", " 2 "), header("x-acs-b", "1"), header("Host", "h")];
         let signed = Acs3 { method: "POST", path: "/", canonical_query: "", headers: &headers, body: b"" }.sign("id", "secret");
         assert!(signed.canonical_request.contains("\nhost:h\nx-acs-b:1,2\n\nhost;x-acs-b\n"), "{}", signed.canonical_request);
     }
