@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::clock::{FURTHEST_SECONDS, rfc3339, span};
@@ -134,8 +134,7 @@ fn stacks(world: &World, request: &Request, rest: &str) -> Result<Value> {
 
 /// Switches that are not named keep their setting.
 fn put_switches(world: &World, request: &Request) -> Result<Value> {
-    let changes: Value = body(request)?;
-    let Value::Object(changes) = changes else { return Err(bad("switches must be a JSON object")) };
+    let changes: Map<String, Value> = body(request)?;
     let mut inner = world.lock();
     let mut all = json!(inner.switches);
     if let Some(all) = all.as_object_mut() {
@@ -189,6 +188,10 @@ fn post_credentials(world: &World, request: &Request) -> Result<Value> {
 /// Reads a JSON body; says where and what is wrong with it.
 fn body<T: DeserializeOwned>(request: &Request) -> Result<T> {
     let bytes: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
+    // serde would take a list for a structure.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("bad body: it must be a JSON object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| bad(format!("bad body: {error}")))
 }
 

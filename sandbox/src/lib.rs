@@ -39,6 +39,7 @@ mod world;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -160,7 +161,9 @@ impl Sandbox {
             return Err(Error::NotLoopback(config.listen));
         }
         let identity = tls::identity(ip)?;
-        let directory = tempfile::Builder::new().prefix("ros-sandbox-").tempdir().map_err(Error::CaFile)?;
+        let private = std::fs::Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().prefix("ros-sandbox-").permissions(private).tempdir();
+        let directory = directory.map_err(Error::CaFile)?;
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, &identity.ca_pem).map_err(Error::CaFile)?;
 
