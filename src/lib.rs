@@ -32,4 +32,5 @@ pub mod signal;
 pub mod stack;
 pub mod systemd;
 pub mod tls;
+mod transport;
 pub mod verdict;
