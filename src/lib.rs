@@ -22,6 +22,7 @@ pub mod instance;
 pub mod interrupt;
 pub mod ledger;
 pub mod logging;
+pub mod metrics;
 pub mod plan;
 pub mod probe;
 pub mod process;

@@ -27,7 +27,7 @@ pub use command::{Command, Denied, Done};
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
 use crate::plan::{Check, Name, Plan};
-use crate::retry::{Pace, Schedule};
+use crate::retry::{Pace, Random, Schedule};
 use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
 use crate::stack::Look;
 use checks::CheckRun;
@@ -197,7 +197,7 @@ pub struct Core {
     plan: Arc<Plan>,
     boot_id: Arc<str>,
     turn: Turn,
-    drawn: u64,
+    luck: Random,
     began: Stamp,
     identity: Identification,
     ledger_owner: Option<String>,
@@ -221,6 +221,11 @@ struct Identification {
     schedule: Schedule,
 }
 
+fn luck(turn: Turn) -> Random {
+    let (high, low) = uuid::Uuid::from_u128(turn.dice).as_u64_pair();
+    Random::new(high ^ low.rotate_left(32))
+}
+
 impl Core {
     /// A core for `plan` that goes on from `document`, in the boot `boot_id`.
     pub fn new(plan: Arc<Plan>, boot_id: Arc<str>, document: LedgerDocument, turn: Turn) -> Self {
@@ -229,7 +234,7 @@ impl Core {
             plan,
             boot_id,
             turn,
-            drawn: 0,
+            luck: luck(turn),
             identity: Identification {
                 known: None,
                 asking: false,
@@ -258,7 +263,7 @@ impl Core {
     /// Takes one input at one moment and says what is to be done about it, in order.
     pub fn step(&mut self, turn: Turn, input: Input) -> Vec<Effect> {
         self.turn = turn;
-        self.drawn = 0;
+        self.luck = luck(turn);
         match input {
             Input::Tick => {}
             Input::Observed { run, observation } => self.observed(run, observation),
@@ -310,15 +315,9 @@ impl Core {
         self.next_id
     }
 
-    /// The next random number of this turn (splitmix64 over the turn's dice).
+    /// The next random number of this turn.
     fn random(&mut self) -> u64 {
-        self.drawn += 1;
-        #[expect(clippy::cast_possible_truncation, reason = "both halves of the dice are wanted")]
-        let seed = (self.turn.dice as u64) ^ ((self.turn.dice >> 64) as u64).rotate_left(32);
-        let mut z = seed.wrapping_add(self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.luck.draw()
     }
 
     /// A random length in `0..=up_to` milliseconds.
