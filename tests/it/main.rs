@@ -1,1 +1,2 @@
 //! behaviour
+mod probe;
