@@ -106,6 +106,9 @@ fn of_certificate(error: &CertificateError, place: &str) -> String {
             format!("certificate of {place} is not for the name {}", expected.to_str())
         }
         CertificateError::NotValidForName => format!("certificate of {place} is for another name"),
+        CertificateError::BadSignature => {
+            format!("certificate of {place} is not trusted (its issuer has the name of a trusted one, but another key)")
+        }
         other => format!("certificate of {place} is not acceptable: {other}"),
     }
 }

@@ -130,6 +130,8 @@ pub(super) struct Resolver {
     pub(super) lookups: Lookups,
     /// Of the check whose client this is.
     pub(super) progress: Progress,
+    /// Who is connected to afterwards, for messages.
+    pub(super) place: String,
     /// Name in the URL, host to look up.
     pub(super) alias: Option<(String, String)>,
 }
@@ -140,10 +142,10 @@ impl reqwest::dns::Resolve for Resolver {
             Some((from, to)) if from.eq_ignore_ascii_case(name.as_str()) => to.clone(),
             _ => name.as_str().to_owned(),
         };
-        let (lookups, progress) = (self.lookups.clone(), self.progress.clone());
+        let (lookups, progress, place) = (self.lookups.clone(), self.progress.clone(), self.place.clone());
         Box::pin(async move {
             let found = lookups.addresses(&host, &progress).await?;
-            progress.now(Doing::Connecting(host));
+            progress.now(Doing::Connecting(place));
             let addresses: reqwest::dns::Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
         })

@@ -123,7 +123,7 @@ impl Clients {
             false => self.on_files(name, progress, first, move || tls::client_config(&options, roots.as_ref())).await?,
         };
         let config = config.map_err(|error| one_sentence(&error))?;
-        let resolver = Resolver { lookups: self.lookups.clone(), progress: progress.clone(), alias: alias(http) };
+        let resolver = Resolver { lookups: self.lookups.clone(), progress: progress.clone(), place: place(&http.url), alias: alias(http) };
         let mut builder = tls::plain_builder(config)
             .pool_max_idle_per_host(0)
             .dns_resolver(resolver)

@@ -16,7 +16,13 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        // Authorities of one name are told apart by their signatures, which is another error.
+        Self::named(&uuid::Uuid::new_v4().to_string())
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let authority = Self { home: tempfile::tempdir().unwrap(), issuer };
@@ -87,6 +93,16 @@ async fn certificates_are_verified_by_default_and_a_ca_file_is_added() {
 
     asked.tls.verify = false;
     assert_eq!(run_http(asked).await.health, Health::Passing);
+}
+
+#[tokio::test]
+async fn an_authority_that_was_made_anew_under_its_old_name_is_explained() {
+    let (old, new) = (Authority::named("our CA"), Authority::named("our CA"));
+    let (port, _) = new.server(&["localhost"], false, as_written).await;
+    let mut asked = http(&format!("https://localhost:{port}/"));
+    asked.tls.ca_file = Some(old.ca_file());
+    let message = format!("certificate of localhost:{port} is not trusted (its issuer has the name of a trusted one, but another key)");
+    assert_eq!(run_http(asked).await.message, message);
 }
 
 #[tokio::test]
@@ -174,7 +190,11 @@ async fn broken_certificate_files_are_trouble_of_our_own() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_said_to_have_none() {
-    let (port, _) = answering("HTTP/1.1 400 Bad\r\n\r\n").await;
+    let port = server(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad\r\n\r\n").await;
+    })
+    .await;
     let mut asked = http(&format!("https://localhost:{port}/"));
     asked.tls.verify = false;
     let seen = run_http(asked).await;
@@ -188,7 +208,7 @@ async fn scenario_20_a_handshake_that_hangs_times_out_while_connecting() {
     asked.tls.verify = false;
     let seen = Prober::new().run(job(Probe::Http(Box::new(asked)), Duration::from_millis(80))).await;
     assert_eq!(seen.health, Health::Critical);
-    assert!(seen.message.starts_with("timed out after 80ms connecting to localhost"), "{}", seen.message);
+    assert_eq!(seen.message, format!("timed out after 80ms connecting to localhost:{port}"));
 }
 
 #[tokio::test]
