@@ -174,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Whether any of `left` is worth another pass. At the `end` they are given up.
+    /// Whether any of `left` is worth another pass. At the `end` they are given up: they hang in the kernel, or run as somebody else.
     fn is_news(&self, left: BTreeSet<i32>, end: bool) -> bool {
         let mut registry = self.registry();
         let news = !left.is_subset(&registry.given_up);

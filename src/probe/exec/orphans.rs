@@ -82,14 +82,18 @@ pub(super) fn group_lives(group: Pid) -> bool {
     kin().iter().any(|kin| kin.group == leader && kin.pid != group && !kin.zombie)
 }
 
-/// One pass: kills what belongs to no run that is still going on, and reaps what has died of it. Returns who is left.
+/// One pass: kills what belongs to no run that is still going on, and reaps what has died of it. Returns who was found, reaped or
+/// not: only a pass that finds nobody is the last one, because the dead leave us their children.
 pub(super) fn sweep(over: &Over) -> BTreeSet<i32> {
-    let gone = |kin: &Kin| match standing(kin, over) {
-        Standing::Spared => true,
-        Standing::Stray => dispose(kin),
-        Standing::Undecided => false,
+    let found = |kin: &Kin| match standing(kin, over) {
+        Standing::Spared => false,
+        Standing::Stray => {
+            dispose(kin);
+            true
+        }
+        Standing::Undecided => true,
     };
-    kin().into_iter().filter(|kin| !gone(kin)).map(|kin| kin.pid.as_raw_pid()).collect()
+    kin().into_iter().filter(found).map(|kin| kin.pid.as_raw_pid()).collect()
 }
 
 /// Whether there is any child that is no leader: if not, there is nothing to sweep.
@@ -120,17 +124,15 @@ fn standing(kin: &Kin, over: &Over) -> Standing {
     }
 }
 
-/// Kills and reaps; false while it is not gone.
-fn dispose(kin: &Kin) -> bool {
+/// Kills, and reaps what is dead.
+fn dispose(kin: &Kin) {
     if !kin.zombie {
         // Gone already, or running as somebody else: the next line tells.
         let _ = rustix::process::kill_process(kin.pid, Signal::KILL);
     }
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    match rustix::process::waitid(WaitId::Pid(kin.pid), options) {
-        Ok(reaped) => reaped.is_some(),
-        Err(error) => error != rustix::io::Errno::INTR,
-    }
+    // Not dead yet: the next pass finds it again.
+    let _ = rustix::process::waitid(WaitId::Pid(kin.pid), options);
 }
 
 fn kin() -> Vec<Kin> {
