@@ -165,13 +165,13 @@ impl Metadata {
     pub async fn identity(&self) -> Result<Identity, Error> {
         let instance_id = self.instance_id().await?;
         let mut identity = Identity { instance_id, region: None, stack_id: None, account_id: None };
-        identity.region = match self.checked("meta-data/region-id", is_region).await {
+        identity.region = match self.region().await {
             Ok(region) => Some(region),
             Err(error) if error.is_unreachable() => return Ok(identity),
             Err(_) => None,
         };
         identity.account_id = self.checked("meta-data/owner-account-id", is_account).await.ok();
-        identity.stack_id = self.checked("meta-data/tags/instance/acs:ros:stackId", is_stack_id).await.ok();
+        identity.stack_id = self.stack_id().await.ok();
         Ok(identity)
     }
 
@@ -184,6 +184,22 @@ impl Metadata {
             Some(id) => Ok(id.clone()),
             None => self.checked("meta-data/instance-id", is_instance_id).await,
         }
+    }
+
+    /// `meta-data/region-id` alone.
+    ///
+    /// # Errors
+    /// If the service does not tell it.
+    pub async fn region(&self) -> Result<String, Error> {
+        self.checked("meta-data/region-id", is_region).await
+    }
+
+    /// The instance tag `acs:ros:stackId` alone.
+    ///
+    /// # Errors
+    /// If the service does not tell it.
+    pub async fn stack_id(&self) -> Result<String, Error> {
+        self.checked("meta-data/tags/instance/acs:ros:stackId", is_stack_id).await
     }
 
     async fn checked(&self, path: &'static str, is_right: fn(&str) -> bool) -> Result<String, Error> {

@@ -165,7 +165,9 @@ where
     let layer: Box<dyn Layer<_> + Send + Sync> = match format {
         Format::Json => Box::new(layer.json().with_current_span(false).with_timer(Clock(clock)).with_ansi(false)),
         Format::Journal => Box::new(layer.event_format(Line::Journal).fmt_fields(escaped_fields()).with_ansi(false)),
-        Format::Text | Format::Auto => Box::new(layer.event_format(Line::Text(Clock(clock))).fmt_fields(escaped_fields()).with_ansi(colour)),
+        Format::Text | Format::Auto => {
+            Box::new(layer.event_format(Line::Text(Clock(clock))).fmt_fields(escaped_fields()).with_ansi(colour))
+        }
     };
     Ok((Registry::default().with(filter).with(layer), LogHandle(handle)))
 }

@@ -23,6 +23,7 @@ pub mod status;
 mod tests;
 
 pub use command::{Command, Denied, Done};
+pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};

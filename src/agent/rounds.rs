@@ -344,4 +344,4 @@ impl Core {
 }
 
 /// Prefix of the name of a round that an operator opened for a resource that no signal of the plan names.
-pub(super) const MANUAL: &str = "manual:";
+pub(crate) const MANUAL: &str = "manual:";

@@ -439,7 +439,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Section> {
 }
 
 /// The word nearest to `wrong`, if one is near enough to be meant.
-pub(super) fn nearest<'a>(wrong: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong: String = wrong.chars().take(64).collect::<String>().to_lowercase();
     let limit = (wrong.chars().count() / 3).max(1);
     words

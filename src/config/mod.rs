@@ -63,7 +63,8 @@ impl Environment {
         self.state_directory.clone().unwrap_or_else(|| PathBuf::from("/var/lib/ros-signal-agent"))
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where the control socket is unless the configuration says otherwise.
+    pub fn socket(&self) -> PathBuf {
         self.runtime_directory.clone().unwrap_or_else(|| PathBuf::from("/run/ros-signal-agent")).join("control.sock")
     }
 }

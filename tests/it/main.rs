@@ -4,6 +4,5 @@
 mod config_broken;
 mod ledger;
 mod ledger_model;
-mod systemd;
-//! behaviour
 mod probe;
+mod systemd;

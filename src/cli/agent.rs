@@ -1,0 +1,119 @@
+//! The running agent, asked over its control socket. Every answer is bounded in size and time.
+
+use crate::control::Problem;
+use crate::transport;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Method, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long the agent may take to answer what it knows.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// A status has at most 4 KiB of output for each check.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Why the agent did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Nobody listens.
+    #[error("no agent answers at {}: {cause}\nhint: systemctl status ros-signal-agent, or name its socket with --socket", socket.display())]
+    Absent { socket: PathBuf, cause: String },
+    /// The socket is not for this user.
+    #[error("the agent's socket {} is not open to this user\nhint: ask as root, or as a member of the group ros-signal-agent", socket.display())]
+    Closed { socket: PathBuf },
+    /// The agent says no.
+    #[error("{}{}", problem.error, problem.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
+    Refused { status: StatusCode, problem: Problem },
+    /// Something else.
+    #[error("the agent at {} did not answer as expected: {cause}", socket.display())]
+    Broken { socket: PathBuf, cause: String },
+}
+
+impl Trouble {
+    /// The agent is being stopped or restarted, so that asking again makes sense for one who waits anyway.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Absent { .. } | Self::Broken { .. } => true,
+            Self::Closed { .. } => false,
+            Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The agent behind a socket.
+pub(super) struct Agent {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+impl Agent {
+    /// The agent behind `socket`. Asks nothing yet.
+    pub(super) fn at(socket: PathBuf) -> anyhow::Result<Self> {
+        let http = transport::unencrypted_builder()?.unix_socket(socket.clone()).build()?;
+        Ok(Self { http, socket })
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, within: Duration) -> Result<T, Trouble> {
+        self.ask(Method::GET, path, None, within).await
+    }
+
+    /// Posts `body` as JSON.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Trouble> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(error.to_string()))?;
+        self.ask(Method::POST, path, Some(body), ANSWER).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>, within: Duration) -> Result<T, Trouble> {
+        // The host name goes nowhere: the socket decides who is asked.
+        let mut request = self.http.request(method, format!("http://localhost{path}")).timeout(within);
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| self.trouble(&error))?;
+        let status = response.status();
+        let body = transport::read_body(response, BODY_LIMIT, "the agent").await.map_err(|trouble| self.broken(trouble.message))?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.broken(format!("{error}; are agent and command of one version?")));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(problem) => Err(Trouble::Refused { status, problem }),
+            Err(_) => Err(self.broken(format!("HTTP {}", status.as_u16()))),
+        }
+    }
+
+    fn trouble(&self, error: &reqwest::Error) -> Trouble {
+        let socket = self.socket.clone();
+        match io_kind(error) {
+            Some(io::ErrorKind::PermissionDenied) => Trouble::Closed { socket },
+            Some(io::ErrorKind::NotFound) => Trouble::Absent { socket, cause: "there is no such socket".to_owned() },
+            Some(io::ErrorKind::ConnectionRefused) => Trouble::Absent { socket, cause: "connection refused".to_owned() },
+            _ if error.is_connect() => Trouble::Absent { socket, cause: transport::describe(error, "the agent").message },
+            _ => self.broken(transport::describe(error, "the agent").message),
+        }
+    }
+
+    fn broken(&self, cause: String) -> Trouble {
+        Trouble::Broken { socket: self.socket.clone(), cause }
+    }
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    for _ in 0..16 {
+        let error = cause?;
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// `text` for the query of a path.
+pub(super) fn quoted(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}

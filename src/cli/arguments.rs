@@ -1,0 +1,294 @@
+//! The arguments as plain data. What they mean is found out by the commands, each once.
+
+use super::exit::Exit;
+use crate::check::Health;
+use crate::logging::Format;
+use crate::signal::SignalStatus;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Checks whether this ECS host works and tells its ROS stack so: once, correctly and in time
+#[derive(Debug, Parser)]
+#[command(name = "ros-signal-agent", version, after_help = exit_codes(&Exit::ALL), subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(super) struct Global {
+    /// Read this configuration file and no other
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "root")]
+    pub(super) config: Option<PathBuf>,
+    /// Look for configuration below this directory, as in an image
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+    /// Control socket of the running agent [default: agent.socket of the configuration]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+    /// How log lines are written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    pub(super) log_format: LogFormat,
+    /// What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(super) log: Option<String>,
+    /// Log more: -v is debug, -vv is trace
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "log")]
+    pub(super) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the agent
+    Run,
+    /// Run checks once, here and now, and print a table
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::CheckWarning, Exit::CheckCritical, Exit::CheckUnknown, Exit::Usage, Exit::Configuration]))]
+    Check(CheckArguments),
+    /// Send one signal now: through the running agent, or alone
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Unacknowledged, Exit::Configuration])
+    )]
+    Signal(SignalArguments),
+    /// Say what the agent is doing and why it is not done yet
+    Status(StatusArguments),
+    /// Say what the agent did
+    History(HistoryArguments),
+    /// Wait until the host is healthy, or every signal is settled
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::TimedOut]))]
+    Wait(WaitArguments),
+    /// Show the effective configuration, where each value comes from, and the time to a verdict
+    Plan(PlanArguments),
+    /// Validate or print configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Feed a check of type "ttl"
+    Push(PushArguments),
+    /// Have the agent load its configuration again, and say whether it took
+    Reload,
+    /// Make no verdicts until resume, as for maintenance
+    Hold,
+    /// Make verdicts again after hold
+    Resume,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Checks to run, with what they depend on [default: all]
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").args(["status", "exit_code"]).required(true))]
+pub(super) struct SignalArguments {
+    #[command(subcommand)]
+    pub(super) action: Option<SignalAction>,
+    /// Logical ID of the WaitConditionHandle in the template, or the name of a signal of the configuration
+    #[arg(short, long, value_name = "RESOURCE", required = true)]
+    pub(super) resource: Option<String>,
+    /// What to say
+    #[arg(short, long, value_enum)]
+    pub(super) status: Option<StatusWord>,
+    /// Exit code of what was done, such as $?: 0 says success, all else failure
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) exit_code: Option<i32>,
+    /// Why, for status and history; ROS has no place for it
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// Stack to tell; sends alone [default: configuration, then instance metadata]
+    #[arg(long, value_name = "ID")]
+    pub(super) stack_id: Option<String>,
+    /// Region of the stack; sends alone [default: configuration, then instance metadata]
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: Option<String>,
+    /// Id under which ROS counts the signal once; sends alone [default: as the agent would]
+    #[arg(long, value_name = "ID")]
+    pub(super) unique_id: Option<String>,
+    /// How long to try
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub(super) timeout: Duration,
+    /// Do not wait for the agent's delivery; alone: make one attempt
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Send alone, even if an agent runs
+    #[arg(long)]
+    pub(super) direct: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SignalAction {
+    /// Do not send this signal in this round, or not any more
+    Cancel {
+        /// Name of the signal
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArguments {
+    /// Show it anew every second until every signal is settled
+    #[arg(short, long)]
+    pub(super) watch: bool,
+    /// Print JSON; with --watch one line each time
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WaitArguments {
+    /// What to wait for
+    #[arg(long, value_enum, value_name = "GOAL")]
+    pub(super) r#for: GoalWord,
+    /// Of this signal only [default: of every signal of the configuration]
+    #[arg(long, value_name = "NAME")]
+    pub(super) signal: Option<String>,
+    /// How long
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Say everything that is wrong with the configuration
+    Check,
+    /// Print the effective configuration as TOML, defaults included
+    Show,
+    /// Print a commented file with every key and its default
+    Default,
+    /// Print the JSON Schema of a configuration file
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PushArguments {
+    /// The check, of type "ttl"
+    #[arg(value_name = "NAME")]
+    pub(super) check: String,
+    /// What it says
+    #[arg(value_enum)]
+    pub(super) health: HealthWord,
+    /// Why, in words
+    #[arg(value_name = "TEXT", default_value = "")]
+    pub(super) text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// journal under systemd, else text
+    Auto,
+    /// For people
+    Text,
+    /// For the journal, with priorities
+    Journal,
+    /// One JSON object for each event
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatusWord {
+    Success,
+    Failure,
+    Warning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GoalWord {
+    /// All required checks have been passing for min_healthy_time
+    Healthy,
+    /// ROS has acknowledged, or nothing is owed any more
+    Signaled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HealthWord {
+    #[value(alias = "ok")]
+    Passing,
+    #[value(alias = "warn")]
+    Warning,
+    #[value(alias = "crit")]
+    Critical,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Auto => Self::Auto,
+            LogFormat::Text => Self::Text,
+            LogFormat::Journal => Self::Journal,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+impl From<StatusWord> for SignalStatus {
+    fn from(word: StatusWord) -> Self {
+        match word {
+            StatusWord::Success => Self::Success,
+            StatusWord::Failure => Self::Failure,
+            StatusWord::Warning => Self::Warning,
+        }
+    }
+}
+
+impl From<HealthWord> for Health {
+    fn from(word: HealthWord) -> Self {
+        match word {
+            HealthWord::Passing => Self::Passing,
+            HealthWord::Warning => Self::Warning,
+            HealthWord::Critical => Self::Critical,
+        }
+    }
+}
+
+impl GoalWord {
+    /// As the control socket has it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Signaled => "signaled",
+        }
+    }
+}
+
+/// `90s`, `5m`, `1h30m`, as in the configuration.
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "times look like 90s, 5m or 1h30m".to_owned())
+}
+
+/// The exit codes of a command, for its help.
+fn exit_codes(exits: &[Exit]) -> String {
+    let mut text = "Exit codes:".to_owned();
+    for exit in exits {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {:3}  {}", exit.code(), exit.meaning().replace('`', ""));
+    }
+    text
+}

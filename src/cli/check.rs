@@ -1,0 +1,194 @@
+//! `check`: runs the configured checks once, here, without the agent, each after what it depends on.
+//!
+//! Delays, thresholds and start periods are not kept: they are about time, and this is one look. Runs are bounded as in the agent, by
+//! `agent.max_concurrency` and `agent.max_exec`. Exit codes are those of Nagios plugins.
+
+mod report;
+
+use super::agent::{ANSWER, Agent};
+use super::arguments::{CheckArguments, Global};
+use super::failure::{self, Failure};
+use super::output::{Output, span_ms};
+use super::{Exit, block_on, settings};
+use crate::agent::status::Status;
+use crate::check::{Health, Observation};
+use crate::config::keys::nearest;
+use crate::interrupt::Interrupts;
+use crate::plan::{Check, Name, Plan, Probe};
+use crate::probe::{self, Job, Prober};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// What came of one check.
+pub(super) struct Outcome {
+    check: Arc<Check>,
+    observation: Observation,
+}
+
+pub(super) fn run(global: &Global, arguments: &CheckArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    let checked = look(global, arguments).and_then(|outcomes| report::show(&outcomes, arguments.json, out));
+    checked.or_else(|error| match failure::exit_of(&error) {
+        // In the words of Nagios plugins 1 is a warning, so our own trouble is unknown.
+        Exit::Failure => {
+            failure::tell(&error);
+            Ok(Exit::CheckUnknown)
+        }
+        _ => Err(error),
+    })
+}
+
+fn look(global: &Global, arguments: &CheckArguments) -> anyhow::Result<Vec<Outcome>> {
+    let loaded = global.load()?;
+    global.log_to_stderr("warn")?;
+    settings::warn(&loaded.warnings);
+    let plan = loaded.plan;
+    let checks = chosen(&plan, &arguments.names)?;
+    probe::adopt_orphans()?;
+    block_on(async {
+        let fed = if checks.iter().any(|check| is_fed(check)) { Some(ask_agent(global, &plan).await) } else { None };
+        let prober = Arc::new(Prober::new());
+        let mut interrupts = Interrupts::new()?;
+        let runs = Runs::new(&plan, checks, fed, Arc::clone(&prober));
+        let outcomes = tokio::select! {
+            outcomes = runs.to_the_end() => Ok(outcomes),
+            _ = interrupts.next() => Err(anyhow::Error::from(Failure::new(Exit::CheckUnknown, "interrupted"))),
+        };
+        prober.shutdown().await;
+        outcomes
+    })
+}
+
+fn is_fed(check: &Check) -> bool {
+    matches!(check.probe, Probe::Ttl(_))
+}
+
+/// The checks that are named, or all, and what they depend on; in order of name.
+fn chosen(plan: &Plan, names: &[String]) -> anyhow::Result<Vec<Arc<Check>>> {
+    if plan.checks.is_empty() {
+        let failure = Failure::new(Exit::Failure, "there are no checks").hint("write a [check.NAME] into the configuration");
+        return Err(failure.into());
+    }
+    let mut open: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        open.extend(plan.checks.iter().map(|check| &*check.name));
+    }
+    let mut found = BTreeMap::new();
+    while let Some(name) = open.pop() {
+        let check = plan.check(name).ok_or_else(|| unknown(plan, name))?;
+        if found.insert(Arc::clone(&check.name), Arc::clone(check)).is_none() {
+            open.extend(check.depends_on.iter().map(|name| &**name));
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+fn unknown(plan: &Plan, name: &str) -> Failure {
+    let failure = Failure::new(Exit::Failure, format!("no check is called {name:?}"));
+    let names = || plan.checks.iter().map(|check| &*check.name);
+    match nearest(name, names()) {
+        Some(near) => failure.hint(format!("did you mean {near:?}?")),
+        None => failure.hint(format!("there is {}", names().collect::<Vec<_>>().join(", "))),
+    }
+}
+
+async fn ask_agent(global: &Global, plan: &Plan) -> Result<Status, String> {
+    let socket = global.socket.clone().unwrap_or_else(|| plan.agent.socket.clone());
+    let agent = Agent::at(socket).map_err(|error| error.to_string())?;
+    agent.get("/status", ANSWER).await.map_err(|trouble| trouble.to_string().replace("\nhint: ", "; "))
+}
+
+/// What was pushed to a `ttl` check last.
+fn fed(name: &str, status: &Result<Status, String>) -> Observation {
+    let status = match status {
+        Ok(status) => status,
+        Err(why) => return Observation::new(Health::Unknown, format!("fed by push, which only a running agent keeps: {why}")),
+    };
+    let Some(view) = status.checks.iter().find(|view| view.name == name) else {
+        return Observation::new(Health::Unknown, "the running agent does not know this check; reload it");
+    };
+    match &view.last {
+        Some(last) => {
+            let text = format!("{} ({} ago, as the agent has it)", last.message, span_ms(last.ago_ms));
+            Observation { terminal: last.terminal, ..Observation::new(last.health, text) }
+        }
+        None => Observation::new(Health::Unknown, "nothing was pushed to the agent yet"),
+    }
+}
+
+/// All runs, from the first to the last.
+struct Runs {
+    prober: Arc<Prober>,
+    waiting: Vec<Arc<Check>>,
+    ended: BTreeMap<Name, Outcome>,
+    in_flight: JoinSet<Outcome>,
+    execs: usize,
+    max_concurrency: usize,
+    max_exec: usize,
+}
+
+impl Runs {
+    fn new(plan: &Plan, checks: Vec<Arc<Check>>, status: Option<Result<Status, String>>, prober: Arc<Prober>) -> Self {
+        let (mut waiting, mut ended) = (Vec::new(), BTreeMap::new());
+        for check in checks {
+            match &status {
+                Some(status) if is_fed(&check) => {
+                    let observation = fed(&check.name, status);
+                    ended.insert(Arc::clone(&check.name), Outcome { check, observation });
+                }
+                _ => waiting.push(check),
+            }
+        }
+        let (max_concurrency, max_exec) = (plan.agent.max_concurrency, plan.agent.max_exec);
+        Self { prober, waiting, ended, in_flight: JoinSet::new(), execs: 0, max_concurrency, max_exec }
+    }
+
+    async fn to_the_end(mut self) -> Vec<Outcome> {
+        loop {
+            while self.begin() {}
+            let Some(joined) = self.in_flight.join_next().await else { break };
+            // A run that cannot be joined has panicked, which aborts the program that is shipped.
+            let Ok(outcome) = joined else { continue };
+            self.execs -= usize::from(matches!(outcome.check.probe, Probe::Exec(_)));
+            self.ended.insert(Arc::clone(&outcome.check.name), outcome);
+        }
+        self.ended.into_values().collect()
+    }
+
+    /// Starts what can be started and gives up what cannot. True if anything was given up, which may concern others.
+    fn begin(&mut self) -> bool {
+        let mut given_up = false;
+        for check in std::mem::take(&mut self.waiting) {
+            if let Some(why) = self.hindrance(&check) {
+                given_up = true;
+                let observation = Observation::new(Health::Unknown, why);
+                self.ended.insert(Arc::clone(&check.name), Outcome { check, observation });
+            } else if self.has_room(&check) && check.depends_on.iter().all(|name| self.ended.contains_key(name)) {
+                self.start(check);
+            } else {
+                self.waiting.push(check);
+            }
+        }
+        given_up
+    }
+
+    fn hindrance(&self, check: &Check) -> Option<String> {
+        let ended = check.depends_on.iter().filter_map(|name| self.ended.get(name));
+        let bad = ended.into_iter().find(|outcome| !outcome.observation.health.is_good())?;
+        Some(format!("not run: it depends on {}, which is {}", bad.check.name, bad.observation.health))
+    }
+
+    fn has_room(&self, check: &Check) -> bool {
+        let exec = matches!(check.probe, Probe::Exec(_));
+        self.in_flight.len() < self.max_concurrency && (!exec || self.execs < self.max_exec)
+    }
+
+    fn start(&mut self, check: Arc<Check>) {
+        self.execs += usize::from(matches!(check.probe, Probe::Exec(_)));
+        let prober = Arc::clone(&self.prober);
+        self.in_flight.spawn(async move {
+            let observation = prober.run(Job { check: Arc::clone(&check), attempt: 1, deadline_unix_ms: None }).await;
+            Outcome { check, observation }
+        });
+    }
+}

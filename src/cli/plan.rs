@@ -1,0 +1,165 @@
+//! `plan`: what the agent would run, where each value was written, and how long a verdict takes.
+
+use super::Exit;
+use super::arguments::{Global, PlanArguments};
+use super::output::{Output, span};
+use super::paint::{Paint, Style};
+use super::table::{cell, render, styled};
+use crate::clock::millis;
+use crate::config::{Diagnostic, Loaded, Origin, Origins, Times, times};
+use crate::plan::{Level, Name, OnDegraded, Plan, Signal};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The JSON of `plan`. Fields are only ever added.
+#[derive(Serialize)]
+struct Report<'a> {
+    files: &'a [PathBuf],
+    settings: &'a Origins,
+    signals: Vec<SignalTimes>,
+    warnings: &'a [Diagnostic],
+}
+
+/// How long a SUCCESS of one signal takes.
+#[derive(Serialize)]
+struct SignalTimes {
+    name: Name,
+    resource: String,
+    best_ms: i64,
+    worst_ms: i64,
+    /// The decision falls by then at the latest: `deadline - margin`.
+    decides_by_ms: i64,
+    min_healthy_time_ms: i64,
+    /// What a degraded host is given beyond; none where it waits for the deadline.
+    degraded_grace_ms: Option<i64>,
+    /// Its required checks, by when each passes.
+    checks: Vec<CheckTimes>,
+}
+
+#[derive(Serialize)]
+struct CheckTimes {
+    name: Name,
+    best_ms: i64,
+    worst_ms: i64,
+    depends_on: Vec<Name>,
+}
+
+pub(super) fn run(global: &Global, arguments: &PlanArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    let loaded = global.load()?;
+    let signals = loaded.plan.signals.iter().map(|signal| signal_times(&loaded.plan, signal)).collect();
+    let report = Report { files: &loaded.files, settings: &loaded.origins, signals, warnings: &loaded.warnings };
+    if arguments.json {
+        out.json(&report)?
+    } else {
+        out.line(text(&report, &loaded, out.paint))?
+    };
+    Ok(Exit::Ok)
+}
+
+fn signal_times(plan: &Plan, signal: &Signal) -> SignalTimes {
+    let total = times(plan, signal);
+    let required = signal.checks.iter().filter_map(|name| plan.check(name)).filter(|check| check.level == Level::Required);
+    SignalTimes {
+        name: Arc::clone(&signal.name),
+        resource: signal.resource.clone(),
+        best_ms: millis(total.best),
+        worst_ms: millis(total.worst),
+        decides_by_ms: millis(signal.deadline.saturating_sub(signal.margin)),
+        min_healthy_time_ms: millis(signal.min_healthy_time),
+        degraded_grace_ms: (signal.on_degraded != OnDegraded::Wait).then(|| millis(signal.degraded_grace)),
+        checks: required
+            .map(|check| {
+                let times = times_of(plan, signal, &check.name);
+                let depends_on = check.depends_on.clone();
+                CheckTimes { name: Arc::clone(&check.name), best_ms: millis(times.best), worst_ms: millis(times.worst), depends_on }
+            })
+            .collect(),
+    }
+}
+
+/// By when one check passes: the time of a signal that needs nothing else. Dependencies stand first in the list of a signal's checks,
+/// and pass earlier than what depends on them.
+fn times_of(plan: &Plan, signal: &Signal, check: &Name) -> Times {
+    let mut needed = vec![Arc::clone(check)];
+    let mut next = 0;
+    while let Some(name) = needed.get(next).cloned() {
+        next += 1;
+        let dependencies = plan.check(&name).map(|check| check.depends_on.clone()).unwrap_or_default();
+        needed.extend(dependencies.into_iter().filter(|name| !needed.contains(name)).collect::<Vec<_>>());
+    }
+    let checks = signal.checks.iter().filter(|name| needed.contains(name)).cloned().collect();
+    times(plan, &Signal { checks, min_healthy_time: Duration::ZERO, degraded_grace: Duration::ZERO, ..signal.clone() })
+}
+
+fn text(report: &Report<'_>, loaded: &Loaded, paint: Paint) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{}", paint.style("files, lowest precedence first", Style::Bold));
+    for file in report.files {
+        let _ = writeln!(text, "  {}", file.display());
+    }
+    if report.files.is_empty() {
+        text.push_str("  none: the agent idles until there is one\n");
+    }
+    let rows = report.settings.iter().map(|setting| {
+        let style = if setting.origin == Origin::Default { Style::Dim } else { Style::Plain };
+        [cell(&setting.key), styled(&setting.value, style), styled(setting.origin.to_string(), style)]
+    });
+    let _ = write!(text, "\n{}", render(["KEY", "VALUE", "WRITTEN IN"], rows.collect(), paint));
+    for signal in &report.signals {
+        let _ = write!(text, "\n{}", explain(signal, &loaded.plan, paint));
+    }
+    for warning in report.warnings {
+        let _ = write!(text, "\n{warning}\n");
+    }
+    text
+}
+
+fn explain(signal: &SignalTimes, plan: &Plan, paint: Paint) -> String {
+    let ms = super::output::span_ms;
+    let mut text = format!(
+        "{} tells {} SUCCESS {} after its round began at best, {} at worst; decides by {}\n",
+        paint.style(&format!("signal {}", signal.name), Style::Bold),
+        signal.resource,
+        ms(signal.best_ms),
+        ms(signal.worst_ms),
+        ms(signal.decides_by_ms),
+    );
+    for check in &signal.checks {
+        let after = if check.depends_on.is_empty() { String::new() } else { format!(", after {}", check.depends_on.join(", ")) };
+        let _ = writeln!(
+            text,
+            "  {} passes within {} to {}{after}{}",
+            check.name,
+            ms(check.best_ms),
+            ms(check.worst_ms),
+            why(plan, &check.name)
+        );
+    }
+    let _ = write!(text, "  then all pass for min_healthy_time {}", ms(signal.min_healthy_time_ms));
+    let _ = match signal.degraded_grace_ms {
+        Some(grace) => writeln!(text, ", or a degraded host waits for degraded_grace {}", ms(grace)),
+        None => writeln!(text, "; a degraded host waits for the deadline"),
+    };
+    text
+}
+
+/// What the worst time of a check is made of.
+fn why(plan: &Plan, name: &str) -> String {
+    let Some(check) = plan.check(name) else { return String::new() };
+    let runs = check.success_threshold.max(check.failure_threshold);
+    let mut parts = Vec::new();
+    for (key, value) in [("initial_delay", check.initial_delay), ("start_period", check.start_period)] {
+        if !value.is_zero() {
+            parts.push(format!("{key} {}", span(value)));
+        }
+    }
+    parts.push(match &check.probe {
+        crate::plan::Probe::Ttl(ttl) => format!("ttl {}", span(ttl.ttl)),
+        _ => format!("{runs} x timeout {}", span(check.timeout)),
+    });
+    format!(" ({})", parts.join(", "))
+}

@@ -1,0 +1,70 @@
+//! From the global options to what the commands need: layout, configuration, socket, logging.
+
+use super::arguments::Global;
+use super::failure::{Failure, Invalid};
+use super::{Exit, output};
+use crate::config::{self, Environment, Layout, Loaded, Owners};
+use crate::logging::{self, LogHandle};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+impl Global {
+    /// Where configuration is looked for.
+    pub(super) fn layout(&self) -> Layout {
+        match (&self.config, &self.root) {
+            (Some(file), _) => Layout::file(file),
+            (None, Some(root)) => Layout::under(root),
+            (None, None) => Layout::system(),
+        }
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// [`Invalid`], with everything that is wrong.
+    pub(super) fn load(&self) -> anyhow::Result<Loaded> {
+        config::load(&self.layout(), &Owners::system(), &Environment::of_process()).map_err(|errors| Invalid(errors).into())
+    }
+
+    /// The control socket of the running agent. A configuration that is broken, or that this user may not read, must not keep anybody
+    /// from asking the agent, so the default stands in for it.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| match self.load() {
+            Ok(loaded) => loaded.plan.agent.socket,
+            Err(_) => Environment::of_process().socket(),
+        })
+    }
+
+    /// The filter that was asked for, if one was.
+    pub(super) fn filter(&self) -> Option<&str> {
+        match (&self.log, self.verbose) {
+            (Some(filter), _) => Some(filter),
+            (None, 0) => None,
+            (None, 1) => Some("debug"),
+            (None, _) => Some("trace"),
+        }
+    }
+
+    /// Sets up logging, `default` being the filter when none was asked for.
+    ///
+    /// # Errors
+    /// If the filter is not understood.
+    pub(super) fn log_to_stderr(&self, default: &str) -> anyhow::Result<LogHandle> {
+        logging::init(self.log_format.into(), self.filter().unwrap_or(default)).map_err(|error| match error {
+            logging::Error::Filter { .. } => Failure::new(Exit::Usage, error.to_string()).into(),
+            logging::Error::Twice => error.into(),
+        })
+    }
+}
+
+/// Shows warnings about the configuration.
+pub(super) fn warn(warnings: &[config::Diagnostic]) {
+    for warning in warnings {
+        output::err(&format!("{warning}\n"));
+    }
+}
+
+/// The environment of this process, for credentials. What is not UTF-8 cannot be a setting of ours.
+pub(super) fn environment() -> HashMap<String, String> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}

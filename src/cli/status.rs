@@ -1,0 +1,141 @@
+//! `status`: what the agent is doing and why it is not done yet.
+
+use super::agent::{ANSWER, Agent};
+use super::arguments::{Global, StatusArguments};
+use super::output::{Output, span_ms};
+use super::paint::{Paint, Style};
+use super::table::{Cell, cell, clean, render, styled};
+use super::{Exit, block_on};
+use crate::agent::status::{CheckView, SignalStatusView, Status};
+use crate::signal::SignalStatus;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Between two looks of `--watch`.
+const PERIOD: Duration = Duration::from_secs(1);
+/// To the upper left corner, and clear what follows (ECMA-48).
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+pub(super) fn run(global: &Global, arguments: &StatusArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    let agent = Agent::at(global.socket())?;
+    block_on(async {
+        loop {
+            let status: Status = agent.get("/status", ANSWER).await?;
+            let read = match (arguments.json, arguments.watch) {
+                (true, true) => out.json_line(&status)?,
+                (true, false) => out.json(&status)?,
+                (false, true) if out.is_terminal() => out.line(format!("{CLEAR}{}", text(&status, out.paint)))?,
+                (false, _) => out.line(text(&status, out.paint))?,
+            };
+            if !arguments.watch || !read || is_settled(&status) {
+                return Ok(Exit::Ok);
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    })
+}
+
+/// Whether nothing is owed any more. An agent without signals has nothing to settle, but may be given some.
+fn is_settled(status: &Status) -> bool {
+    !status.signals.is_empty() && status.signals.iter().all(|signal| signal.settled_at.is_some())
+}
+
+/// The whole for people.
+fn text(status: &Status, paint: Paint) -> String {
+    let mut text = format!("ros-signal-agent {} ", status.version);
+    let host = status.instance_id.as_ref().map_or("on a host without a known identity".to_owned(), |id| format!("on {id}"));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{}, {}", clean(&host), status.at);
+    for (what, hint) in alarms(status) {
+        let _ = writeln!(text, "{}", paint.style(&clean(&what), Style::Bad));
+        let _ = writeln!(text, "  hint: {hint}");
+    }
+    if status.signals.is_empty() {
+        text.push_str("\nno signals: the configuration has no [signal.NAME]\n");
+    } else {
+        let signals = status.signals.iter().map(signal_row).collect();
+        let _ = write!(text, "\n{}", render(["SIGNAL", "RESOURCE", "STATE", "DECIDES IN", "WHY"], signals, paint));
+        status.signals.iter().for_each(|signal| text.push_str(&trouble(signal)));
+    }
+    if !status.checks.is_empty() {
+        let checks = status.checks.iter().map(check_row).collect();
+        let _ = write!(text, "\n{}", render(["CHECK", "TYPE", "LEVEL", "STATE", "FOR", "LAST"], checks, paint));
+    }
+    text
+}
+
+/// What is wrong with the agent itself, and what to do.
+fn alarms(status: &Status) -> Vec<(String, &'static str)> {
+    let mut alarms = Vec::new();
+    if status.held {
+        alarms.push(("held: no verdicts are made".to_owned(), "ros-signal-agent resume"));
+    }
+    if let Some(why) = &status.not_durable {
+        alarms.push((
+            format!("state not durable: {why}"),
+            "after a crash now, signals without a derived id could be lost; make room in state_dir",
+        ));
+    }
+    if let (None, Some(why)) = (&status.instance_id, &status.identity_error) {
+        alarms.push((format!("identity unknown: {why}"), "nothing is sent before the instance id is known; [instance] id gives it"));
+    }
+    alarms
+}
+
+fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
+    let style = match (signal.state.as_str(), signal.verdict) {
+        ("acknowledged", Some(SignalStatus::Success)) => Style::Good,
+        (_, Some(SignalStatus::Failure)) => Style::Bad,
+        ("pending" | "sending" | "not needed", _) => Style::Plain,
+        _ => Style::Doubtful,
+    };
+    let left = signal.decides_within_ms.map(span_ms).unwrap_or_default();
+    let why = match (&signal.reason, signal.verdict) {
+        (Some(reason), Some(verdict)) => format!("{verdict}: {reason}"),
+        _ => signal.detail.clone(),
+    };
+    [cell(&signal.name), cell(&signal.resource), styled(&signal.state, style), cell(left), cell(why)]
+}
+
+/// What keeps a signal from its acknowledgement, or the receipt.
+fn trouble(signal: &SignalStatusView) -> String {
+    let mut text = String::new();
+    let name = &signal.name;
+    if let Some(error) = &signal.last_error {
+        let _ = writeln!(text, "{name}: attempt {} was not acknowledged: {}", signal.attempts, clean(error));
+    }
+    if let Some(hint) = &signal.hint {
+        let _ = writeln!(text, "  hint: {}", clean(hint));
+    }
+    if let Some(next) = signal.next_attempt_ms.filter(|_| signal.attempts > 0) {
+        let _ = writeln!(text, "  next attempt in {}", span_ms(next));
+    }
+    if let (Some(request), Some(at)) = (&signal.request_id, &signal.settled_at) {
+        let _ = writeln!(text, "{name}: acknowledged at {at}, RequestId {}", clean(request));
+    }
+    text
+}
+
+fn check_row(check: &CheckView) -> [Cell; 6] {
+    let state = match check.state {
+        Some(health) => styled(health.word(), Style::of(health)),
+        None => styled("initial", Style::Dim),
+    };
+    [cell(&check.name), cell(&check.kind), cell(&check.level), state, cell(span_ms(check.for_ms)), cell(last(check))]
+}
+
+fn last(check: &CheckView) -> String {
+    let mut text = match &check.last {
+        Some(last) => {
+            let never = if last.terminal { ", it will never pass" } else { "" };
+            format!("{}: {} ({} ago, took {}{never})", last.health, last.message, span_ms(last.ago_ms), span_ms(last.took_ms))
+        }
+        None => "not run yet".to_owned(),
+    };
+    if let Some(name) = &check.waiting_for {
+        let _ = write!(text, ", waits for {name}");
+    } else if check.in_start_period {
+        text.push_str(", in its start period");
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! `wait`: for scripts and units that go on when the host is healthy, or when the agent's work is done.
+//!
+//! An agent that is restarted while we wait is asked again. One that was not there in the first place is an error at once.
+
+use super::agent::{ANSWER, Agent, Trouble, quoted};
+use super::arguments::{Global, WaitArguments};
+use super::failure::Failure;
+use super::output::Output;
+use super::{Exit, block_on};
+use crate::agent::status::{SignalStatusView, Status};
+use crate::control::WaitAnswer;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between two questions to an agent that is being restarted.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest that can be asked for; an instant further away may not exist.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+pub(super) fn run(global: &Global, arguments: &WaitArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    let agent = Agent::at(global.socket())?;
+    let (reached, status) = block_on(async {
+        let before: Status = agent.get("/status", ANSWER).await?;
+        know(&before, arguments.signal.as_deref())?;
+        let reached = until(&agent, arguments.r#for.word(), arguments.signal.as_deref(), arguments.timeout).await?;
+        Ok((reached, agent.get::<Status>("/status", ANSWER).await.unwrap_or(before)))
+    })?;
+    let concerned = |signal: &&SignalStatusView| arguments.signal.as_ref().is_none_or(|name| *name == signal.name);
+    let lines: Vec<String> =
+        status.signals.iter().filter(concerned).map(|signal| super::table::clean(&format!("{}: {}", signal.name, signal.detail))).collect();
+    if reached {
+        out.line(lines.join("\n"))?;
+        return Ok(Exit::Ok);
+    }
+    let what = format!("not {} after {}", arguments.r#for.word(), humantime::format_duration(arguments.timeout));
+    let lines = if lines.is_empty() { vec![super::table::clean(&status.summary)] } else { lines };
+    Err(Failure::new(Exit::TimedOut, format!("{what}: {}", lines.join("; "))).hint("ros-signal-agent status").into())
+}
+
+/// Waiting for a signal that does not exist would never end.
+fn know(status: &Status, signal: Option<&str>) -> anyhow::Result<()> {
+    let Some(name) = signal.filter(|name| !status.signals.iter().any(|signal| signal.name == *name)) else { return Ok(()) };
+    let names: Vec<&str> = status.signals.iter().map(|signal| signal.name.as_str()).collect();
+    let failure = Failure::new(Exit::Failure, format!("no signal is called {name:?}"));
+    Err(if names.is_empty() { failure } else { failure.hint(format!("there is {}", names.join(", "))) }.into())
+}
+
+/// Waits until `goal` is reached (true), or `timeout` has passed.
+///
+/// # Errors
+/// If the agent refuses, or is gone when the time is up.
+pub(super) async fn until(agent: &Agent, goal: &str, signal: Option<&str>, timeout: Duration) -> Result<bool, Trouble> {
+    let end = Instant::now() + timeout.min(LONGEST);
+    let of_signal = signal.map(|name| format!("&signal={}", quoted(name))).unwrap_or_default();
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let path = format!("/wait?for={goal}&timeout={}ms{of_signal}", left.as_millis());
+        match agent.get::<WaitAnswer>(&path, left + ANSWER).await {
+            Ok(answer) if answer.reached => return Ok(true),
+            Ok(_) if Instant::now() >= end => return Ok(false),
+            // The agent bounds a wait to a day.
+            Ok(_) => {}
+            Err(trouble) if trouble.is_passing() && left > PAUSE => tokio::time::sleep(PAUSE).await,
+            Err(trouble) => return Err(trouble),
+        }
+    }
+}
