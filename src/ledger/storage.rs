@@ -196,6 +196,11 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(self.dir()?)?)
+        match rustix::fs::fsync(self.dir()?) {
+            // fsync(2): "does not support synchronization". Some network and FUSE file systems say so of directories; nothing more
+            // can be done there, and to call it a failure would be memory mode for ever.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            other => Ok(other?),
+        }
     }
 }
