@@ -101,6 +101,15 @@ fn holder(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+impl Drop for Disk {
+    /// Closing is not enough: a child that another thread is just starting has a copy of the descriptor until it executes its program.
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            let _ = rustix::fs::flock(lock, FlockOperation::NonBlockingUnlock);
+        }
+    }
+}
+
 impl Storage for Disk {
     type File = File;
 
