@@ -8,7 +8,7 @@
 //!
 //! `<N>` is the priority of sd-daemon(3). The journal has its own times, so the lines have none. An event is one line, always: control
 //! characters, line breaks above all, are escaped, because messages quote the output of checks and the answers of servers, and a line
-//! break would let them write lines of their own. `tracing-subscriber` escapes terminal sequences only, hence [`Line`].
+//! break would let them write lines of their own. `tracing-subscriber` escapes terminal sequences only, hence a format of our own.
 //!
 //! A span's own field must not be called `name`: in JSON that is the key of the span's name.
 
@@ -165,7 +165,9 @@ where
     let layer: Box<dyn Layer<_> + Send + Sync> = match format {
         Format::Json => Box::new(layer.json().with_current_span(false).with_timer(Clock(clock)).with_ansi(false)),
         Format::Journal => Box::new(layer.event_format(Line::Journal).fmt_fields(escaped_fields()).with_ansi(false)),
-        Format::Text | Format::Auto => Box::new(layer.event_format(Line::Text(Clock(clock))).fmt_fields(escaped_fields()).with_ansi(colour)),
+        Format::Text | Format::Auto => {
+            Box::new(layer.event_format(Line::Text(Clock(clock))).fmt_fields(escaped_fields()).with_ansi(colour))
+        }
     };
     Ok((Registry::default().with(filter).with(layer), LogHandle(handle)))
 }
@@ -246,7 +248,7 @@ fn bounded(text: &str) -> String {
     if text.len() <= LINE_LIMIT {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LINE_LIMIT);
+    let end = (0..=LINE_LIMIT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     format!("{}… ({} bytes in all)", text.get(..end).unwrap_or_default(), text.len())
 }
 

@@ -1,5 +1,7 @@
 //! Behaviour, one module per theme.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
+//! behaviour
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod config_broken;
 mod ledger;
