@@ -190,11 +190,12 @@ impl ServerCertVerifier for Merged {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.own.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // Not of our CA: the system's word counts. Any other trouble of a certificate of our CA is what a person must hear.
-            Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-                self.system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            answer => answer,
+            Ok(verified) => Ok(verified),
+            Err(own) => match self.system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                // Trouble with a certificate of our CA is what a person must hear, not that the system does not know that CA.
+                Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Err(own),
+                answer => answer,
+            },
         }
     }
 

@@ -7,3 +7,4 @@ mod config_broken;
 mod ledger;
 mod ledger_model;
 mod systemd;
+mod probe;
