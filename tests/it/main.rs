@@ -1,4 +1,5 @@
 //! Behaviour, one module per theme.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod config_broken;
 mod config_files;
