@@ -29,7 +29,8 @@ const WORDS: [&str; 15] = [
 /// Whether the value of a key, header or variable of this name may be secret. Names of files (`password_file`) are not.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    if name.ends_with("_file") {
+    // `[ros] signature` is the name of a scheme.
+    if name.ends_with("_file") || name == "signature" {
         return false;
     }
     name == "body" || WORDS.iter().any(|word| name.contains(word))
@@ -56,7 +57,9 @@ pub(super) fn secret_at(line: &str) -> Option<usize> {
         let before = line.get(..at)?.trim_end();
         let before = before.trim_end_matches(['"', '\'']);
         let word = before.rsplit(|c: char| !is_word(c)).next()?;
-        is_secret_name(word).then_some(at + 1)
+        // In a URL it is a signature indeed.
+        let signature = word.eq_ignore_ascii_case("signature") && word.len() < before.trim_start().len();
+        (signature || is_secret_name(word)).then_some(at + 1)
     });
     let by_url = line.match_indices("://").find_map(|(at, mark)| {
         let start = at + mark.len();
@@ -114,6 +117,8 @@ mod tests {
         assert_eq!(hide(r#"command = ["x", "--password", "p"]"#), r#"command = ["x", "--password",[hidden]"#);
         assert_eq!(hide(r#"url = "http://me:pw@example.com/""#), r#"url = "http://[hidden]"#);
         assert_eq!(hide(r#"url = "http://example.com/?token=abc""#), r#"url = "http://example.com/?token=[hidden]"#);
+        assert_eq!(hide(r#"url = "http://h/?signature=abc""#), r#"url = "http://h/?signature=[hidden]"#);
+        assert_eq!(hide(r#"signature = "hmac-sha1""#), r#"signature = "hmac-sha1""#);
         assert_eq!(hide(r#"password_file = "/etc/pw""#), r#"password_file = "/etc/pw""#);
         assert_eq!(hide(r#"expect_body = "ok""#), r#"expect_body = "ok""#);
     }

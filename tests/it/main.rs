@@ -8,3 +8,9 @@ mod ledger;
 mod ledger_model;
 mod systemd;
 mod probe;
+
+mod config_broken;
+mod config_files;
+mod config_plan;
+mod config_robust;
+mod config_schema;

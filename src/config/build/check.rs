@@ -25,21 +25,26 @@ pub(super) struct Draft {
     pub(super) check: Option<Check>,
 }
 
-/// All checks, in order of name.
-pub(super) fn drafts(checks: Option<&Entry>, owners: &Owners, notes: &mut Notes) -> Vec<Draft> {
-    let Some((entry, table)) =
-        checks.and_then(|entry| super::table("check.NAME", &entry.value, entry.key, notes).map(|table| (entry, table)))
-    else {
-        return Vec::new();
-    };
-    if table.0.len() > CHECKS_LIMIT {
-        notes.misfit(entry.key, format!("{} checks, at most {CHECKS_LIMIT} are possible", table.0.len()), None);
-        return Vec::new();
+impl Draft {
+    fn without_check(name: &str, header: Place, enabled: bool) -> Self {
+        Self { name: name.to_owned(), header, enabled, level: None, depends_on: Vec::new(), tags: Vec::new(), check: None }
     }
-    table.0.iter().filter_map(|(name, entry)| draft(name, entry, owners, notes)).collect()
 }
 
-fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Option<Draft> {
+/// All checks, in order of name. None: there is no saying which there are.
+pub(super) fn drafts(checks: Option<&Entry>, owners: &Owners, notes: &mut Notes) -> Option<Vec<Draft>> {
+    let Some(entry) = checks else {
+        return Some(Vec::new());
+    };
+    let table = super::table("check.NAME", &entry.value, entry.key, notes)?;
+    if table.0.len() > CHECKS_LIMIT {
+        notes.misfit(entry.key, format!("{} checks, at most {CHECKS_LIMIT} are possible", table.0.len()), None);
+        return None;
+    }
+    Some(table.0.iter().map(|(name, entry)| draft(name, entry, owners, notes)).collect())
+}
+
+fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Draft {
     let valid = match forms::name(name) {
         Ok(name) => Some(name),
         Err(problem) => {
@@ -47,7 +52,9 @@ fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Optio
             None
         }
     };
-    let table = super::table(&format!("check.{}", shorten(name)), &entry.value, entry.key, notes)?;
+    let Some(table) = super::table(&format!("check.{}", shorten(name)), &entry.value, entry.key, notes) else {
+        return Draft::without_check(name, entry.key, true);
+    };
     let kind = kind_of(table);
     let sections: Vec<&'static Section> = [Some(&keys::CHECK), kind.map(|(_, section)| section)].into_iter().flatten().collect();
     let mut reader = Reader::new(&sections, table, &["check", name], entry.key, notes);
@@ -55,22 +62,14 @@ fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Optio
     reader.refuse_unknown(&others);
     let enabled = reader.flag("enabled");
     if enabled == Some(false) {
-        return Some(Draft {
-            name: name.to_owned(),
-            header: entry.key,
-            enabled: false,
-            level: None,
-            depends_on: Vec::new(),
-            tags: Vec::new(),
-            check: None,
-        });
+        return Draft::without_check(name, entry.key, false);
     }
     let draft = read(name, valid, kind.map(|(name, _)| name), &mut reader);
     if kind.is_some_and(|(name, _)| name == "exec") {
         judge_owners(name, &entry.value, entry.key, owners, notes);
     }
     warn_of_secrets(table, notes);
-    Some(draft)
+    draft
 }
 
 /// The type of a check, if it is written and known.

@@ -28,9 +28,10 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let stack = agent::stack(&mut single(root, "stack", &keys::STACK, &empty, notes));
 
     let drafts = check::drafts(root.0.get("check"), owners, notes);
+    let no_checks_needed = drafts.is_none() || agent.as_ref().is_none_or(|(_, allow)| *allow);
+    let drafts = drafts.unwrap_or_default();
     graph::resolve(&drafts, notes);
-    let allow_no_checks = agent.as_ref().is_some_and(|(_, allow)| *allow);
-    let signals = signal::signals(root.0.get("signal"), &stack, &drafts, allow_no_checks, notes);
+    let signals = signal::signals(root.0.get("signal"), &stack, &drafts, no_checks_needed, notes);
     if notes.has_errors() {
         return None;
     }
