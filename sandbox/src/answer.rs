@@ -28,7 +28,12 @@ pub(crate) struct Answer {
 pub(crate) enum Body {
     Whole(Bytes),
     /// Sent in pieces of `piece` bytes with a pause before each.
-    Paced { content: Bytes, piece: usize, pause_ms: u64, ending: Ending },
+    Paced {
+        content: Bytes,
+        piece: usize,
+        pause_ms: u64,
+        ending: Ending,
+    },
 }
 
 /// How a paced body ends.
@@ -52,12 +57,7 @@ impl Answer {
     }
 
     pub(crate) fn new(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".to_owned(), content_type.to_owned())],
-            body: Body::Whole(body.into()),
-            code: None,
-        }
+        Self { status, headers: vec![("content-type".to_owned(), content_type.to_owned())], body: Body::Whole(body.into()), code: None }
     }
 }
 

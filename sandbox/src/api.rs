@@ -19,8 +19,17 @@ const TOKENS_KEPT: usize = 10_000;
 
 /// Parameters of the call itself; the others belong to the operation.
 const COMMON: [&str; 11] = [
-    "Action", "Version", "Format", "AccessKeyId", "SignatureMethod", "SignatureVersion", "SignatureNonce", "SignatureType",
-    "Timestamp", "Signature", "SecurityToken",
+    "Action",
+    "Version",
+    "Format",
+    "AccessKeyId",
+    "SignatureMethod",
+    "SignatureVersion",
+    "SignatureNonce",
+    "SignatureType",
+    "Timestamp",
+    "Signature",
+    "SecurityToken",
 ];
 
 /// The operations the sandbox knows.
@@ -81,13 +90,7 @@ impl ClientTokens {
 }
 
 /// Answers a request. `fault` is what a scripted fault puts in place of the operation, once the signature has passed.
-pub(crate) fn answer(
-    inner: &mut Inner,
-    request: &Request,
-    fault: Option<&Scripted>,
-    now: Moment,
-    told: Moment,
-) -> (Answer, Seen) {
+pub(crate) fn answer(inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment, told: Moment) -> (Answer, Seen) {
     let mut seen = Seen::default();
     let mut call = Answering { request_id: answer::request_id(), seen: &mut seen };
     let format = format_of(request, inner.switches.default_format);
@@ -138,9 +141,8 @@ impl Answering<'_> {
         inner.gate.judge(request, &claim, now, told)?;
         self.seen.verified = true;
         let action = request.action().ok_or_else(|| Refusal::missing_parameter("Action"))?;
-        let operation = Operation::parse(&action).ok_or_else(|| {
-            Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method.")
-        })?;
+        let operation = Operation::parse(&action)
+            .ok_or_else(|| Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method."))?;
         let version = request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned));
         if version.as_deref() != Some("2019-09-10") {
             return Err(Refusal::bad_request("NoSuchVersion", "The specified version does not exist, 2019-09-10 does."));
@@ -168,22 +170,13 @@ impl Answering<'_> {
     }
 
     /// SignalResource, once per ClientToken.
-    fn signal_resource(
-        &mut self,
-        inner: &mut Inner,
-        request: &Request,
-        fault: Option<&Scripted>,
-        now: Moment,
-    ) -> Result<(), Refusal> {
+    fn signal_resource(&mut self, inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment) -> Result<(), Refusal> {
         let wanted = SignalResource::read(request)?;
         let Some(token) = client_token(request)? else {
             return wanted.run(inner, request, fault, now);
         };
-        let mut parameters: Vec<(String, String)> = request
-            .parameters()
-            .filter(|(name, _)| name != "ClientToken" && !COMMON.contains(&name.as_str()))
-            .cloned()
-            .collect();
+        let mut parameters: Vec<(String, String)> =
+            request.parameters().filter(|(name, _)| name != "ClientToken" && !COMMON.contains(&name.as_str())).cloned().collect();
         parameters.sort();
         if let Some(earlier) = inner.client_tokens.calls.get(token) {
             if earlier.parameters != parameters {
@@ -228,13 +221,7 @@ impl<'a> SignalResource<'a> {
         Ok(Self { resource, unique_id, status })
     }
 
-    fn run(
-        &self,
-        inner: &mut Inner,
-        request: &Request,
-        fault: Option<&Scripted>,
-        now: Moment,
-    ) -> Result<(), Refusal> {
+    fn run(&self, inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment) -> Result<(), Refusal> {
         let id = find_stack(inner, request, fault)?.id.clone();
         if matches!(fault, Some(Scripted::TooEarly)) {
             return Err(Refusal::resource_not_available(self.resource));
@@ -246,22 +233,14 @@ impl<'a> SignalResource<'a> {
     }
 }
 
-fn find_stack<'a>(
-    inner: &'a Inner,
-    request: &Request,
-    fault: Option<&Scripted>,
-) -> Result<&'a Stack, Refusal> {
+fn find_stack<'a>(inner: &'a Inner, request: &Request, fault: Option<&Scripted>) -> Result<&'a Stack, Refusal> {
     let region = required(request, "RegionId")?;
     let id = required(request, "StackId")?;
     let by_name = || inner.stacks.values().find(|stack| inner.switches.stack_by_name && stack.name == id);
     let stack = inner.stacks.get(id).or_else(by_name);
-    let gone = |stack: &Stack| {
-        stack.status == crate::stack::status::Status::DELETE_COMPLETE && !inner.switches.deleted_stack_visible
-    };
+    let gone = |stack: &Stack| stack.status == crate::stack::status::Status::DELETE_COMPLETE && !inner.switches.deleted_stack_visible;
     match stack {
-        Some(stack) if stack.region == region && !gone(stack) && !matches!(fault, Some(Scripted::StackNotFound)) => {
-            Ok(stack)
-        }
+        Some(stack) if stack.region == region && !gone(stack) && !matches!(fault, Some(Scripted::StackNotFound)) => Ok(stack),
         _ => Err(Refusal::stack_not_found(id)),
     }
 }

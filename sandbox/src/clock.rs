@@ -87,9 +87,7 @@ pub(crate) fn parse_zulu(text: &str) -> Option<Moment> {
 
 /// The HTTP `Date` form (RFC 9110, 5.6.7).
 pub(crate) fn http_date(moment: Moment) -> String {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
+    let format = format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     moment.format(format).unwrap_or_default()
 }
 

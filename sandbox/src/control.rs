@@ -91,7 +91,11 @@ fn route(world: &World, request: &Request) -> Result<Value> {
             Ok(json!({}))
         }
         ("DELETE", "metadata", path) if !path.is_empty() => {
-            if world.lock().metadata.remove(path) { Ok(json!({})) } else { Err(not_found(format!("no metadata value at '{path}'"))) }
+            if world.lock().metadata.remove(path) {
+                Ok(json!({}))
+            } else {
+                Err(not_found(format!("no metadata value at '{path}'")))
+            }
         }
         ("DELETE", "metadata-tokens", "") => {
             world.lock().metadata.forget_tokens();

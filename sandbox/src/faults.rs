@@ -299,9 +299,7 @@ fn throttling_user() -> String {
 
 fn is_header(name: &str, value: &str) -> bool {
     let framing = ["content-length", "transfer-encoding"].iter().any(|framing| name.eq_ignore_ascii_case(framing));
-    !framing
-        && hyper::header::HeaderName::try_from(name).is_ok()
-        && hyper::header::HeaderValue::try_from(value).is_ok()
+    !framing && hyper::header::HeaderName::try_from(name).is_ok() && hyper::header::HeaderValue::try_from(value).is_ok()
 }
 
 /// The faults in force.
@@ -409,8 +407,6 @@ impl Faults {
         let refusals = self.active.iter().filter(|active| {
             active.fault.effect == Effect::Refuse && active.begun.is_some() && !active.over(now) && active.matches(service, wire, None)
         });
-        refusals
-            .map(|active| Some(active.begun? + span(active.fault.seconds?)?))
-            .reduce(|one, other| Some(one?.max(other?)))
+        refusals.map(|active| Some(active.begun? + span(active.fault.seconds?)?)).reduce(|one, other| Some(one?.max(other?)))
     }
 }

@@ -57,9 +57,9 @@ impl Gate {
 
     /// Judges a request. `told` is the clock as the outside is told, with its skew; `now` the one without.
     pub(crate) fn judge(&mut self, request: &Request, claim: &Claim, now: Moment, told: Moment) -> Result<(), Refusal> {
-        let key = self.key(&claim.access_key_id).ok_or_else(|| {
-            Refusal::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found.")
-        })?;
+        let key = self
+            .key(&claim.access_key_id)
+            .ok_or_else(|| Refusal::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found."))?;
         self.check_token(key, claim, now)?;
         let off = claim.at - told;
         if off > WINDOW || off < -WINDOW {

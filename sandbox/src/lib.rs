@@ -190,8 +190,7 @@ impl Sandbox {
         let control = open(ephemeral(ip), Service::Control, None).await?;
         tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
         let tasks = Mutex::new(tasks);
-        let running =
-            Running { world, ros, ros_tls, metadata, control, ca_file, _directory: directory, stop, tasks };
+        let running = Running { world, ros, ros_tls, metadata, control, ca_file, _directory: directory, stop, tasks };
         Ok(Sandbox { running: Arc::new(running) })
     }
 

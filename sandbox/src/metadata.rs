@@ -45,10 +45,7 @@ impl Default for Metadata {
             ("meta-data/private-ipv4", "127.0.0.1"),
             (ROLE, "SandboxRole"),
         ];
-        Self {
-            values: values.into_iter().map(|(path, value)| (path.to_owned(), value.to_owned())).collect(),
-            tokens: VecDeque::new(),
-        }
+        Self { values: values.into_iter().map(|(path, value)| (path.to_owned(), value.to_owned())).collect(), tokens: VecDeque::new() }
     }
 }
 

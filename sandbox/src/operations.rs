@@ -203,8 +203,7 @@ fn number(request: &Request, name: &str, default: usize, largest: usize) -> Resu
 /// `Name.1`, `Name.2`, ... ; `Name` alone is taken too.
 fn list_parameter<'a>(request: &'a Request, name: &str) -> Vec<&'a str> {
     let of_list = |key: &str| {
-        key.strip_prefix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(|n| n.parse::<u16>().is_ok()))
+        key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(|n| n.parse::<u16>().is_ok()))
     };
     request.parameters().filter(|(key, value)| of_list(key) && !value.is_empty()).map(|(_, v)| v.as_str()).collect()
 }

@@ -14,13 +14,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            message: message.into(),
-            denied_action: None,
-            retry_after_ms: None,
-        }
+        Self { status, code: code.to_owned(), message: message.into(), denied_action: None, retry_after_ms: None }
     }
 
     pub(crate) fn bad_request(code: &str, message: impl Into<String>) -> Self {
@@ -44,10 +38,7 @@ impl Refusal {
     }
 
     pub(crate) fn resource_not_found(stack: &str, resource: &str) -> Self {
-        Self::not_found(
-            "ResourceNotFound",
-            format!("The Resource ({resource}) could not be found in Stack {stack}."),
-        )
+        Self::not_found("ResourceNotFound", format!("The Resource ({resource}) could not be found in Stack {stack}."))
     }
 
     pub(crate) fn resource_not_available(resource: &str) -> Self {

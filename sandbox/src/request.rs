@@ -52,9 +52,9 @@ impl Request {
         body: Bytes,
     ) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let is_form = headers.iter().any(|(name, value)| {
-            name == "content-type" && value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
-        });
+        let is_form = headers
+            .iter()
+            .any(|(name, value)| name == "content-type" && value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
         let form = if is_form { decode(&String::from_utf8_lossy(&body)) } else { Vec::new() };
         Self { service, wire, method, path: path.to_owned(), query: decode(query), form, headers, body }
     }

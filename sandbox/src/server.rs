@@ -179,11 +179,7 @@ where
 }
 
 /// Reads one request and has it handled. The error closes the connection without an answer.
-async fn answer(
-    door: Door,
-    incoming: hyper::Request<Incoming>,
-    reset: Arc<AtomicBool>,
-) -> Result<Response<Outgoing>, io::Error> {
+async fn answer(door: Door, incoming: hyper::Request<Incoming>, reset: Arc<AtomicBool>) -> Result<Response<Outgoing>, io::Error> {
     let request = match read(&door, incoming).await {
         Ok(request) => request,
         Err(refusal) => return Ok(write(refusal)),
@@ -211,9 +207,8 @@ async fn read(door: &Door, incoming: hyper::Request<Incoming>) -> Result<Request
         Ok(Err(_)) => return Err(Answer::text(413, "the body is larger than 1 MiB, or broke off")),
         Err(_) => return Err(Answer::text(408, "the body took too long")),
     };
-    let headers = head.headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
+    let headers =
+        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let method = head.method.as_str().to_owned();
     Ok(Request::new(door.service, door.wire(), method, target, headers.collect(), body))
@@ -226,9 +221,7 @@ fn write(answer: Answer) -> Response<Outgoing> {
     });
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in &answer.headers {
-        if let (Ok(name), Ok(value)) =
-            (hyper::header::HeaderName::try_from(name), hyper::header::HeaderValue::try_from(value))
-        {
+        if let (Ok(name), Ok(value)) = (hyper::header::HeaderName::try_from(name), hyper::header::HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);
         }
     }

@@ -49,9 +49,7 @@ pub(crate) struct Claim {
 pub(crate) fn claim(request: &Request) -> Result<Claim, Refusal> {
     match request.header("authorization") {
         Some(authorization) => claim_acs3(request, &authorization),
-        None if request.parameter("Signature").is_some() || request.parameter("SignatureMethod").is_some() => {
-            claim_sha1(request)
-        }
+        None if request.parameter("Signature").is_some() || request.parameter("SignatureMethod").is_some() => claim_sha1(request),
         None => Err(Refusal::missing_parameter("Signature")),
     }
 }
@@ -83,7 +81,9 @@ pub(crate) fn verify(request: &Request, claim: &Claim, secret: &Secret) -> Resul
 }
 
 fn claim_acs3(request: &Request, authorization: &str) -> Result<Claim, Refusal> {
-    let incomplete = |why: &str| Refusal::bad_request("IncompleteSignature", format!("The request signature does not conform to Alibaba Cloud standards: {why}."));
+    let incomplete = |why: &str| {
+        Refusal::bad_request("IncompleteSignature", format!("The request signature does not conform to Alibaba Cloud standards: {why}."))
+    };
     let fields = authorization.strip_prefix("ACS3-HMAC-SHA256 ").ok_or_else(|| {
         Refusal::bad_request("InvalidSignatureMethod", "The specified signature method is not supported, ACS3-HMAC-SHA256 is.")
     })?;
@@ -157,19 +157,14 @@ fn timestamp(text: Option<&str>, name: &str) -> Result<Moment, Refusal> {
 
 fn nonce(text: Option<String>, name: &str) -> Result<String, Refusal> {
     match text {
-        Some(text) if text.is_empty() || text.len() > 128 => {
-            Err(Refusal::invalid_parameter(name, "it must have 1 to 128 characters"))
-        }
+        Some(text) if text.is_empty() || text.len() > 128 => Err(Refusal::invalid_parameter(name, "it must have 1 to 128 characters")),
         Some(text) => Ok(text),
         None => Err(Refusal::missing_parameter(name)),
     }
 }
 
 fn acs3_string_to_sign(request: &Request, signed_headers: &[String]) -> String {
-    let headers: String = signed_headers
-        .iter()
-        .map(|name| format!("{name}:{}\n", request.header(name).unwrap_or_default()))
-        .collect();
+    let headers: String = signed_headers.iter().map(|name| format!("{name}:{}\n", request.header(name).unwrap_or_default())).collect();
     let canonical = [
         request.method.as_str(),
         request.path.as_str(),
@@ -198,8 +193,7 @@ fn sha1_string_to_sign(request: &Request, mask: Option<&str>) -> String {
 fn canonical_query<'a>(parameters: impl Iterator<Item = &'a (String, String)>) -> String {
     let mut parameters: Vec<&(String, String)> = parameters.collect();
     parameters.sort();
-    let pairs: Vec<String> =
-        parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let pairs: Vec<String> = parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
 }
 

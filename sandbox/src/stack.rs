@@ -28,8 +28,8 @@ use crate::stack::status::{Operation, Phase, Status};
 use crate::stack::view::{SignalSeen, TimelineEvent};
 use crate::switches::Switches;
 
-pub use signal::SignalStatus;
 pub(crate) use signal::Signal;
+pub use signal::SignalStatus;
 
 /// Events kept per stack; the oldest are forgotten first.
 const EVENTS_KEPT: usize = 1000;
@@ -246,9 +246,7 @@ impl Stack {
     /// Writes an event of the stack (`resource` none) or of a resource, and puts it on the timeline.
     fn tell(&mut self, resource: Option<&str>, status: Status, reason: &str, signal: Option<SignalSeen>, now: Moment) {
         let (logical_id, physical_id, resource_type) = match resource.and_then(|name| self.resources.get_key_value(name)) {
-            Some((name, resource)) => {
-                (name.clone(), resource.physical_id.clone(), resource.kind.resource_type().to_owned())
-            }
+            Some((name, resource)) => (name.clone(), resource.physical_id.clone(), resource.kind.resource_type().to_owned()),
             None => (self.name.clone(), self.id.clone(), "ALIYUN::ROS::Stack".to_owned()),
         };
         if self.events.len() >= EVENTS_KEPT {

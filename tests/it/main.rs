@@ -14,3 +14,7 @@ mod config_files;
 mod config_plan;
 mod config_robust;
 mod config_schema;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod credentials;
+mod ros;

@@ -129,8 +129,7 @@ impl Stack {
     fn arm(&mut self, now: Moment) {
         let names: Vec<String> = self.conditions().map(|(name, _, _)| name.clone()).collect();
         for name in names {
-            let Some(handle) = self.conditions().find(|(other, _, _)| **other == name).map(|(_, _, c)| c.handle.clone())
-            else {
+            let Some(handle) = self.conditions().find(|(other, _, _)| **other == name).map(|(_, _, c)| c.handle.clone()) else {
                 continue;
             };
             let found = self.handle(&handle);

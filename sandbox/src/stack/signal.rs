@@ -118,14 +118,7 @@ impl Stack {
         }
     }
 
-    fn store(
-        &mut self,
-        handle: &str,
-        unique_id: &str,
-        kind: SignalStatus,
-        waits: bool,
-        now: Moment,
-    ) -> Result<SignalSeen, Refusal> {
+    fn store(&mut self, handle: &str, unique_id: &str, kind: SignalStatus, waits: bool, now: Moment) -> Result<SignalSeen, Refusal> {
         let operation = self.operation;
         let Some(Resource { kind: ResourceKind::Handle(handle), .. }) = self.resources.get_mut(handle) else {
             return Err(Refusal::resource_not_found(&self.id, handle));

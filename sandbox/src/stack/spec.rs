@@ -55,9 +55,7 @@ impl Default for StackSpec {
 impl StackSpec {
     /// The usual pair: a handle and a condition `Wait` that needs `count` signals within `timeout` seconds.
     pub fn waiting_for(handle: &str, count: u32, timeout: f64) -> Self {
-        Self::default()
-            .resource(handle, ResourceSpec::handle())
-            .resource("Wait", ResourceSpec::condition(handle, count, timeout))
+        Self::default().resource(handle, ResourceSpec::handle()).resource("Wait", ResourceSpec::condition(handle, count, timeout))
     }
 
     /// Adds or replaces a resource.
@@ -185,11 +183,7 @@ pub(crate) fn check(id: &str, spec: &StackSpec) -> Result<(), SpecError> {
     resources.iter().try_for_each(|(name, resource)| check_resource(name, resource, resources))
 }
 
-fn check_resource(
-    name: &str,
-    resource: &ResourceSpec,
-    all: &BTreeMap<String, ResourceSpec>,
-) -> Result<(), SpecError> {
+fn check_resource(name: &str, resource: &ResourceSpec, all: &BTreeMap<String, ResourceSpec>) -> Result<(), SpecError> {
     let charset = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 255 || !name.chars().all(charset) {
         return Err(SpecError::ResourceName(name.chars().take(255).collect()));

@@ -55,8 +55,7 @@ const OPERATIONS: [(Operation, &str); 12] = [
     (Operation::ImportUpdateRollback, "IMPORT_UPDATE_ROLLBACK"),
 ];
 
-const PHASES: [(Phase, &str); 3] =
-    [(Phase::InProgress, "_IN_PROGRESS"), (Phase::Complete, "_COMPLETE"), (Phase::Failed, "_FAILED")];
+const PHASES: [(Phase, &str); 3] = [(Phase::InProgress, "_IN_PROGRESS"), (Phase::Complete, "_COMPLETE"), (Phase::Failed, "_FAILED")];
 
 impl Status {
     /// `CREATE_IN_PROGRESS`: the stack is being made and its wait conditions wait.
@@ -127,8 +126,7 @@ impl FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
         let unknown = || UnknownStatus(text.chars().take(64).collect());
-        let (phase, action) =
-            PHASES.iter().find_map(|(phase, name)| Some((*phase, text.strip_suffix(name)?))).ok_or_else(unknown)?;
+        let (phase, action) = PHASES.iter().find_map(|(phase, name)| Some((*phase, text.strip_suffix(name)?))).ok_or_else(unknown)?;
         let (operation, _) = OPERATIONS.iter().find(|(_, name)| *name == action).ok_or_else(unknown)?;
         let exists = match operation {
             Operation::Init => false,

@@ -316,8 +316,7 @@ fn the_timeline_tells_each_step_once_in_order() {
     let told: Vec<(Option<String>, String)> =
         r.stack.take_timeline().into_iter().map(|event| (event.resource, event.status.to_string())).collect();
     let complete = || "CREATE_COMPLETE".to_owned();
-    let expected =
-        [(Some("Web".to_owned()), complete()), (Some("Wait".to_owned()), complete()), (None, complete())];
+    let expected = [(Some("Web".to_owned()), complete()), (Some("Wait".to_owned()), complete()), (None, complete())];
     assert_eq!(told, expected);
     assert!(r.stack.take_timeline().is_empty());
 }

@@ -52,10 +52,8 @@ async fn it_prints_one_line_serves_and_ends_on_sigterm() {
 
 #[tokio::test]
 async fn the_secret_may_come_from_the_environment() {
-    let mut child = binary(&["--access-key-id", "testAccessKeyId"])
-        .env("ROS_SANDBOX_ACCESS_KEY_SECRET", "testAccessKeySecret")
-        .spawn()
-        .unwrap();
+    let mut child =
+        binary(&["--access-key-id", "testAccessKeyId"]).env("ROS_SANDBOX_ACCESS_KEY_SECRET", "testAccessKeySecret").spawn().unwrap();
     let (line, _output) = first_line(&mut child).await;
     let parameters = [("RegionId", "cn-hangzhou"), ("StackId", STACK)];
     let reply = Caller::sha1().call(line["ros"].as_str().unwrap(), None, "GetStack", &parameters).await.unwrap();
@@ -66,7 +64,10 @@ async fn the_secret_may_come_from_the_environment() {
 async fn it_refuses_other_addresses_and_a_missing_secret() {
     let key = ["--access-key-id", "a"];
     let cases = [
-        (vec!["--listen", "0.0.0.0:0", "--access-key-secret", "hidden"], "cannot listen on 0.0.0.0:0: the sandbox listens on loopback only"),
+        (
+            vec!["--listen", "0.0.0.0:0", "--access-key-secret", "hidden"],
+            "cannot listen on 0.0.0.0:0: the sandbox listens on loopback only",
+        ),
         (vec![], "no secret given"),
         (vec!["--access-key-secret-file", "/nonexistent/secret"], "cannot read /nonexistent/secret"),
     ];

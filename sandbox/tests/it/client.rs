@@ -30,11 +30,8 @@ pub(crate) async fn sandbox() -> Sandbox {
 }
 
 pub(crate) async fn sandbox_with(switches: Switches, token: Option<&str>) -> Sandbox {
-    let config = Config {
-        security_token: token.map(Secret::from),
-        switches,
-        ..Config::new("testAccessKeyId", Secret::from("testAccessKeySecret"))
-    };
+    let config =
+        Config { security_token: token.map(Secret::from), switches, ..Config::new("testAccessKeyId", Secret::from("testAccessKeySecret")) };
     let sandbox = Sandbox::start(config).await.unwrap();
     sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 300.0)).unwrap();
     sandbox
@@ -117,49 +114,27 @@ impl Caller {
         self.signal_with(sandbox, id, status, &[]).await
     }
 
-    pub(crate) async fn signal_with(
-        &self,
-        sandbox: &Sandbox,
-        id: &str,
-        status: &str,
-        more: &[(&str, &str)],
-    ) -> io::Result<Reply> {
+    pub(crate) async fn signal_with(&self, sandbox: &Sandbox, id: &str, status: &str, more: &[(&str, &str)]) -> io::Result<Reply> {
         let mut parameters = vec![("LogicalResourceId", "WebReady"), ("Status", status), ("UniqueId", id)];
         parameters.extend_from_slice(more);
         self.stack_call(sandbox, "SignalResource", &parameters).await
     }
 
     /// Any operation on [`STACK`].
-    pub(crate) async fn stack_call(
-        &self,
-        sandbox: &Sandbox,
-        action: &str,
-        more: &[(&str, &str)],
-    ) -> io::Result<Reply> {
+    pub(crate) async fn stack_call(&self, sandbox: &Sandbox, action: &str, more: &[(&str, &str)]) -> io::Result<Reply> {
         let mut parameters = vec![("RegionId", "cn-hangzhou"), ("StackId", STACK)];
         parameters.extend_from_slice(more);
         self.call(&sandbox.ros_url(), None, action, &parameters).await
     }
 
-    pub(crate) async fn call(
-        &self,
-        url: &str,
-        ca: Option<&Path>,
-        action: &str,
-        parameters: &[(&str, &str)],
-    ) -> io::Result<Reply> {
+    pub(crate) async fn call(&self, url: &str, ca: Option<&Path>, action: &str, parameters: &[(&str, &str)]) -> io::Result<Reply> {
         let (target, headers, body) = self.signed(url, action, parameters);
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         exchange(url, ca, self.method, &target, &headers, &body).await
     }
 
     /// Target, headers and body of a signed request.
-    pub(crate) fn signed(
-        &self,
-        url: &str,
-        action: &str,
-        parameters: &[(&str, &str)],
-    ) -> (String, Vec<(String, String)>, String) {
+    pub(crate) fn signed(&self, url: &str, action: &str, parameters: &[(&str, &str)]) -> (String, Vec<(String, String)>, String) {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut parameters: Vec<(String, String)> = parameters.iter().map(own).collect();
         if self.sha1 { self.signed_sha1(action, &mut parameters) } else { self.signed_acs3(url, action, &parameters) }
@@ -174,11 +149,7 @@ impl Caller {
         at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap()
     }
 
-    fn signed_sha1(
-        &self,
-        action: &str,
-        parameters: &mut Vec<(String, String)>,
-    ) -> (String, Vec<(String, String)>, String) {
+    fn signed_sha1(&self, action: &str, parameters: &mut Vec<(String, String)>) -> (String, Vec<(String, String)>, String) {
         let (nonce, date) = (self.nonce(), self.date());
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
         add("Action", action);
@@ -206,12 +177,7 @@ impl Caller {
         (format!("/?{}", query(parameters)), headers, String::new())
     }
 
-    fn signed_acs3(
-        &self,
-        url: &str,
-        action: &str,
-        parameters: &[(String, String)],
-    ) -> (String, Vec<(String, String)>, String) {
+    fn signed_acs3(&self, url: &str, action: &str, parameters: &[(String, String)]) -> (String, Vec<(String, String)>, String) {
         let encoded = query(parameters);
         let (query, body) = if self.form { (String::new(), encoded) } else { (encoded, String::new()) };
         let hash = hex(digest::digest(&digest::SHA256, body.as_bytes()).as_ref());
@@ -238,8 +204,7 @@ impl Caller {
         let hashed = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
         let signature = hex(hmac::sign(&key, format!("ACS3-HMAC-SHA256\n{hashed}").as_bytes()).as_ref());
-        let authorization =
-            format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.key_id);
+        let authorization = format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.key_id);
         headers.push(("authorization".to_owned(), authorization));
         if let Some(accept) = self.accept {
             headers.push(("accept".to_owned(), accept.to_owned()));
@@ -273,12 +238,7 @@ pub(crate) async fn control(sandbox: &Sandbox, method: &str, target: &str, body:
 }
 
 /// A request to the metadata service.
-pub(crate) async fn metadata(
-    sandbox: &Sandbox,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> io::Result<Reply> {
+pub(crate) async fn metadata(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
     exchange(&sandbox.metadata_url(), None, method, path, headers, "").await
 }
 

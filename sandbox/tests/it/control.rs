@@ -46,7 +46,12 @@ async fn bad_input_is_answered_with_what_is_wrong() {
         ("PUT", "/stacks/x", r#"{"resources": {"A": {"type": "handle", "count": -2}}}"#, "count of 'A' must be -1 or more"),
         ("PUT", "/stacks/x", r#"{"resources": {"A B": {"type": "handle"}}}"#, "resource name 'A B'"),
         ("PUT", "/stacks/x", r#"{"resources": {"W": {"type": "condition", "handle": "A"}}}"#, "names the handle 'A'"),
-        ("PUT", "/stacks/x", r#"{"resources": {"A": {"type": "handle"}, "W": {"type": "condition", "handle": "A", "timeout": 0}}}"#, "timeout of 'W'"),
+        (
+            "PUT",
+            "/stacks/x",
+            r#"{"resources": {"A": {"type": "handle"}, "W": {"type": "condition", "handle": "A", "timeout": 0}}}"#,
+            "timeout of 'W'",
+        ),
         ("PUT", "/stacks/x", r#"{"resources": {"A": {"type": "handle"}, "W": {"type": "condition", "handle": "A", "count": -1}}}"#, "-1"),
         ("PUT", "/stacks/", "{}", "stack id ''"),
         ("POST", "/faults", "{}", "missing field `effect`"),
@@ -81,7 +86,8 @@ async fn bad_input_is_answered_with_what_is_wrong() {
 #[tokio::test]
 async fn what_is_not_there_is_404_and_says_what_is() {
     let sandbox = sandbox().await;
-    for (method, path) in [("GET", "/stacks/no"), ("DELETE", "/stacks/no"), ("GET", "/"), ("PATCH", "/faults"), ("DELETE", "/metadata/no")] {
+    for (method, path) in [("GET", "/stacks/no"), ("DELETE", "/stacks/no"), ("GET", "/"), ("PATCH", "/faults"), ("DELETE", "/metadata/no")]
+    {
         let reply = control(&sandbox, method, path, "").await;
         assert_eq!(reply.status, 404, "{method} {path}");
         assert!(!reply.json()["error"].as_str().unwrap().is_empty());

@@ -72,12 +72,7 @@ async fn credentials_stay_until_half_an_hour_before_their_end_and_then_both_work
     let key = async || {
         let issued = metadata(&sandbox, "GET", path, &[]).await.unwrap().json();
         let text = |name: &str| issued[name].as_str().unwrap().to_owned();
-        Caller {
-            key_id: text("AccessKeyId"),
-            secret: text("AccessKeySecret"),
-            token: Some(text("SecurityToken")),
-            ..Caller::default()
-        }
+        Caller { key_id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: Some(text("SecurityToken")), ..Caller::default() }
     };
     let first = key().await;
     sandbox.advance_clock(Duration::from_secs(5 * 3600));

@@ -70,8 +70,7 @@ async fn wrong_parameters_are_named() {
         ("ClientToken", "", "InvalidParameter"),
     ];
     for (name, value, code) in cases {
-        let parameters: Vec<(&str, &str)> =
-            good.iter().map(|(n, v)| if *n == name { (*n, value) } else { (*n, *v) }).collect();
+        let parameters: Vec<(&str, &str)> = good.iter().map(|(n, v)| if *n == name { (*n, value) } else { (*n, *v) }).collect();
         let reply = Caller::default().call(&sandbox.ros_url(), None, "SignalResource", &parameters).await.unwrap();
         let json = reply.is(400, code).json();
         assert!(json["Message"].as_str().unwrap().contains(name), "{json}");

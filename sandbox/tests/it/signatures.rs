@@ -139,9 +139,7 @@ async fn a_skewed_server_clock_shows_in_date_and_moves_the_window() {
 }
 
 fn httpdate(text: &str) -> time::OffsetDateTime {
-    let format = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
+    let format = time::macros::format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     time::PrimitiveDateTime::parse(text, format).unwrap().assume_utc()
 }
 
