@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use ring::digest;
 use serde_json::{Map, Value};
 
 use crate::answer::{self, Answer};
@@ -19,8 +20,17 @@ const TOKENS_KEPT: usize = 10_000;
 
 /// Parameters of the call itself; the others belong to the operation.
 const COMMON: [&str; 11] = [
-    "Action", "Version", "Format", "AccessKeyId", "SignatureMethod", "SignatureVersion", "SignatureNonce", "SignatureType",
-    "Timestamp", "Signature", "SecurityToken",
+    "Action",
+    "Version",
+    "Format",
+    "AccessKeyId",
+    "SignatureMethod",
+    "SignatureVersion",
+    "SignatureNonce",
+    "SignatureType",
+    "Timestamp",
+    "Signature",
+    "SecurityToken",
 ];
 
 /// The operations the sandbox knows.
@@ -62,7 +72,8 @@ pub(crate) struct ClientTokens {
 
 #[derive(Debug, Clone)]
 struct Call {
-    parameters: Vec<(String, String)>,
+    /// SHA-256 of the operation's parameters.
+    parameters: Vec<u8>,
     request_id: String,
     result: Result<(), Refusal>,
 }
@@ -89,7 +100,10 @@ pub(crate) fn answer(
     told: Moment,
 ) -> (Answer, Seen) {
     let mut seen = Seen::default();
-    let mut call = Answering { request_id: answer::request_id(), seen: &mut seen };
+    let mut call = Answering {
+        request_id: answer::request_id(),
+        seen: &mut seen,
+    };
     let format = format_of(request, inner.switches.default_format);
     let action = request.action().unwrap_or_default();
     let result = match &format {
@@ -132,18 +146,31 @@ impl Answering<'_> {
         told: Moment,
     ) -> Result<Map<String, Value>, Refusal> {
         if request.path != "/" || !matches!(request.method.as_str(), "GET" | "POST") {
-            return Err(Refusal::bad_request("UnsupportedHTTPMethod", "This http method is not supported: GET and POST of / are."));
+            return Err(Refusal::bad_request(
+                "UnsupportedHTTPMethod",
+                "This http method is not supported: GET and POST of / are.",
+            ));
         }
         let claim = signature::claim(request)?;
         inner.gate.judge(request, &claim, now, told)?;
         self.seen.verified = true;
-        let action = request.action().ok_or_else(|| Refusal::missing_parameter("Action"))?;
+        let action = request
+            .action()
+            .ok_or_else(|| Refusal::missing_parameter("Action"))?;
         let operation = Operation::parse(&action).ok_or_else(|| {
-            Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method.")
+            Refusal::not_found(
+                "InvalidApi.NotFound",
+                "Specified api is not found, please check your url and method.",
+            )
         })?;
-        let version = request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned));
+        let version = request
+            .header("x-acs-version")
+            .or_else(|| request.parameter("Version").map(str::to_owned));
         if version.as_deref() != Some("2019-09-10") {
-            return Err(Refusal::bad_request("NoSuchVersion", "The specified version does not exist, 2019-09-10 does."));
+            return Err(Refusal::bad_request(
+                "NoSuchVersion",
+                "The specified version does not exist, 2019-09-10 does.",
+            ));
         }
         let permitted = match operation {
             Operation::SignalResource => inner.switches.permit_signal_resource,
@@ -156,14 +183,20 @@ impl Answering<'_> {
             return Err(refusal.clone());
         }
         if operation == Operation::SignalResource {
-            return self.signal_resource(inner, request, fault, now).map(|()| Map::new());
+            return self
+                .signal_resource(inner, request, fault, now)
+                .map(|()| Map::new());
         }
         let stack = find_stack(inner, request, fault)?;
         match operation {
             Operation::GetStack => operations::get_stack(stack, request),
-            Operation::GetStackResource => operations::get_stack_resource(stack, request, &inner.switches, fault),
+            Operation::GetStackResource => {
+                operations::get_stack_resource(stack, request, &inner.switches, fault)
+            }
             Operation::ListStackEvents => operations::list_stack_events(stack, request),
-            Operation::ListStackResources | Operation::SignalResource => Ok(operations::list_stack_resources(stack)),
+            Operation::ListStackResources | Operation::SignalResource => {
+                Ok(operations::list_stack_resources(stack))
+            }
         }
     }
 
@@ -179,12 +212,7 @@ impl Answering<'_> {
         let Some(token) = client_token(request)? else {
             return wanted.run(inner, request, fault, now);
         };
-        let mut parameters: Vec<(String, String)> = request
-            .parameters()
-            .filter(|(name, _)| name != "ClientToken" && !COMMON.contains(&name.as_str()))
-            .cloned()
-            .collect();
-        parameters.sort();
+        let parameters = fingerprint(request);
         if let Some(earlier) = inner.client_tokens.calls.get(token) {
             if earlier.parameters != parameters {
                 let message = "The request uses the same client token as a previous, but non-identical request.";
@@ -196,11 +224,29 @@ impl Answering<'_> {
         }
         let result = wanted.run(inner, request, fault, now);
         if result.is_ok() || inner.switches.tokens_replay_errors {
-            let call = Call { parameters, request_id: self.request_id.clone(), result: result.clone() };
+            let call = Call {
+                parameters,
+                request_id: self.request_id.clone(),
+                result: result.clone(),
+            };
             inner.client_tokens.remember(token, call);
         }
         result
     }
+}
+
+/// What makes two requests the same: the parameters of the operation, whatever their order and way of travelling.
+fn fingerprint(request: &Request) -> Vec<u8> {
+    let own = |name: &str| name != "ClientToken" && !COMMON.contains(&name);
+    let mut parameters: Vec<&(String, String)> =
+        request.parameters().filter(|(name, _)| own(name)).collect();
+    parameters.sort();
+    digest::digest(
+        &digest::SHA256,
+        serde_json::json!(parameters).to_string().as_bytes(),
+    )
+    .as_ref()
+    .to_vec()
 }
 
 /// The parameters of SignalResource, checked by the rules of its page.
@@ -219,13 +265,25 @@ impl<'a> SignalResource<'a> {
             "SUCCESS" => SignalStatus::Success,
             "WARNING" => SignalStatus::Warning,
             "FAILURE" => SignalStatus::Failure,
-            _ => return Err(Refusal::invalid_parameter("Status", "it must be SUCCESS, FAILURE or WARNING")),
+            _ => {
+                return Err(Refusal::invalid_parameter(
+                    "Status",
+                    "it must be SUCCESS, FAILURE or WARNING",
+                ));
+            }
         };
         let unique_id = required(request, "UniqueId")?;
         if unique_id.chars().count() > 64 {
-            return Err(Refusal::invalid_parameter("UniqueId", "it must have 1 to 64 characters"));
+            return Err(Refusal::invalid_parameter(
+                "UniqueId",
+                "it must have 1 to 64 characters",
+            ));
         }
-        Ok(Self { resource, unique_id, status })
+        Ok(Self {
+            resource,
+            unique_id,
+            status,
+        })
     }
 
     fn run(
@@ -240,7 +298,10 @@ impl<'a> SignalResource<'a> {
             return Err(Refusal::resource_not_available(self.resource));
         }
         let switches = inner.switches;
-        let stack = inner.stacks.get_mut(&id).ok_or_else(|| Refusal::stack_not_found(&id))?;
+        let stack = inner
+            .stacks
+            .get_mut(&id)
+            .ok_or_else(|| Refusal::stack_not_found(&id))?;
         stack.advance(now, &switches);
         stack.signal(self.resource, self.unique_id, self.status, now, &switches)
     }
@@ -253,13 +314,23 @@ fn find_stack<'a>(
 ) -> Result<&'a Stack, Refusal> {
     let region = required(request, "RegionId")?;
     let id = required(request, "StackId")?;
-    let by_name = || inner.stacks.values().find(|stack| inner.switches.stack_by_name && stack.name == id);
+    let by_name = || {
+        inner
+            .stacks
+            .values()
+            .find(|stack| inner.switches.stack_by_name && stack.name == id)
+    };
     let stack = inner.stacks.get(id).or_else(by_name);
     let gone = |stack: &Stack| {
-        stack.status == crate::stack::status::Status::DELETE_COMPLETE && !inner.switches.deleted_stack_visible
+        stack.status == crate::stack::status::Status::DELETE_COMPLETE
+            && !inner.switches.deleted_stack_visible
     };
     match stack {
-        Some(stack) if stack.region == region && !gone(stack) && !matches!(fault, Some(Scripted::StackNotFound)) => {
+        Some(stack)
+            if stack.region == region
+                && !gone(stack)
+                && !matches!(fault, Some(Scripted::StackNotFound)) =>
+        {
             Ok(stack)
         }
         _ => Err(Refusal::stack_not_found(id)),
@@ -275,10 +346,15 @@ pub(crate) fn required<'a>(request: &'a Request, name: &str) -> Result<&'a str, 
 }
 
 fn client_token(request: &Request) -> Result<Option<&str>, Refusal> {
-    let Some(token) = request.parameter("ClientToken") else { return Ok(None) };
+    let Some(token) = request.parameter("ClientToken") else {
+        return Ok(None);
+    };
     let charset = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if token.is_empty() || token.len() > 64 || !token.chars().all(charset) {
-        return Err(Refusal::invalid_parameter("ClientToken", "it must have 1 to 64 letters, digits, '-' or '_'"));
+        return Err(Refusal::invalid_parameter(
+            "ClientToken",
+            "it must have 1 to 64 letters, digits, '-' or '_'",
+        ));
     }
     Ok(Some(token))
 }
@@ -288,10 +364,16 @@ fn format_of(request: &Request, default: Format) -> Result<Format, Refusal> {
         return match format.to_ascii_lowercase().as_str() {
             "json" => Ok(Format::Json),
             "xml" => Ok(Format::Xml),
-            _ => Err(Refusal::bad_request("InvalidParameter.Format", "Specified Format must be JSON or XML.")),
+            _ => Err(Refusal::bad_request(
+                "InvalidParameter.Format",
+                "Specified Format must be JSON or XML.",
+            )),
         };
     }
-    let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
+    let accept = request
+        .header("accept")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     if accept.contains("json") {
         Ok(Format::Json)
     } else if accept.contains("xml") {

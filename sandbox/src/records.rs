@@ -11,6 +11,9 @@ use crate::signature::{MASK, Scheme};
 /// Requests kept; beyond that the oldest are dropped and counted.
 const RECORDS_KEPT: usize = 4096;
 
+/// Parameters kept of one request.
+const PARAMETERS_KEPT: usize = 64;
+
 /// Bytes kept of a parameter's value or a path; the rest is cut off.
 const TEXT_KEPT: usize = 1024;
 
@@ -68,17 +71,30 @@ impl Records {
             self.kept.pop_front();
         }
         let ros = request.service == Service::Ros;
-        let acs3 = request.header("authorization").is_some_and(|value| value.starts_with("ACS3-HMAC-SHA256"));
+        let acs3 = request
+            .header("authorization")
+            .is_some_and(|value| value.starts_with("ACS3-HMAC-SHA256"));
         let signature = match (acs3, request.parameter("SignatureMethod")) {
             (true, _) => Some(Scheme::Acs3HmacSha256),
             (false, Some("HMAC-SHA1")) => Some(Scheme::HmacSha1),
             _ => None,
         };
-        let parameters = request.parameters().filter(|(name, _)| name != "Signature").map(|(name, value)| {
-            let value = if name == "SecurityToken" { MASK.to_owned() } else { cut(value) };
-            (cut(name), value)
-        });
-        let nonce = request.header("x-acs-signature-nonce").or_else(|| request.parameter("SignatureNonce").map(cut));
+        let parameters = request
+            .parameters()
+            .filter(|(name, _)| name != "Signature")
+            .map(|(name, value)| {
+                let value = if name == "SecurityToken" {
+                    MASK.to_owned()
+                } else {
+                    cut(value)
+                };
+                (cut(name), value)
+            });
+        let nonce = request.header("x-acs-signature-nonce");
+        let nonce = nonce
+            .as_deref()
+            .or_else(|| request.parameter("SignatureNonce"))
+            .map(cut);
         self.kept.push_back(RequestRecord {
             number: self.last_number,
             at: rfc3339(now),
@@ -91,7 +107,7 @@ impl Records {
             signature,
             verified: false,
             replayed: false,
-            parameters: parameters.collect(),
+            parameters: parameters.take(PARAMETERS_KEPT).collect(),
             nonce,
             user_agent: request.header("user-agent").map(|agent| cut(&agent)),
             fault: None,
@@ -103,7 +119,12 @@ impl Records {
 
     /// Completes the record of a request, if it is still kept.
     pub(crate) fn complete(&mut self, number: u64, change: impl FnOnce(&mut RequestRecord)) {
-        if let Some(record) = self.kept.iter_mut().rev().find(|record| record.number == number) {
+        if let Some(record) = self
+            .kept
+            .iter_mut()
+            .rev()
+            .find(|record| record.number == number)
+        {
             change(record);
         }
     }
@@ -119,10 +140,15 @@ impl Records {
 
     /// How many are no longer kept.
     pub(crate) fn dropped(&self) -> u64 {
-        self.last_number.saturating_sub(u64::try_from(self.kept.len()).unwrap_or(u64::MAX))
+        self.last_number
+            .saturating_sub(u64::try_from(self.kept.len()).unwrap_or(u64::MAX))
     }
 }
 
 fn cut(text: &str) -> String {
-    if text.len() <= TEXT_KEPT { text.to_owned() } else { text.chars().take(TEXT_KEPT / 4).collect() }
+    if text.len() <= TEXT_KEPT {
+        text.to_owned()
+    } else {
+        text.chars().take(TEXT_KEPT / 4).collect()
+    }
 }

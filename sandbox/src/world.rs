@@ -77,7 +77,11 @@ impl World {
         let now = self.clock.now();
         let mut inner = self.lock();
         let switches = inner.switches;
-        for stack in inner.stacks.values_mut().filter(|stack| stack.next_due().is_some_and(|due| due <= now)) {
+        for stack in inner
+            .stacks
+            .values_mut()
+            .filter(|stack| stack.next_due().is_some_and(|due| due <= now))
+        {
             stack.advance(now, &switches);
         }
         self.publish(&mut inner);
@@ -85,7 +89,12 @@ impl World {
 
     /// How long until a stack has something to do.
     pub(crate) fn until_due(&self) -> Option<Duration> {
-        let due = self.lock().stacks.values().filter_map(Stack::next_due).min()?;
+        let due = self
+            .lock()
+            .stacks
+            .values()
+            .filter_map(Stack::next_due)
+            .min()?;
         Some(Duration::try_from(due - self.clock.now()).unwrap_or(Duration::ZERO))
     }
 
@@ -101,9 +110,16 @@ impl World {
                 stack.advance(now, &switches);
                 stack.put(spec, now, &switches);
             }
-            None if full => return Err(SpecError::TooMany { what: "stacks", limit: STACKS_KEPT }),
+            None if full => {
+                return Err(SpecError::TooMany {
+                    what: "stacks",
+                    limit: STACKS_KEPT,
+                });
+            }
             None => {
-                inner.stacks.insert(id.to_owned(), Stack::create(id, spec, now));
+                inner
+                    .stacks
+                    .insert(id.to_owned(), Stack::create(id, spec, now));
             }
         }
         self.publish(&mut inner);
@@ -116,7 +132,10 @@ impl World {
     pub(crate) fn make_available(&self, stack: &str, handle: &str) -> bool {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let done = inner.stacks.get_mut(stack).is_some_and(|stack| stack.make_available(handle, now));
+        let done = inner
+            .stacks
+            .get_mut(stack)
+            .is_some_and(|stack| stack.make_available(handle, now));
         self.publish(&mut inner);
         drop(inner);
         self.due_changed.notify_one();
@@ -136,7 +155,9 @@ impl World {
         let mut inner = self.lock();
         let result = match request.service {
             Service::Metadata => (metadata::answer(&mut inner, request, now), Seen::default()),
-            Service::Ros | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),
+            Service::Ros | Service::Control => {
+                api::answer(&mut inner, request, scripted, now, self.clock.told())
+            }
         };
         self.publish(&mut inner);
         drop(inner);
@@ -145,7 +166,14 @@ impl World {
     }
 
     /// Completes the record of a request.
-    pub(crate) fn record(&self, number: u64, fault: Option<String>, seen: &Seen, outcome: &Outcome, now: Moment) {
+    pub(crate) fn record(
+        &self,
+        number: u64,
+        fault: Option<String>,
+        seen: &Seen,
+        outcome: &Outcome,
+        now: Moment,
+    ) {
         self.lock().records.complete(number, |record| {
             record.answered_at = Some(rfc3339(now));
             record.verified = seen.verified;
