@@ -49,11 +49,7 @@ pub(crate) enum Ending {
 
 impl Answer {
     pub(crate) fn text(status: u16, text: impl Into<String>) -> Self {
-        Self::new(
-            status,
-            "text/plain; charset=utf-8",
-            text.into().into_bytes(),
-        )
+        Self::new(status, "text/plain; charset=utf-8", text.into().into_bytes())
     }
 
     pub(crate) fn json(status: u16, value: &Value) -> Self {
@@ -61,12 +57,7 @@ impl Answer {
     }
 
     pub(crate) fn new(status: u16, content_type: &str, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".to_owned(), content_type.to_owned())],
-            body: Body::Whole(body.into()),
-            code: None,
-        }
+        Self { status, headers: vec![("content-type".to_owned(), content_type.to_owned())], body: Body::Whole(body.into()), code: None }
     }
 }
 
@@ -76,20 +67,9 @@ pub(crate) fn request_id() -> String {
 }
 
 /// A result of an operation as ROS writes it. `members` has the documented members without `RequestId`.
-pub(crate) fn success(
-    action: &str,
-    request_id: &str,
-    mut members: Map<String, Value>,
-    format: Format,
-) -> Answer {
+pub(crate) fn success(action: &str, request_id: &str, mut members: Map<String, Value>, format: Format) -> Answer {
     members.insert("RequestId".to_owned(), Value::from(request_id));
-    write(
-        200,
-        &format!("{action}Response"),
-        request_id,
-        &Value::Object(members),
-        format,
-    )
+    write(200, &format!("{action}Response"), request_id, &Value::Object(members), format)
 }
 
 /// An error as ROS and its gateway write it: `RequestId`, `HostId`, `Code`, `Message`.
@@ -111,9 +91,7 @@ pub(crate) fn refused(refusal: &Refusal, request_id: &str, host: &str, format: F
     }
     let mut answer = write(refusal.status, "Error", request_id, &error, format);
     if let Some(millis) = refusal.retry_after_ms {
-        answer
-            .headers
-            .push(("x-acs-retry-after".to_owned(), millis.to_string()));
+        answer.headers.push(("x-acs-retry-after".to_owned(), millis.to_string()));
     }
     answer.code = Some(refusal.code.clone());
     answer
@@ -121,20 +99,14 @@ pub(crate) fn refused(refusal: &Refusal, request_id: &str, host: &str, format: F
 
 fn write(status: u16, root: &str, request_id: &str, value: &Value, format: Format) -> Answer {
     let mut answer = match format {
-        Format::Json => Answer::new(
-            status,
-            "application/json;charset=utf-8",
-            value.to_string().into_bytes(),
-        ),
+        Format::Json => Answer::new(status, "application/json;charset=utf-8", value.to_string().into_bytes()),
         Format::Xml => {
             let mut xml = String::from("<?xml version='1.0' encoding='UTF-8'?>");
             write_xml(&mut xml, root, value);
             Answer::new(status, "text/xml;charset=utf-8", xml.into_bytes())
         }
     };
-    answer
-        .headers
-        .push(("x-acs-request-id".to_owned(), request_id.to_owned()));
+    answer.headers.push(("x-acs-request-id".to_owned(), request_id.to_owned()));
     answer
 }
 
@@ -145,9 +117,7 @@ fn write_xml(xml: &mut String, name: &str, value: &Value) {
         Value::Array(items) => return items.iter().for_each(|item| write_xml(xml, name, item)),
         Value::Object(members) => {
             let mut inner = String::new();
-            members
-                .iter()
-                .for_each(|(name, value)| write_xml(&mut inner, name, value));
+            members.iter().for_each(|(name, value)| write_xml(&mut inner, name, value));
             inner
         }
         Value::String(text) => quick_xml::escape::escape(text.as_str()).into_owned(),
@@ -170,8 +140,7 @@ mod tests {
     #[test]
     fn signal_resource_answers_in_xml_as_its_page_shows() {
         let answer = success("SignalResource", "B288A0BE", Map::new(), Format::Xml);
-        let expected =
-            "<SignalResourceResponse><RequestId>B288A0BE</RequestId></SignalResourceResponse>";
+        let expected = "<SignalResourceResponse><RequestId>B288A0BE</RequestId></SignalResourceResponse>";
         assert!(text(&answer).ends_with(expected), "{}", text(&answer));
     }
 
@@ -183,10 +152,7 @@ mod tests {
         assert_eq!(members["Code"], "StackNotFound");
         assert_eq!(members["HostId"], "127.0.0.1:1");
         let xml = text(&refused(&refusal, "R1", "127.0.0.1:1", Format::Xml));
-        assert!(
-            xml.contains("<Error>") && xml.contains("<Code>StackNotFound</Code>"),
-            "{xml}"
-        );
+        assert!(xml.contains("<Error>") && xml.contains("<Code>StackNotFound</Code>"), "{xml}");
         assert!(xml.contains("(a&lt;b)"), "{xml}");
     }
 }

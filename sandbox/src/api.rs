@@ -92,18 +92,9 @@ impl ClientTokens {
 }
 
 /// Answers a request. `fault` is what a scripted fault puts in place of the operation, once the signature has passed.
-pub(crate) fn answer(
-    inner: &mut Inner,
-    request: &Request,
-    fault: Option<&Scripted>,
-    now: Moment,
-    told: Moment,
-) -> (Answer, Seen) {
+pub(crate) fn answer(inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment, told: Moment) -> (Answer, Seen) {
     let mut seen = Seen::default();
-    let mut call = Answering {
-        request_id: answer::request_id(),
-        seen: &mut seen,
-    };
+    let mut call = Answering { request_id: answer::request_id(), seen: &mut seen };
     let format = format_of(request, inner.switches.default_format);
     let action = request.action().unwrap_or_default();
     let result = match &format {
@@ -146,31 +137,17 @@ impl Answering<'_> {
         told: Moment,
     ) -> Result<Map<String, Value>, Refusal> {
         if request.path != "/" || !matches!(request.method.as_str(), "GET" | "POST") {
-            return Err(Refusal::bad_request(
-                "UnsupportedHTTPMethod",
-                "This http method is not supported: GET and POST of / are.",
-            ));
+            return Err(Refusal::bad_request("UnsupportedHTTPMethod", "This http method is not supported: GET and POST of / are."));
         }
         let claim = signature::claim(request)?;
         inner.gate.judge(request, &claim, now, told)?;
         self.seen.verified = true;
-        let action = request
-            .action()
-            .ok_or_else(|| Refusal::missing_parameter("Action"))?;
-        let operation = Operation::parse(&action).ok_or_else(|| {
-            Refusal::not_found(
-                "InvalidApi.NotFound",
-                "Specified api is not found, please check your url and method.",
-            )
-        })?;
-        let version = request
-            .header("x-acs-version")
-            .or_else(|| request.parameter("Version").map(str::to_owned));
+        let action = request.action().ok_or_else(|| Refusal::missing_parameter("Action"))?;
+        let operation = Operation::parse(&action)
+            .ok_or_else(|| Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method."))?;
+        let version = request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned));
         if version.as_deref() != Some("2019-09-10") {
-            return Err(Refusal::bad_request(
-                "NoSuchVersion",
-                "The specified version does not exist, 2019-09-10 does.",
-            ));
+            return Err(Refusal::bad_request("NoSuchVersion", "The specified version does not exist, 2019-09-10 does."));
         }
         let permitted = match operation {
             Operation::SignalResource => inner.switches.permit_signal_resource,
@@ -183,31 +160,19 @@ impl Answering<'_> {
             return Err(refusal.clone());
         }
         if operation == Operation::SignalResource {
-            return self
-                .signal_resource(inner, request, fault, now)
-                .map(|()| Map::new());
+            return self.signal_resource(inner, request, fault, now).map(|()| Map::new());
         }
         let stack = find_stack(inner, request, fault)?;
         match operation {
             Operation::GetStack => operations::get_stack(stack, request),
-            Operation::GetStackResource => {
-                operations::get_stack_resource(stack, request, &inner.switches, fault)
-            }
+            Operation::GetStackResource => operations::get_stack_resource(stack, request, &inner.switches, fault),
             Operation::ListStackEvents => operations::list_stack_events(stack, request),
-            Operation::ListStackResources | Operation::SignalResource => {
-                Ok(operations::list_stack_resources(stack))
-            }
+            Operation::ListStackResources | Operation::SignalResource => Ok(operations::list_stack_resources(stack)),
         }
     }
 
     /// SignalResource, once per ClientToken.
-    fn signal_resource(
-        &mut self,
-        inner: &mut Inner,
-        request: &Request,
-        fault: Option<&Scripted>,
-        now: Moment,
-    ) -> Result<(), Refusal> {
+    fn signal_resource(&mut self, inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment) -> Result<(), Refusal> {
         let wanted = SignalResource::read(request)?;
         let Some(token) = client_token(request)? else {
             return wanted.run(inner, request, fault, now);
@@ -224,11 +189,7 @@ impl Answering<'_> {
         }
         let result = wanted.run(inner, request, fault, now);
         if result.is_ok() || inner.switches.tokens_replay_errors {
-            let call = Call {
-                parameters,
-                request_id: self.request_id.clone(),
-                result: result.clone(),
-            };
+            let call = Call { parameters, request_id: self.request_id.clone(), result: result.clone() };
             inner.client_tokens.remember(token, call);
         }
         result
@@ -238,15 +199,9 @@ impl Answering<'_> {
 /// What makes two requests the same: the parameters of the operation, whatever their order and way of travelling.
 fn fingerprint(request: &Request) -> Vec<u8> {
     let own = |name: &str| name != "ClientToken" && !COMMON.contains(&name);
-    let mut parameters: Vec<&(String, String)> =
-        request.parameters().filter(|(name, _)| own(name)).collect();
+    let mut parameters: Vec<&(String, String)> = request.parameters().filter(|(name, _)| own(name)).collect();
     parameters.sort();
-    digest::digest(
-        &digest::SHA256,
-        serde_json::json!(parameters).to_string().as_bytes(),
-    )
-    .as_ref()
-    .to_vec()
+    digest::digest(&digest::SHA256, serde_json::json!(parameters).to_string().as_bytes()).as_ref().to_vec()
 }
 
 /// The parameters of SignalResource, checked by the rules of its page.
@@ -266,73 +221,36 @@ impl<'a> SignalResource<'a> {
             "WARNING" => SignalStatus::Warning,
             "FAILURE" => SignalStatus::Failure,
             _ => {
-                return Err(Refusal::invalid_parameter(
-                    "Status",
-                    "it must be SUCCESS, FAILURE or WARNING",
-                ));
+                return Err(Refusal::invalid_parameter("Status", "it must be SUCCESS, FAILURE or WARNING"));
             }
         };
         let unique_id = required(request, "UniqueId")?;
         if unique_id.chars().count() > 64 {
-            return Err(Refusal::invalid_parameter(
-                "UniqueId",
-                "it must have 1 to 64 characters",
-            ));
+            return Err(Refusal::invalid_parameter("UniqueId", "it must have 1 to 64 characters"));
         }
-        Ok(Self {
-            resource,
-            unique_id,
-            status,
-        })
+        Ok(Self { resource, unique_id, status })
     }
 
-    fn run(
-        &self,
-        inner: &mut Inner,
-        request: &Request,
-        fault: Option<&Scripted>,
-        now: Moment,
-    ) -> Result<(), Refusal> {
+    fn run(&self, inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment) -> Result<(), Refusal> {
         let id = find_stack(inner, request, fault)?.id.clone();
         if matches!(fault, Some(Scripted::TooEarly)) {
             return Err(Refusal::resource_not_available(self.resource));
         }
         let switches = inner.switches;
-        let stack = inner
-            .stacks
-            .get_mut(&id)
-            .ok_or_else(|| Refusal::stack_not_found(&id))?;
+        let stack = inner.stacks.get_mut(&id).ok_or_else(|| Refusal::stack_not_found(&id))?;
         stack.advance(now, &switches);
         stack.signal(self.resource, self.unique_id, self.status, now, &switches)
     }
 }
 
-fn find_stack<'a>(
-    inner: &'a Inner,
-    request: &Request,
-    fault: Option<&Scripted>,
-) -> Result<&'a Stack, Refusal> {
+fn find_stack<'a>(inner: &'a Inner, request: &Request, fault: Option<&Scripted>) -> Result<&'a Stack, Refusal> {
     let region = required(request, "RegionId")?;
     let id = required(request, "StackId")?;
-    let by_name = || {
-        inner
-            .stacks
-            .values()
-            .find(|stack| inner.switches.stack_by_name && stack.name == id)
-    };
+    let by_name = || inner.stacks.values().find(|stack| inner.switches.stack_by_name && stack.name == id);
     let stack = inner.stacks.get(id).or_else(by_name);
-    let gone = |stack: &Stack| {
-        stack.status == crate::stack::status::Status::DELETE_COMPLETE
-            && !inner.switches.deleted_stack_visible
-    };
+    let gone = |stack: &Stack| stack.status == crate::stack::status::Status::DELETE_COMPLETE && !inner.switches.deleted_stack_visible;
     match stack {
-        Some(stack)
-            if stack.region == region
-                && !gone(stack)
-                && !matches!(fault, Some(Scripted::StackNotFound)) =>
-        {
-            Ok(stack)
-        }
+        Some(stack) if stack.region == region && !gone(stack) && !matches!(fault, Some(Scripted::StackNotFound)) => Ok(stack),
         _ => Err(Refusal::stack_not_found(id)),
     }
 }
@@ -351,10 +269,7 @@ fn client_token(request: &Request) -> Result<Option<&str>, Refusal> {
     };
     let charset = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if token.is_empty() || token.len() > 64 || !token.chars().all(charset) {
-        return Err(Refusal::invalid_parameter(
-            "ClientToken",
-            "it must have 1 to 64 letters, digits, '-' or '_'",
-        ));
+        return Err(Refusal::invalid_parameter("ClientToken", "it must have 1 to 64 letters, digits, '-' or '_'"));
     }
     Ok(Some(token))
 }
@@ -364,16 +279,10 @@ fn format_of(request: &Request, default: Format) -> Result<Format, Refusal> {
         return match format.to_ascii_lowercase().as_str() {
             "json" => Ok(Format::Json),
             "xml" => Ok(Format::Xml),
-            _ => Err(Refusal::bad_request(
-                "InvalidParameter.Format",
-                "Specified Format must be JSON or XML.",
-            )),
+            _ => Err(Refusal::bad_request("InvalidParameter.Format", "Specified Format must be JSON or XML.")),
         };
     }
-    let accept = request
-        .header("accept")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
     if accept.contains("json") {
         Ok(Format::Json)
     } else if accept.contains("xml") {

@@ -26,10 +26,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the room that reads the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
     pub(crate) fn start() -> Self {
         Self {
             started_wall: OffsetDateTime::now_utc(),
@@ -51,10 +48,7 @@ impl Clock {
     }
 
     pub(crate) fn set_skew(&self, seconds: i64) {
-        self.skew_seconds.store(
-            seconds.clamp(-FURTHEST_SECONDS, FURTHEST_SECONDS),
-            Ordering::Relaxed,
-        );
+        self.skew_seconds.store(seconds.clamp(-FURTHEST_SECONDS, FURTHEST_SECONDS), Ordering::Relaxed);
     }
 
     pub(crate) fn skew_seconds(&self) -> i64 {
@@ -77,35 +71,23 @@ pub(crate) fn rfc3339(moment: Moment) -> String {
 
 /// `YYYY-MM-DDThh:mm:ss`, UTC without `Z`, as ROS prints times.
 pub(crate) fn ros_time(moment: Moment) -> String {
-    moment
-        .format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second]"
-        ))
-        .unwrap_or_default()
+    moment.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]")).unwrap_or_default()
 }
 
 /// `YYYY-MM-DDThh:mm:ssZ`, as signatures and the metadata service print times.
 pub(crate) fn zulu(moment: Moment) -> String {
-    moment
-        .format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
-        ))
-        .unwrap_or_default()
+    moment.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap_or_default()
 }
 
 /// Reads `YYYY-MM-DDThh:mm:ssZ`, the only form the signature pages allow.
 pub(crate) fn parse_zulu(text: &str) -> Option<Moment> {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    time::PrimitiveDateTime::parse(text, format)
-        .ok()
-        .map(time::PrimitiveDateTime::assume_utc)
+    time::PrimitiveDateTime::parse(text, format).ok().map(time::PrimitiveDateTime::assume_utc)
 }
 
 /// The HTTP `Date` form (RFC 9110, 5.6.7).
 pub(crate) fn http_date(moment: Moment) -> String {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
+    let format = format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     moment.format(format).unwrap_or_default()
 }
 

@@ -75,9 +75,7 @@ fn route(world: &World, request: &Request) -> Result<Value> {
         ("GET", "requests", "") => {
             let inner = world.lock();
             let records = inner.records.all();
-            Ok(
-                json!({"seen": inner.records.seen(), "dropped": inner.records.dropped(), "requests": records}),
-            )
+            Ok(json!({"seen": inner.records.seen(), "dropped": inner.records.dropped(), "requests": records}))
         }
         ("GET", "switches", "") => Ok(json!(world.lock().switches)),
         ("PUT", "switches", "") => put_switches(world, request),
@@ -86,8 +84,7 @@ fn route(world: &World, request: &Request) -> Result<Value> {
         ("POST", "credentials", "") => post_credentials(world, request),
         ("GET", "metadata", "") => Ok(json!(world.lock().metadata.values())),
         ("PUT", "metadata", path) if !path.is_empty() => {
-            let text = std::str::from_utf8(&request.body)
-                .map_err(|_| bad("a metadata value must be UTF-8"))?;
+            let text = std::str::from_utf8(&request.body).map_err(|_| bad("a metadata value must be UTF-8"))?;
             // A JSON string stands for its text; anything else is the value as it is.
             let value = serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned());
             world.lock().metadata.set(path, value).map_err(wrong)?;
@@ -117,50 +114,25 @@ fn stacks(world: &World, request: &Request, rest: &str) -> Result<Value> {
     match (request.method.as_str(), below) {
         ("GET", "") if id.is_empty() => {
             let inner = world.lock();
-            let stacks: Vec<Value> = inner
-                .stacks
-                .values()
-                .map(|stack| json!(stack.view()))
-                .collect();
+            let stacks: Vec<Value> = inner.stacks.values().map(|stack| json!(stack.view())).collect();
             Ok(json!({"stacks": stacks}))
         }
-        ("GET", "") => world
-            .lock()
-            .stacks
-            .get(id)
-            .map(|stack| json!(stack.view()))
-            .ok_or_else(missing),
+        ("GET", "") => world.lock().stacks.get(id).map(|stack| json!(stack.view())).ok_or_else(missing),
         ("PUT", "") => {
             let spec: StackSpec = body(request)?;
             world.put_stack(id, &spec).map_err(wrong)?;
-            world
-                .lock()
-                .stacks
-                .get(id)
-                .map(|stack| json!(stack.view()))
-                .ok_or_else(missing)
+            world.lock().stacks.get(id).map(|stack| json!(stack.view())).ok_or_else(missing)
         }
-        ("DELETE", "") => world
-            .lock()
-            .stacks
-            .remove(id)
-            .map(|_| json!({}))
-            .ok_or_else(missing),
+        ("DELETE", "") => world.lock().stacks.remove(id).map(|_| json!({})).ok_or_else(missing),
         ("POST", "available") => {
             let told: Available = body(request)?;
             if world.make_available(id, &told.resource) {
                 Ok(json!({}))
             } else {
-                Err(not_found(format!(
-                    "no handle '{}' in stack '{id}'",
-                    told.resource
-                )))
+                Err(not_found(format!("no handle '{}' in stack '{id}'", told.resource)))
             }
         }
-        _ => Err(not_found(format!(
-            "no {} /stacks/{rest} here",
-            request.method
-        ))),
+        _ => Err(not_found(format!("no {} /stacks/{rest} here", request.method))),
     }
 }
 
@@ -172,8 +144,7 @@ fn put_switches(world: &World, request: &Request) -> Result<Value> {
     if let Some(all) = all.as_object_mut() {
         all.extend(changes);
     }
-    inner.switches =
-        serde_json::from_value(all).map_err(|error| bad(format!("bad switches: {error}")))?;
+    inner.switches = serde_json::from_value(all).map_err(|error| bad(format!("bad switches: {error}")))?;
     Ok(json!(inner.switches))
 }
 
@@ -187,15 +158,10 @@ fn clock(world: &World) -> Value {
 
 fn post_clock(world: &World, request: &Request) -> Result<Value> {
     let change: ClockChange = body(request)?;
-    if change
-        .skew_seconds
-        .is_some_and(|seconds| !(-FURTHEST_SECONDS..=FURTHEST_SECONDS).contains(&seconds))
-    {
+    if change.skew_seconds.is_some_and(|seconds| !(-FURTHEST_SECONDS..=FURTHEST_SECONDS).contains(&seconds)) {
         return Err(bad("skew_seconds must be within ten years"));
     }
-    let advance = change
-        .advance_seconds
-        .map(|seconds| span(seconds).ok_or_else(|| bad("advance_seconds must be 0 to ten years")));
+    let advance = change.advance_seconds.map(|seconds| span(seconds).ok_or_else(|| bad("advance_seconds must be 0 to ten years")));
     if let Some(advance) = advance.transpose()? {
         world.clock.advance(advance);
     }
@@ -225,11 +191,7 @@ fn post_credentials(world: &World, request: &Request) -> Result<Value> {
 
 /// Reads a JSON body; says where and what is wrong with it.
 fn body<T: DeserializeOwned>(request: &Request) -> Result<T> {
-    let bytes: &[u8] = if request.body.is_empty() {
-        b"{}"
-    } else {
-        &request.body
-    };
+    let bytes: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
     // serde would take a list for a structure.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(bad("bad body: it must be a JSON object"));
@@ -238,10 +200,7 @@ fn body<T: DeserializeOwned>(request: &Request) -> Result<T> {
 }
 
 fn bad(message: impl Into<String>) -> Wrong {
-    Wrong {
-        status: 400,
-        message: message.into(),
-    }
+    Wrong { status: 400, message: message.into() }
 }
 
 fn wrong(error: impl std::error::Error) -> Wrong {
@@ -249,8 +208,5 @@ fn wrong(error: impl std::error::Error) -> Wrong {
 }
 
 fn not_found(message: String) -> Wrong {
-    Wrong {
-        status: 404,
-        message,
-    }
+    Wrong { status: 404, message }
 }

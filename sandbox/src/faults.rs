@@ -60,13 +60,7 @@ pub struct Match {
 
 impl Default for Match {
     fn default() -> Self {
-        Self {
-            service: Service::Ros,
-            scheme: None,
-            action: None,
-            method: None,
-            path: None,
-        }
+        Self { service: Service::Ros, scheme: None, action: None, method: None, path: None }
     }
 }
 
@@ -175,13 +169,7 @@ pub struct FaultError(String);
 impl Fault {
     /// A fault for every request of ROS, until cleared.
     pub fn new(effect: Effect) -> Self {
-        Self {
-            effect,
-            matching: Match::default(),
-            after: 0,
-            times: None,
-            seconds: None,
-        }
+        Self { effect, matching: Match::default(), after: 0, times: None, seconds: None }
     }
 
     /// Only for this operation.
@@ -202,10 +190,7 @@ impl Fault {
     /// Harms this many requests.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     /// Lets this many matching requests pass first.
@@ -217,10 +202,7 @@ impl Fault {
     /// Lasts this long.
     #[must_use]
     pub fn seconds(self, seconds: f64) -> Self {
-        Self {
-            seconds: Some(seconds),
-            ..self
-        }
+        Self { seconds: Some(seconds), ..self }
     }
 
     fn check(&self) -> Result<(), FaultError> {
@@ -232,46 +214,27 @@ impl Fault {
             return wrong("times must be 1 or more");
         }
         let at_accept = self.effect.when() == When::Accept;
-        let narrow = self.matching.action.is_some()
-            || self.matching.path.is_some()
-            || self.matching.method.is_some();
+        let narrow = self.matching.action.is_some() || self.matching.path.is_some() || self.matching.method.is_some();
         match &self.effect {
-            Effect::Refuse if self.times.is_some() => wrong(
-                "a closed port cannot count: refuse takes seconds, or lasts until cleared; to count, reset with \"when\": \"accept\"",
-            ),
-            Effect::Reset { .. } if at_accept && narrow => wrong(
-                "a reset at accept has seen no request: it cannot match action, method or path",
-            ),
-            Effect::Stall { .. } | Effect::Http { .. } if at_accept => {
-                wrong("when must be before or after; only a reset can be at accept")
+            Effect::Refuse if self.times.is_some() => {
+                wrong("a closed port cannot count: refuse takes seconds, or lasts until cleared; to count, reset with \"when\": \"accept\"")
             }
-            Effect::Stall {
-                seconds: Some(seconds),
-                ..
-            } if !(0.0..=LONGEST_STALL_SECONDS).contains(seconds) => {
+            Effect::Reset { .. } if at_accept && narrow => {
+                wrong("a reset at accept has seen no request: it cannot match action, method or path")
+            }
+            Effect::Stall { .. } | Effect::Http { .. } if at_accept => wrong("when must be before or after; only a reset can be at accept"),
+            Effect::Stall { seconds: Some(seconds), .. } if !(0.0..=LONGEST_STALL_SECONDS).contains(seconds) => {
                 wrong("seconds of a stall must be 0 to 3600")
             }
-            Effect::Http { status, .. } | Effect::Error { status, .. }
-                if !(200..=599).contains(status) =>
-            {
+            Effect::Http { status, .. } | Effect::Error { status, .. } if !(200..=599).contains(status) => {
                 wrong("status must be 200 to 599")
             }
             Effect::Http { piece: Some(0), .. } => wrong("piece must be 1 or more"),
-            Effect::Http {
-                endless: true,
-                body,
-                ..
-            } if body.is_empty() => wrong("an endless body needs a body to repeat"),
-            Effect::Http { headers, .. }
-                if !headers.iter().all(|(name, value)| is_header(name, value)) =>
-            {
-                wrong(
-                    "headers must be pairs of a valid name and value, content-length and transfer-encoding excepted",
-                )
+            Effect::Http { endless: true, body, .. } if body.is_empty() => wrong("an endless body needs a body to repeat"),
+            Effect::Http { headers, .. } if !headers.iter().all(|(name, value)| is_header(name, value)) => {
+                wrong("headers must be pairs of a valid name and value, content-length and transfer-encoding excepted")
             }
-            Effect::Date { skew_seconds } if skew_seconds.abs() > FURTHEST_SECONDS => {
-                wrong("skew_seconds must be within ten years")
-            }
+            Effect::Date { skew_seconds } if skew_seconds.abs() > FURTHEST_SECONDS => wrong("skew_seconds must be within ten years"),
             Effect::Error { .. }
             | Effect::Throttle { .. }
             | Effect::TooEarly
@@ -280,9 +243,7 @@ impl Fault {
             | Effect::ExpireCredentials
                 if self.matching.service != Service::Ros =>
             {
-                wrong(
-                    "this kind is an answer of ROS; for the metadata service use http, stall, reset or refuse",
-                )
+                wrong("this kind is an answer of ROS; for the metadata service use http, stall, reset or refuse")
             }
             _ => Ok(()),
         }
@@ -316,20 +277,12 @@ impl Effect {
 
     /// An error answer of ROS.
     pub fn error(status: u16, code: &str) -> Self {
-        Self::Error {
-            code: code.to_owned(),
-            status,
-            message: None,
-            retry_after_ms: None,
-        }
+        Self::Error { code: code.to_owned(), status, message: None, retry_after_ms: None }
     }
 
     /// Throttling with HTTP 400, perhaps with `x-acs-retry-after`.
     pub fn throttle(retry_after_ms: Option<u64>) -> Self {
-        Self::Throttle {
-            code: throttling_user(),
-            retry_after_ms,
-        }
+        Self::Throttle { code: throttling_user(), retry_after_ms }
     }
 
     fn when(&self) -> When {
@@ -345,12 +298,8 @@ fn throttling_user() -> String {
 }
 
 fn is_header(name: &str, value: &str) -> bool {
-    let framing = ["content-length", "transfer-encoding"]
-        .iter()
-        .any(|framing| name.eq_ignore_ascii_case(framing));
-    !framing
-        && hyper::header::HeaderName::try_from(name).is_ok()
-        && hyper::header::HeaderValue::try_from(value).is_ok()
+    let framing = ["content-length", "transfer-encoding"].iter().any(|framing| name.eq_ignore_ascii_case(framing));
+    !framing && hyper::header::HeaderName::try_from(name).is_ok() && hyper::header::HeaderValue::try_from(value).is_ok()
 }
 
 /// The faults in force.
@@ -388,18 +337,9 @@ impl Active {
             return false;
         }
         let Some(request) = request else { return true };
-        matching
-            .action
-            .as_ref()
-            .is_none_or(|action| request.action().as_ref() == Some(action))
-            && matching
-                .method
-                .as_ref()
-                .is_none_or(|method| method.eq_ignore_ascii_case(&request.method))
-            && matching
-                .path
-                .as_ref()
-                .is_none_or(|path| request.path.starts_with(path))
+        matching.action.as_ref().is_none_or(|action| request.action().as_ref() == Some(action))
+            && matching.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&request.method))
+            && matching.path.as_ref().is_none_or(|path| request.path.starts_with(path))
     }
 }
 
@@ -410,20 +350,12 @@ impl Faults {
             self.active.retain(|active| !active.over(now));
         }
         if self.active.len() >= FAULTS_KEPT {
-            return Err(FaultError(format!(
-                "no more than {FAULTS_KEPT} faults at once; clear some with DELETE /faults"
-            )));
+            return Err(FaultError(format!("no more than {FAULTS_KEPT} faults at once; clear some with DELETE /faults")));
         }
         self.last_id += 1;
         let begins_later = fault.effect == Effect::Refuse && fault.after > 0;
         let begun = (!begins_later).then_some(now);
-        self.active.push(Active {
-            id: self.last_id,
-            fault,
-            matched: 0,
-            used: 0,
-            begun,
-        });
+        self.active.push(Active { id: self.last_id, fault, matched: 0, used: 0, begun });
         Ok(self.last_id)
     }
 
@@ -445,28 +377,14 @@ impl Faults {
     }
 
     /// Whether a connection is reset before a byte of it is read.
-    pub(crate) fn strike_connection(
-        &mut self,
-        service: Service,
-        wire: WireScheme,
-        now: Moment,
-    ) -> bool {
+    pub(crate) fn strike_connection(&mut self, service: Service, wire: WireScheme, now: Moment) -> bool {
         self.pick(service, wire, None, now).is_some()
     }
 
-    fn pick(
-        &mut self,
-        service: Service,
-        wire: WireScheme,
-        request: Option<&Request>,
-        now: Moment,
-    ) -> Option<(u64, Effect)> {
+    fn pick(&mut self, service: Service, wire: WireScheme, request: Option<&Request>, now: Moment) -> Option<(u64, Effect)> {
         for active in &mut self.active {
             let at_accept = active.fault.effect.when() == When::Accept;
-            if at_accept != request.is_none()
-                || active.over(now)
-                || !active.matches(service, wire, request)
-            {
+            if at_accept != request.is_none() || active.over(now) || !active.matches(service, wire, request) {
                 continue;
             }
             active.matched = active.matched.saturating_add(1);
@@ -485,20 +403,10 @@ impl Faults {
     }
 
     /// Whether this listener has its port closed now, and until when if that is known.
-    pub(crate) fn refusing(
-        &self,
-        service: Service,
-        wire: WireScheme,
-        now: Moment,
-    ) -> Option<Option<Moment>> {
+    pub(crate) fn refusing(&self, service: Service, wire: WireScheme, now: Moment) -> Option<Option<Moment>> {
         let refusals = self.active.iter().filter(|active| {
-            active.fault.effect == Effect::Refuse
-                && active.begun.is_some()
-                && !active.over(now)
-                && active.matches(service, wire, None)
+            active.fault.effect == Effect::Refuse && active.begun.is_some() && !active.over(now) && active.matches(service, wire, None)
         });
-        refusals
-            .map(|active| Some(active.begun? + span(active.fault.seconds?)?))
-            .reduce(|one, other| Some(one?.max(other?)))
+        refusals.map(|active| Some(active.begun? + span(active.fault.seconds?)?)).reduce(|one, other| Some(one?.max(other?)))
     }
 }

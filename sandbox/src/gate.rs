@@ -56,19 +56,10 @@ impl Gate {
     }
 
     /// Judges a request. `told` is the clock as the outside is told, with its skew; `now` the one without.
-    pub(crate) fn judge(
-        &mut self,
-        request: &Request,
-        claim: &Claim,
-        now: Moment,
-        told: Moment,
-    ) -> Result<(), Refusal> {
-        let key = self.key(&claim.access_key_id).ok_or_else(|| {
-            Refusal::not_found(
-                "InvalidAccessKeyId.NotFound",
-                "Specified access key is not found.",
-            )
-        })?;
+    pub(crate) fn judge(&mut self, request: &Request, claim: &Claim, now: Moment, told: Moment) -> Result<(), Refusal> {
+        let key = self
+            .key(&claim.access_key_id)
+            .ok_or_else(|| Refusal::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found."))?;
         self.check_token(key, claim, now)?;
         let off = claim.at - told;
         if off > WINDOW || off < -WINDOW {
@@ -87,32 +78,19 @@ impl Gate {
         match (&key.token, &claim.security_token) {
             (None, None) => {}
             (Some(_), None) => {
-                return Err(Refusal::bad_request(
-                    "MissingSecurityToken",
-                    "SecurityToken is mandatory for this action.",
-                ));
+                return Err(Refusal::bad_request("MissingSecurityToken", "SecurityToken is mandatory for this action."));
             }
             (Some(known), Some(given)) if known == given => {}
             (_, Some(given)) if self.keys().any(|other| other.token.as_ref() == Some(given)) => {
-                let message =
-                    "The specified SecurityToken does not belong to the specified access key.";
-                return Err(Refusal::bad_request(
-                    "InvalidSecurityToken.MismatchWithAccessKey",
-                    message,
-                ));
+                let message = "The specified SecurityToken does not belong to the specified access key.";
+                return Err(Refusal::bad_request("InvalidSecurityToken.MismatchWithAccessKey", message));
             }
             (_, Some(_)) => {
-                return Err(Refusal::bad_request(
-                    "InvalidSecurityToken.Malformed",
-                    "Specified SecurityToken is malformed.",
-                ));
+                return Err(Refusal::bad_request("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed."));
             }
         }
         if key.expires.is_some_and(|expires| expires <= now) {
-            return Err(Refusal::bad_request(
-                "InvalidSecurityToken.Expired",
-                "Specified SecurityToken is expired.",
-            ));
+            return Err(Refusal::bad_request("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."));
         }
         Ok(())
     }
@@ -128,10 +106,7 @@ impl Gate {
     fn use_nonce(&mut self, key_id: &str, nonce: &str) -> Result<(), Refusal> {
         let used = format!("{key_id} {nonce}");
         if !self.nonces.insert(used.clone()) {
-            return Err(Refusal::bad_request(
-                "SignatureNonceUsed",
-                "Specified signature nonce was used already.",
-            ));
+            return Err(Refusal::bad_request("SignatureNonceUsed", "Specified signature nonce was used already."));
         }
         self.nonce_order.push_back(used);
         if self.nonce_order.len() > NONCES_KEPT
@@ -159,11 +134,7 @@ impl Gate {
             id: format!("STS.{}", Uuid::new_v4().simple()),
             secret: Secret::new(Uuid::new_v4().simple().to_string()),
             // Characters that real tokens have and that go wrong when encoded carelessly.
-            token: Some(Secret::new(format!(
-                "CAIS+{}/{}==",
-                Uuid::new_v4().simple(),
-                Uuid::new_v4().simple()
-            ))),
+            token: Some(Secret::new(format!("CAIS+{}/{}==", Uuid::new_v4().simple(), Uuid::new_v4().simple()))),
             issued: now,
             expires: Some(now + self.lifetime),
         };

@@ -162,10 +162,7 @@ impl Sandbox {
         }
         let identity = tls::identity(ip)?;
         let private = std::fs::Permissions::from_mode(0o700);
-        let directory = tempfile::Builder::new()
-            .prefix("ros-sandbox-")
-            .permissions(private)
-            .tempdir();
+        let directory = tempfile::Builder::new().prefix("ros-sandbox-").permissions(private).tempdir();
         let directory = directory.map_err(Error::CaFile)?;
         let ca_file = directory.path().join("ca.pem");
         std::fs::write(&ca_file, &identity.ca_pem).map_err(Error::CaFile)?;
@@ -183,12 +180,7 @@ impl Sandbox {
         let mut tasks = Vec::new();
         let mut open = async |address: SocketAddr, service: Service, tls: Option<TlsAcceptor>| {
             let (listener, address) = listen(address).await?;
-            let door = Door {
-                world: world.clone(),
-                service,
-                tls,
-                stop: stopped.clone(),
-            };
+            let door = Door { world: world.clone(), service, tls, stop: stopped.clone() };
             tasks.push(tokio::spawn(server::serve(door, listener, address)));
             Ok::<SocketAddr, Error>(address)
         };
@@ -198,20 +190,8 @@ impl Sandbox {
         let control = open(ephemeral(ip), Service::Control, None).await?;
         tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
         let tasks = Mutex::new(tasks);
-        let running = Running {
-            world,
-            ros,
-            ros_tls,
-            metadata,
-            control,
-            ca_file,
-            _directory: directory,
-            stop,
-            tasks,
-        };
-        Ok(Sandbox {
-            running: Arc::new(running),
-        })
+        let running = Running { world, ros, ros_tls, metadata, control, ca_file, _directory: directory, stop, tasks };
+        Ok(Sandbox { running: Arc::new(running) })
     }
 
     /// Where ROS listens: `http://127.0.0.1:PORT`.
@@ -243,10 +223,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// The description makes no sense; nothing has been changed.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "callers build the description in place"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
     pub fn put_stack(&self, id: &str, spec: StackSpec) -> Result<(), SpecError> {
         self.running.world.put_stack(id, &spec)
     }
@@ -254,12 +231,7 @@ impl Sandbox {
     /// A stack as it stands.
     pub fn stack(&self, id: &str) -> Option<StackView> {
         self.running.world.advance();
-        self.running
-            .world
-            .lock()
-            .stacks
-            .get(id)
-            .map(stack::Stack::view)
+        self.running.world.lock().stacks.get(id).map(stack::Stack::view)
     }
 
     /// Makes a handle available that was created with `too_early`. False if there is no such stack or handle.
@@ -334,9 +306,7 @@ impl Sandbox {
 
     /// How long temporary credentials live that the metadata service issues from here on. Default six hours.
     pub fn set_credential_lifetime(&self, lifetime: Duration) {
-        let seconds = i64::try_from(lifetime.as_secs())
-            .unwrap_or(i64::MAX)
-            .min(clock::FURTHEST_SECONDS);
+        let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX).min(clock::FURTHEST_SECONDS);
         self.running.world.lock().gate.lifetime = time::Duration::seconds(seconds);
     }
 
@@ -361,13 +331,7 @@ impl Sandbox {
     /// Ends the sandbox: listeners close, connections break off. Other handles stay, without a service behind them.
     pub async fn stop(self) {
         self.running.stop.send_replace(true);
-        let tasks = std::mem::take(
-            &mut *self
-                .running
-                .tasks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let tasks = std::mem::take(&mut *self.running.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
         }

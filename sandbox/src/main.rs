@@ -59,33 +59,21 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
         listen: arguments.listen,
-        access_key_secret: secret(
-            arguments.access_key_secret,
-            arguments.access_key_secret_file,
-        )?,
+        access_key_secret: secret(arguments.access_key_secret, arguments.access_key_secret_file)?,
         access_key_id: arguments.access_key_id,
-        security_token: arguments
-            .security_token
-            .or_else(|| std::env::var(TOKEN_VARIABLE).ok())
-            .map(Secret::new),
+        security_token: arguments.security_token.or_else(|| std::env::var(TOKEN_VARIABLE).ok()).map(Secret::new),
         switches: Switches::default(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config))
 }
 
-fn secret(
-    given: Option<String>,
-    file: Option<PathBuf>,
-) -> Result<Secret, Box<dyn std::error::Error>> {
+fn secret(given: Option<String>, file: Option<PathBuf>) -> Result<Secret, Box<dyn std::error::Error>> {
     if let Some(secret) = given {
         return Ok(Secret::new(secret));
     }
     if let Some(path) = file {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         return Ok(Secret::new(text.trim_end_matches(['\r', '\n'])));
     }
     let secret = std::env::var(SECRET_VARIABLE);

@@ -45,13 +45,7 @@ impl Default for Metadata {
             ("meta-data/private-ipv4", "127.0.0.1"),
             (ROLE, "SandboxRole"),
         ];
-        Self {
-            values: values
-                .into_iter()
-                .map(|(path, value)| (path.to_owned(), value.to_owned()))
-                .collect(),
-            tokens: VecDeque::new(),
-        }
+        Self { values: values.into_iter().map(|(path, value)| (path.to_owned(), value.to_owned())).collect(), tokens: VecDeque::new() }
     }
 }
 
@@ -59,19 +53,13 @@ impl Metadata {
     pub(crate) fn set(&mut self, path: &str, value: String) -> Result<(), MetadataError> {
         let path = trim(path);
         if path.is_empty() || path.len() > 1024 {
-            return Err(MetadataError(
-                "a metadata path must have 1 to 1024 characters".to_owned(),
-            ));
+            return Err(MetadataError("a metadata path must have 1 to 1024 characters".to_owned()));
         }
         if value.len() > VALUE_BYTES {
-            return Err(MetadataError(format!(
-                "a metadata value must have at most {VALUE_BYTES} bytes"
-            )));
+            return Err(MetadataError(format!("a metadata value must have at most {VALUE_BYTES} bytes")));
         }
         if self.values.len() >= VALUES_KEPT && !self.values.contains_key(path) {
-            return Err(MetadataError(format!(
-                "no more than {VALUES_KEPT} metadata values"
-            )));
+            return Err(MetadataError(format!("no more than {VALUES_KEPT} metadata values")));
         }
         self.values.insert(path.to_owned(), value);
         Ok(())
@@ -82,8 +70,7 @@ impl Metadata {
         let path = trim(path).to_owned();
         let before = self.values.len();
         let below = format!("{path}/");
-        self.values
-            .retain(|other, _| *other != path && !other.starts_with(&below));
+        self.values.retain(|other, _| *other != path && !other.starts_with(&below));
         self.values.len() < before
     }
 
@@ -100,41 +87,26 @@ impl Metadata {
         if request.header("x-forwarded-for").is_some() {
             return Answer::text(403, "X-Forwarded-For is not allowed");
         }
-        let seconds = request
-            .header("x-aliyun-ecs-metadata-token-ttl-seconds")
-            .and_then(|text| text.parse::<u32>().ok());
+        let seconds = request.header("x-aliyun-ecs-metadata-token-ttl-seconds").and_then(|text| text.parse::<u32>().ok());
         let Some(seconds) = seconds.filter(|seconds| (1..=21_600).contains(seconds)) else {
-            return Answer::text(
-                400,
-                "X-aliyun-ecs-metadata-token-ttl-seconds must be 1 to 21600",
-            );
+            return Answer::text(400, "X-aliyun-ecs-metadata-token-ttl-seconds must be 1 to 21600");
         };
         let token = format!("{}==", Uuid::new_v4().simple());
         if self.tokens.len() >= TOKENS_KEPT {
             self.tokens.pop_front();
         }
-        self.tokens.push_back((
-            token.clone(),
-            now + time::Duration::seconds(i64::from(seconds)),
-        ));
+        self.tokens.push_back((token.clone(), now + time::Duration::seconds(i64::from(seconds))));
         Answer::text(200, token)
     }
 
     /// Names directly below a path, as the real service lists them.
     fn listing(&self, path: &str) -> Option<String> {
-        let below = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}/")
-        };
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
         let mut names: Vec<String> = self
             .values
             .keys()
             .filter_map(|key| key.strip_prefix(&below))
-            .map(|rest| {
-                rest.split_once('/')
-                    .map_or(rest.to_owned(), |(name, _)| format!("{name}/"))
-            })
+            .map(|rest| rest.split_once('/').map_or(rest.to_owned(), |(name, _)| format!("{name}/")))
             .collect();
         names.dedup();
         (!names.is_empty()).then(|| names.join("\n"))
@@ -143,10 +115,7 @@ impl Metadata {
 
 /// Answers a request to the metadata service.
 pub(crate) fn answer(inner: &mut Inner, request: &Request, now: Moment) -> Answer {
-    let path = request
-        .path
-        .strip_prefix("/latest")
-        .or_else(|| request.path.strip_prefix("/2016-01-01"));
+    let path = request.path.strip_prefix("/latest").or_else(|| request.path.strip_prefix("/2016-01-01"));
     let Some(path) = path else { return not_found() };
     let path = trim(path);
     match (request.method.as_str(), path) {
@@ -161,19 +130,11 @@ pub(crate) fn answer(inner: &mut Inner, request: &Request, now: Moment) -> Answe
 
 /// The refusal, if the token is wrong, or missing in hardened mode.
 fn check_token(inner: &Inner, request: &Request, now: Moment) -> Option<Answer> {
-    let valid = |given: &str| {
-        inner
-            .metadata
-            .tokens
-            .iter()
-            .any(|(token, until)| token == given && *until > now)
-    };
+    let valid = |given: &str| inner.metadata.tokens.iter().any(|(token, until)| token == given && *until > now);
     match request.header("x-aliyun-ecs-metadata-token") {
         Some(given) if valid(&given) => None,
         Some(_) => Some(Answer::text(401, "the token is not valid")),
-        None if inner.switches.require_metadata_token => {
-            Some(Answer::text(401, "a token is required"))
-        }
+        None if inner.switches.require_metadata_token => Some(Answer::text(401, "a token is required")),
         None => None,
     }
 }
@@ -182,16 +143,11 @@ fn read(inner: &mut Inner, path: &str, now: Moment) -> Answer {
     if let Some(value) = inner.metadata.values.get(path) {
         return Answer::text(200, value.clone());
     }
-    let role = path
-        .strip_prefix(ROLE)
-        .and_then(|rest| rest.strip_prefix('/'));
+    let role = path.strip_prefix(ROLE).and_then(|rest| rest.strip_prefix('/'));
     if role.is_some() && role == inner.metadata.values.get(ROLE).map(|role| role.trim()) {
         return credentials(inner, now);
     }
-    inner
-        .metadata
-        .listing(path)
-        .map_or_else(not_found, |names| Answer::text(200, names))
+    inner.metadata.listing(path).map_or_else(not_found, |names| Answer::text(200, names))
 }
 
 fn credentials(inner: &mut Inner, now: Moment) -> Answer {
@@ -204,11 +160,7 @@ fn credentials(inner: &mut Inner, now: Moment) -> Answer {
         "LastUpdated": zulu(key.issued),
         "Code": "Success",
     });
-    Answer::new(
-        200,
-        "text/plain; charset=utf-8",
-        document.to_string().into_bytes(),
-    )
+    Answer::new(200, "text/plain; charset=utf-8", document.to_string().into_bytes())
 }
 
 fn not_found() -> Answer {

@@ -47,26 +47,13 @@ pub(crate) fn get_stack(stack: &Stack, request: &Request) -> Result<Members, Ref
 }
 
 fn percentages(stack: &Stack) -> Value {
-    let done = stack
-        .resources
-        .values()
-        .filter(|resource| !resource.status.in_progress())
-        .count();
-    let percent = done
-        .saturating_mul(100)
-        .checked_div(stack.resources.len())
-        .unwrap_or(100);
+    let done = stack.resources.values().filter(|resource| !resource.status.in_progress()).count();
+    let percent = done.saturating_mul(100).checked_div(stack.resources.len()).unwrap_or(100);
     json!({"StackOperationProgress": percent, "StackActionProgress": percent})
 }
 
 fn counts(stack: &Stack) -> Value {
-    let having = |test: fn(&Resource) -> bool| {
-        stack
-            .resources
-            .values()
-            .filter(|resource| test(resource))
-            .count()
-    };
+    let having = |test: fn(&Resource) -> bool| stack.resources.values().filter(|resource| test(resource)).count();
     let details: Vec<Value> = stack
         .resources
         .iter()
@@ -101,18 +88,13 @@ pub(crate) fn get_stack_resource(
     fault: Option<&Scripted>,
 ) -> Result<Members, Refusal> {
     let name = required(request, "LogicalResourceId")?;
-    let resource = stack
-        .resources
-        .get(name)
-        .ok_or_else(|| Refusal::resource_not_found(&stack.id, name))?;
+    let resource = stack.resources.get(name).ok_or_else(|| Refusal::resource_not_found(&stack.id, name))?;
     if matches!(fault, Some(Scripted::TooEarly)) {
         return Err(Refusal::resource_not_available(name));
     }
     let mut members = describe(stack, name, resource);
     let asked = list_parameter(request, "ResourceAttributes");
-    let all = request
-        .parameter("ShowResourceAttributes")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let all = request.parameter("ShowResourceAttributes").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if all || !asked.is_empty() {
         let attributes: Vec<Value> = attributes(stack, resource, switches)
             .into_iter()
@@ -128,20 +110,12 @@ pub(crate) fn get_stack_resource(
 
 /// `Data`, `ErrorData` and `JoinedErrorData` of a condition: JSON text `{signal id: data}`, as Heat builds it.
 /// SignalResource carries no data, so the data of each signal is empty.
-fn attributes(
-    stack: &Stack,
-    resource: &Resource,
-    switches: &Switches,
-) -> Vec<(&'static str, Value)> {
+fn attributes(stack: &Stack, resource: &Resource, switches: &Switches) -> Vec<(&'static str, Value)> {
     let ResourceKind::Condition(condition) = &resource.kind else {
         return Vec::new();
     };
     if resource.status.in_progress() && !switches.data_readable_in_progress {
-        return vec![
-            ("Data", Value::Null),
-            ("ErrorData", Value::Null),
-            ("JoinedErrorData", Value::Null),
-        ];
+        return vec![("Data", Value::Null), ("ErrorData", Value::Null), ("JoinedErrorData", Value::Null)];
     }
     let failed = |signal: &Signal| signal.kind == SignalStatus::Failure;
     vec![
@@ -152,21 +126,13 @@ fn attributes(
 }
 
 fn data(stack: &Stack, condition: &Condition, wanted: impl Fn(&Signal) -> bool) -> Value {
-    let signals = stack
-        .signals_of(condition)
-        .into_iter()
-        .filter(|(_, signal)| wanted(signal));
-    let data: Members = signals
-        .map(|(id, _)| (id.clone(), Value::from("")))
-        .collect();
+    let signals = stack.signals_of(condition).into_iter().filter(|(_, signal)| wanted(signal));
+    let data: Members = signals.map(|(id, _)| (id.clone(), Value::from(""))).collect();
     Value::from(Value::Object(data).to_string())
 }
 
 pub(crate) fn list_stack_resources(stack: &Stack) -> Members {
-    let resources = stack
-        .resources
-        .iter()
-        .map(|(name, resource)| Value::Object(describe(stack, name, resource)));
+    let resources = stack.resources.iter().map(|(name, resource)| Value::Object(describe(stack, name, resource)));
     Members::from_iter([("Resources".to_owned(), resources.collect())])
 }
 
@@ -234,36 +200,21 @@ fn number(request: &Request, name: &str, default: usize, largest: usize) -> Resu
     let Some(text) = request.parameter(name) else {
         return Ok(default);
     };
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=largest).contains(number));
+    let number = text.parse().ok().filter(|number| (1..=largest).contains(number));
     number.ok_or_else(|| Refusal::invalid_parameter(name, "it is not a number or out of range"))
 }
 
 /// `Name.1`, `Name.2`, ... ; `Name` alone is taken too.
 fn list_parameter<'a>(request: &'a Request, name: &str) -> Vec<&'a str> {
     let of_list = |key: &str| {
-        key.strip_prefix(name).is_some_and(|rest| {
-            rest.is_empty()
-                || rest
-                    .strip_prefix('.')
-                    .is_some_and(|n| n.parse::<u16>().is_ok())
-        })
+        key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(|n| n.parse::<u16>().is_ok()))
     };
-    request
-        .parameters()
-        .filter(|(key, value)| of_list(key) && !value.is_empty())
-        .map(|(_, v)| v.as_str())
-        .collect()
+    request.parameters().filter(|(key, value)| of_list(key) && !value.is_empty()).map(|(_, v)| v.as_str()).collect()
 }
 
 fn without_nulls(value: Value) -> Members {
     match value {
-        Value::Object(members) => members
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
+        Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
         _ => Members::new(),
     }
 }

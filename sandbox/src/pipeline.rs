@@ -20,11 +20,7 @@ use crate::world::World;
 const DEFAULT_PIECE: usize = 16 * 1024;
 
 /// Handles one request of ROS or of the metadata service.
-pub(crate) async fn handle(
-    world: Arc<World>,
-    request: Request,
-    mut stop: watch::Receiver<bool>,
-) -> Outcome {
+pub(crate) async fn handle(world: Arc<World>, request: Request, mut stop: watch::Receiver<bool>) -> Outcome {
     let now = world.clock.now();
     let (number, struck) = {
         let mut inner = world.lock();
@@ -32,20 +28,14 @@ pub(crate) async fn handle(
         (number, inner.faults.strike(&request, now))
     };
     let kind = struck.as_ref().map(|(_, effect)| kind(effect));
-    world
-        .lock()
-        .records
-        .complete(number, |record| record.fault.clone_from(&kind));
+    world.lock().records.complete(number, |record| record.fault.clone_from(&kind));
     let mut seen = Seen::default();
     let mut outcome = tokio::select! {
         outcome = act(&world, &request, struck.as_ref(), &mut seen) => outcome,
         _ = stop.wait_for(|stopped| *stopped) => Outcome::Reset,
     };
     if let Outcome::Answer(answer) = &mut outcome
-        && !answer
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("date"))
+        && !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("date"))
     {
         let skew = match struck {
             Some((_, Effect::Date { skew_seconds })) => skew_seconds,
@@ -60,27 +50,11 @@ pub(crate) async fn handle(
     outcome
 }
 
-async fn act(
-    world: &World,
-    request: &Request,
-    struck: Option<&(u64, Effect)>,
-    seen: &mut Seen,
-) -> Outcome {
+async fn act(world: &World, request: &Request, struck: Option<&(u64, Effect)>, seen: &mut Seen) -> Outcome {
     match struck {
         Some((_, Effect::Reset { when: When::Before })) => return Outcome::Reset,
-        Some((
-            id,
-            Effect::Stall {
-                when: When::Before,
-                seconds,
-            },
-        )) => stall(world, *id, *seconds).await,
-        Some((
-            _,
-            effect @ Effect::Http {
-                when: When::Before, ..
-            },
-        )) => return Outcome::Answer(scripted_http(effect)),
+        Some((id, Effect::Stall { when: When::Before, seconds })) => stall(world, *id, *seconds).await,
+        Some((_, effect @ Effect::Http { when: When::Before, .. })) => return Outcome::Answer(scripted_http(effect)),
         Some((_, Effect::ExpireCredentials)) => expire_credentials(world, request),
         _ => {}
     }
@@ -89,33 +63,18 @@ async fn act(
     *seen = what;
     match struck {
         Some((_, Effect::Reset { when: When::After })) => Outcome::Reset,
-        Some((
-            id,
-            Effect::Stall {
-                when: When::After,
-                seconds,
-            },
-        )) => {
+        Some((id, Effect::Stall { when: When::After, seconds })) => {
             stall(world, *id, *seconds).await;
             Outcome::Answer(answer)
         }
-        Some((
-            _,
-            effect @ Effect::Http {
-                when: When::After, ..
-            },
-        )) => Outcome::Answer(scripted_http(effect)),
+        Some((_, effect @ Effect::Http { when: When::After, .. })) => Outcome::Answer(scripted_http(effect)),
         _ => Outcome::Answer(answer),
     }
 }
 
 /// Waits until the time is over or the fault has been cleared.
 async fn stall(world: &World, fault: u64, seconds: Option<f64>) {
-    let length = Duration::from_secs_f64(
-        seconds
-            .unwrap_or(LONGEST_STALL_SECONDS)
-            .clamp(0.0, LONGEST_STALL_SECONDS),
-    );
+    let length = Duration::from_secs_f64(seconds.unwrap_or(LONGEST_STALL_SECONDS).clamp(0.0, LONGEST_STALL_SECONDS));
     let mut changed = world.faults_changed.subscribe();
     let cleared = async {
         while world.lock().faults.exists(fault) {
@@ -129,81 +88,42 @@ async fn stall(world: &World, fault: u64, seconds: Option<f64>) {
 
 fn scripted(effect: &Effect, request: &Request) -> Option<Scripted> {
     let refusal = |status: u16, code: &str, message: String, retry_after_ms: Option<u64>| {
-        Scripted::Gateway(Refusal {
-            retry_after_ms,
-            ..Refusal::new(status, code, message)
-        })
+        Scripted::Gateway(Refusal { retry_after_ms, ..Refusal::new(status, code, message) })
     };
     Some(match effect {
         Effect::TooEarly => Scripted::TooEarly,
         Effect::StackNotFound => Scripted::StackNotFound,
-        Effect::Forbidden => {
-            Scripted::Gateway(Refusal::denied(&request.action().unwrap_or_default()))
-        }
-        Effect::Error {
-            code,
-            status,
-            message,
-            retry_after_ms,
-        } => {
-            let message = message
-                .clone()
-                .unwrap_or_else(|| format!("The sandbox was told to answer {code}."));
+        Effect::Forbidden => Scripted::Gateway(Refusal::denied(&request.action().unwrap_or_default())),
+        Effect::Error { code, status, message, retry_after_ms } => {
+            let message = message.clone().unwrap_or_else(|| format!("The sandbox was told to answer {code}."));
             refusal(*status, code, message, *retry_after_ms)
         }
-        Effect::Throttle {
-            code,
-            retry_after_ms,
-        } => refusal(
-            400,
-            code,
-            "Request was denied due to user flow control.".to_owned(),
-            *retry_after_ms,
-        ),
+        Effect::Throttle { code, retry_after_ms } => {
+            refusal(400, code, "Request was denied due to user flow control.".to_owned(), *retry_after_ms)
+        }
         _ => return None,
     })
 }
 
 fn expire_credentials(world: &World, request: &Request) {
     if let Ok(claim) = crate::signature::claim(request) {
-        world
-            .lock()
-            .gate
-            .expire(&claim.access_key_id, world.clock.now());
+        world.lock().gate.expire(&claim.access_key_id, world.clock.now());
     }
 }
 
 fn scripted_http(effect: &Effect) -> Answer {
-    let Effect::Http {
-        status,
-        headers,
-        body,
-        piece,
-        pause_ms,
-        cut_after,
-        endless,
-        ..
-    } = effect
-    else {
+    let Effect::Http { status, headers, body, piece, pause_ms, cut_after, endless, .. } = effect else {
         return Answer::text(500, "no scripted answer");
     };
     let mut answer = Answer::text(*status, body.clone());
     answer.headers = headers.clone();
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-    {
-        answer
-            .headers
-            .push(("content-type".to_owned(), "text/html".to_owned()));
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        answer.headers.push(("content-type".to_owned(), "text/html".to_owned()));
     }
     let mut content = body.clone().into_bytes();
     let ending = match (cut_after, endless) {
         (Some(cut), _) => {
-            answer.headers.push((
-                "content-length".to_owned(),
-                content.len().max(1).to_string(),
-            ));
+            answer.headers.push(("content-length".to_owned(), content.len().max(1).to_string()));
             content.truncate(usize::try_from(*cut).unwrap_or(usize::MAX));
             Ending::Cut
         }
@@ -211,15 +131,8 @@ fn scripted_http(effect: &Effect) -> Answer {
         (None, false) => Ending::Whole,
     };
     if ending != Ending::Whole || piece.is_some() || *pause_ms > 0 {
-        let piece = piece
-            .and_then(|piece| usize::try_from(piece).ok())
-            .unwrap_or(DEFAULT_PIECE);
-        answer.body = Body::Paced {
-            content: content.into(),
-            piece,
-            pause_ms: u64::from(*pause_ms),
-            ending,
-        };
+        let piece = piece.and_then(|piece| usize::try_from(piece).ok()).unwrap_or(DEFAULT_PIECE);
+        answer.body = Body::Paced { content: content.into(), piece, pause_ms: u64::from(*pause_ms), ending };
     }
     answer
 }
@@ -227,9 +140,5 @@ fn scripted_http(effect: &Effect) -> Answer {
 /// The `kind` of a fault as it is written in JSON.
 fn kind(effect: &Effect) -> String {
     let value = serde_json::to_value(effect).unwrap_or_default();
-    value
-        .get("kind")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

@@ -71,30 +71,18 @@ impl Records {
             self.kept.pop_front();
         }
         let ros = request.service == Service::Ros;
-        let acs3 = request
-            .header("authorization")
-            .is_some_and(|value| value.starts_with("ACS3-HMAC-SHA256"));
+        let acs3 = request.header("authorization").is_some_and(|value| value.starts_with("ACS3-HMAC-SHA256"));
         let signature = match (acs3, request.parameter("SignatureMethod")) {
             (true, _) => Some(Scheme::Acs3HmacSha256),
             (false, Some("HMAC-SHA1")) => Some(Scheme::HmacSha1),
             _ => None,
         };
-        let parameters = request
-            .parameters()
-            .filter(|(name, _)| name != "Signature")
-            .map(|(name, value)| {
-                let value = if name == "SecurityToken" {
-                    MASK.to_owned()
-                } else {
-                    cut(value)
-                };
-                (cut(name), value)
-            });
+        let parameters = request.parameters().filter(|(name, _)| name != "Signature").map(|(name, value)| {
+            let value = if name == "SecurityToken" { MASK.to_owned() } else { cut(value) };
+            (cut(name), value)
+        });
         let nonce = request.header("x-acs-signature-nonce");
-        let nonce = nonce
-            .as_deref()
-            .or_else(|| request.parameter("SignatureNonce"))
-            .map(cut);
+        let nonce = nonce.as_deref().or_else(|| request.parameter("SignatureNonce")).map(cut);
         self.kept.push_back(RequestRecord {
             number: self.last_number,
             at: rfc3339(now),
@@ -119,12 +107,7 @@ impl Records {
 
     /// Completes the record of a request, if it is still kept.
     pub(crate) fn complete(&mut self, number: u64, change: impl FnOnce(&mut RequestRecord)) {
-        if let Some(record) = self
-            .kept
-            .iter_mut()
-            .rev()
-            .find(|record| record.number == number)
-        {
+        if let Some(record) = self.kept.iter_mut().rev().find(|record| record.number == number) {
             change(record);
         }
     }
@@ -140,15 +123,10 @@ impl Records {
 
     /// How many are no longer kept.
     pub(crate) fn dropped(&self) -> u64 {
-        self.last_number
-            .saturating_sub(u64::try_from(self.kept.len()).unwrap_or(u64::MAX))
+        self.last_number.saturating_sub(u64::try_from(self.kept.len()).unwrap_or(u64::MAX))
     }
 }
 
 fn cut(text: &str) -> String {
-    if text.len() <= TEXT_KEPT {
-        text.to_owned()
-    } else {
-        text.chars().take(TEXT_KEPT / 4).collect()
-    }
+    if text.len() <= TEXT_KEPT { text.to_owned() } else { text.chars().take(TEXT_KEPT / 4).collect() }
 }

@@ -52,27 +52,11 @@ impl Request {
         body: Bytes,
     ) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let is_form = headers.iter().any(|(name, value)| {
-            name == "content-type"
-                && value
-                    .to_ascii_lowercase()
-                    .starts_with("application/x-www-form-urlencoded")
-        });
-        let form = if is_form {
-            decode(&String::from_utf8_lossy(&body))
-        } else {
-            Vec::new()
-        };
-        Self {
-            service,
-            wire,
-            method,
-            path: path.to_owned(),
-            query: decode(query),
-            form,
-            headers,
-            body,
-        }
+        let is_form = headers
+            .iter()
+            .any(|(name, value)| name == "content-type" && value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+        let form = if is_form { decode(&String::from_utf8_lossy(&body)) } else { Vec::new() };
+        Self { service, wire, method, path: path.to_owned(), query: decode(query), form, headers, body }
     }
 
     /// A header's value; several of one name are trimmed, sorted and joined, as the V3 page says.
@@ -89,28 +73,20 @@ impl Request {
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters()
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.as_str())
+        self.parameters().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     /// The operation asked for: a header under ACS3, a parameter otherwise.
     pub(crate) fn action(&self) -> Option<String> {
-        self.header("x-acs-action")
-            .or_else(|| self.parameter("Action").map(str::to_owned))
+        self.header("x-acs-action").or_else(|| self.parameter("Action").map(str::to_owned))
     }
 }
 
 fn decode(query: &str) -> Vec<(String, String)> {
     let parts = query.split('&').filter(|part| !part.is_empty());
-    parts
-        .map(|part| part.split_once('=').unwrap_or((part, "")))
-        .map(|(k, v)| (unescape(k), unescape(v)))
-        .collect()
+    parts.map(|part| part.split_once('=').unwrap_or((part, ""))).map(|(k, v)| (unescape(k), unescape(v))).collect()
 }
 
 fn unescape(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

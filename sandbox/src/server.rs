@@ -54,11 +54,7 @@ pub(crate) struct Door {
 
 impl Door {
     fn wire(&self) -> WireScheme {
-        if self.tls.is_some() {
-            WireScheme::Https
-        } else {
-            WireScheme::Http
-        }
+        if self.tls.is_some() { WireScheme::Https } else { WireScheme::Http }
     }
 }
 
@@ -90,13 +86,7 @@ async fn accept(door: &Door, listener: TcpListener, closing: watch::Receiver<()>
     let mut connections = JoinSet::new();
     loop {
         let now = door.world.clock.now();
-        if door
-            .world
-            .lock()
-            .faults
-            .refusing(door.service, door.wire(), now)
-            .is_some()
-        {
+        if door.world.lock().faults.refusing(door.service, door.wire(), now).is_some() {
             connections.detach_all();
             return;
         }
@@ -129,11 +119,7 @@ async fn reopen(door: &Door, address: SocketAddr) -> TcpListener {
     let mut changed = door.world.faults_changed.subscribe();
     loop {
         let now = door.world.clock.now();
-        let refusing = door
-            .world
-            .lock()
-            .faults
-            .refusing(door.service, door.wire(), now);
+        let refusing = door.world.lock().faults.refusing(door.service, door.wire(), now);
         let pause = match refusing {
             None => match TcpListener::bind(address).await {
                 Ok(listener) => return listener,
@@ -150,37 +136,24 @@ async fn connection(door: Door, stream: TcpStream, closing: watch::Receiver<()>)
     // Answers are small: waiting to fill a packet would only add delay.
     let _ = stream.set_nodelay(true);
     let now = door.world.clock.now();
-    let reset = door
-        .world
-        .lock()
-        .faults
-        .strike_connection(door.service, door.wire(), now);
+    let reset = door.world.lock().faults.strike_connection(door.service, door.wire(), now);
     let reset = Arc::new(AtomicBool::new(reset));
-    let socket = Socket {
-        stream,
-        reset: reset.clone(),
-    };
+    let socket = Socket { stream, reset: reset.clone() };
     if reset.load(Ordering::Relaxed) {
         return;
     }
     match door.tls.clone() {
         None => converse(door, socket, reset, closing).await,
         Some(acceptor) => {
-            if let Ok(Ok(stream)) =
-                tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(socket)).await
-            {
+            if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(socket)).await {
                 converse(door, stream, reset, closing).await;
             }
         }
     }
 }
 
-async fn converse<S>(
-    door: Door,
-    socket: S,
-    reset: Arc<AtomicBool>,
-    mut closing: watch::Receiver<()>,
-) where
+async fn converse<S>(door: Door, socket: S, reset: Arc<AtomicBool>, mut closing: watch::Receiver<()>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stop = door.stop.clone();
@@ -206,11 +179,7 @@ async fn converse<S>(
 }
 
 /// Reads one request and has it handled. The error closes the connection without an answer.
-async fn answer(
-    door: Door,
-    incoming: hyper::Request<Incoming>,
-    reset: Arc<AtomicBool>,
-) -> Result<Response<Outgoing>, io::Error> {
+async fn answer(door: Door, incoming: hyper::Request<Incoming>, reset: Arc<AtomicBool>) -> Result<Response<Outgoing>, io::Error> {
     let request = match read(&door, incoming).await {
         Ok(request) => request,
         Err(refusal) => return Ok(write(refusal)),
@@ -218,11 +187,7 @@ async fn answer(
     let outcome = if door.service == Service::Control {
         Outcome::Answer(control::answer(&door.world, &request))
     } else {
-        let task = tokio::spawn(pipeline::handle(
-            door.world.clone(),
-            request,
-            door.stop.clone(),
-        ));
+        let task = tokio::spawn(pipeline::handle(door.world.clone(), request, door.stop.clone()));
         task.await.unwrap_or(Outcome::Reset)
     };
     match outcome {
@@ -240,51 +205,25 @@ async fn read(door: &Door, incoming: hyper::Request<Incoming>) -> Result<Request
     let body = match body.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
-            return Err(Answer::text(
-                413,
-                "the body is larger than 1 MiB, or broke off",
-            ));
+            return Err(Answer::text(413, "the body is larger than 1 MiB, or broke off"));
         }
         Err(_) => return Err(Answer::text(408, "the body took too long")),
     };
-    let headers = head.headers.iter().map(|(name, value)| {
-        (
-            name.as_str().to_owned(),
-            String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        )
-    });
-    let target = head
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
+    let headers =
+        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let method = head.method.as_str().to_owned();
-    Ok(Request::new(
-        door.service,
-        door.wire(),
-        method,
-        target,
-        headers.collect(),
-        body,
-    ))
+    Ok(Request::new(door.service, door.wire(), method, target, headers.collect(), body))
 }
 
 fn write(answer: Answer) -> Response<Outgoing> {
     let mut response = Response::new(match answer.body {
         Body::Whole(bytes) => Outgoing::Whole(Some(bytes)),
-        Body::Paced {
-            content,
-            piece,
-            pause_ms,
-            ending,
-        } => paced(content, piece, pause_ms, ending),
+        Body::Paced { content, piece, pause_ms, ending } => paced(content, piece, pause_ms, ending),
     });
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in &answer.headers {
-        if let (Ok(name), Ok(value)) = (
-            hyper::header::HeaderName::try_from(name),
-            hyper::header::HeaderValue::try_from(value),
-        ) {
+        if let (Ok(name), Ok(value)) = (hyper::header::HeaderName::try_from(name), hyper::header::HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);
         }
     }
@@ -313,9 +252,7 @@ fn paced(content: Bytes, piece: usize, pause_ms: u64, ending: Ending) -> Outgoin
                 }
             }
             if ending == Ending::Cut {
-                let _ = sender
-                    .send(Err(io::Error::from(io::ErrorKind::BrokenPipe)))
-                    .await;
+                let _ = sender.send(Err(io::Error::from(io::ErrorKind::BrokenPipe))).await;
             }
         };
         let _ = tokio::time::timeout(ENDLESS_TIME, feed).await;
@@ -333,23 +270,16 @@ impl HttpBody for Outgoing {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Fed(receiver) => receiver
-                .poll_recv(context)
-                .map(|piece| piece.map(|piece| piece.map(Frame::data))),
+            Self::Fed(receiver) => receiver.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data))),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(Some(bytes)) => {
-                SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
-            }
+            Self::Whole(Some(bytes)) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Self::Whole(None) => SizeHint::with_exact(0),
             Self::Fed(_) => SizeHint::default(),
         }
@@ -372,21 +302,13 @@ impl Drop for Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -17,11 +17,7 @@ use crate::request::Request;
 use crate::secret::Secret;
 
 /// Unreserved characters of RFC 3986, which both schemes leave alone.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What takes the place of a security token in anything that is printed.
 pub(crate) const MASK: &str = "***";
@@ -53,11 +49,7 @@ pub(crate) struct Claim {
 pub(crate) fn claim(request: &Request) -> Result<Claim, Refusal> {
     match request.header("authorization") {
         Some(authorization) => claim_acs3(request, &authorization),
-        None if request.parameter("Signature").is_some()
-            || request.parameter("SignatureMethod").is_some() =>
-        {
-            claim_sha1(request)
-        }
+        None if request.parameter("Signature").is_some() || request.parameter("SignatureMethod").is_some() => claim_sha1(request),
         None => Err(Refusal::missing_parameter("Signature")),
     }
 }
@@ -68,14 +60,10 @@ pub(crate) fn verify(request: &Request, claim: &Claim, secret: &Secret) -> Resul
         Scheme::Acs3HmacSha256 => {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
             let text = acs3_string_to_sign(request, &claim.signed_headers);
-            from_hex(claim.signature.reveal())
-                .is_some_and(|tag| hmac::verify(&key, text.as_bytes(), &tag).is_ok())
+            from_hex(claim.signature.reveal()).is_some_and(|tag| hmac::verify(&key, text.as_bytes(), &tag).is_ok())
         }
         Scheme::HmacSha1 => {
-            let key = hmac::Key::new(
-                hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-                format!("{}&", secret.reveal()).as_bytes(),
-            );
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, format!("{}&", secret.reveal()).as_bytes());
             let text = sha1_string_to_sign(request, None);
             let tag = STANDARD.decode(claim.signature.reveal());
             tag.is_ok_and(|tag| hmac::verify(&key, text.as_bytes(), &tag).is_ok())
@@ -88,56 +76,34 @@ pub(crate) fn verify(request: &Request, claim: &Claim, secret: &Secret) -> Resul
         Scheme::Acs3HmacSha256 => acs3_string_to_sign(request, &claim.signed_headers),
         Scheme::HmacSha1 => sha1_string_to_sign(request, Some(MASK)),
     };
-    let message = format!(
-        "Specified signature is not matched with our calculation. server string to sign is:{signed}"
-    );
+    let message = format!("Specified signature is not matched with our calculation. server string to sign is:{signed}");
     Err(Refusal::bad_request("SignatureDoesNotMatch", message))
 }
 
 fn claim_acs3(request: &Request, authorization: &str) -> Result<Claim, Refusal> {
     let incomplete = |why: &str| {
-        Refusal::bad_request(
-            "IncompleteSignature",
-            format!("The request signature does not conform to Alibaba Cloud standards: {why}."),
-        )
+        Refusal::bad_request("IncompleteSignature", format!("The request signature does not conform to Alibaba Cloud standards: {why}."))
     };
-    let fields = authorization
-        .strip_prefix("ACS3-HMAC-SHA256 ")
-        .ok_or_else(|| {
-            Refusal::bad_request(
-                "InvalidSignatureMethod",
-                "The specified signature method is not supported, ACS3-HMAC-SHA256 is.",
-            )
-        })?;
+    let fields = authorization.strip_prefix("ACS3-HMAC-SHA256 ").ok_or_else(|| {
+        Refusal::bad_request("InvalidSignatureMethod", "The specified signature method is not supported, ACS3-HMAC-SHA256 is.")
+    })?;
     let field = |name: &str| {
-        let found = fields
-            .split(',')
-            .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let found = fields.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         found.ok_or_else(|| incomplete(&format!("Authorization has no {name}")))
     };
-    let signed_headers: Vec<String> = field("SignedHeaders")?
-        .split(';')
-        .map(str::to_owned)
-        .collect();
+    let signed_headers: Vec<String> = field("SignedHeaders")?.split(';').map(str::to_owned).collect();
     check_signed_headers(request, &signed_headers).map_err(|why| incomplete(&why))?;
     let body_hash = hex(digest::digest(&digest::SHA256, &request.body).as_ref());
-    let claimed_hash = request
-        .header("x-acs-content-sha256")
-        .ok_or_else(|| incomplete("x-acs-content-sha256 is missing"))?;
+    let claimed_hash = request.header("x-acs-content-sha256").ok_or_else(|| incomplete("x-acs-content-sha256 is missing"))?;
     if claimed_hash != body_hash {
-        return Err(incomplete(
-            "x-acs-content-sha256 is not the hash of the body",
-        ));
+        return Err(incomplete("x-acs-content-sha256 is not the hash of the body"));
     }
     Ok(Claim {
         scheme: Scheme::Acs3HmacSha256,
         access_key_id: field("Credential")?.to_owned(),
         security_token: request.header("x-acs-security-token").map(Secret::new),
         at: timestamp(request.header("x-acs-date").as_deref(), "x-acs-date")?,
-        nonce: nonce(
-            request.header("x-acs-signature-nonce"),
-            "x-acs-signature-nonce",
-        )?,
+        nonce: nonce(request.header("x-acs-signature-nonce"), "x-acs-signature-nonce")?,
         signature: Secret::new(field("Signature")?),
         signed_headers,
     })
@@ -150,60 +116,39 @@ fn check_signed_headers(request: &Request, signed: &[String]) -> Result<(), Stri
     }
     if let Some(name) = signed.iter().find(|name| request.header(name).is_none()) {
         let name: String = name.chars().take(100).collect();
-        return Err(format!(
-            "SignedHeaders names '{name}', which the request does not have"
-        ));
+        return Err(format!("SignedHeaders names '{name}', which the request does not have"));
     }
     let must = |name: &str| name == "host" || name == "content-type" || name.starts_with("x-acs-");
-    let unsigned = request
-        .headers
-        .iter()
-        .find(|(name, _)| must(name) && !signed.contains(name));
+    let unsigned = request.headers.iter().find(|(name, _)| must(name) && !signed.contains(name));
     match unsigned {
         Some((name, _)) => Err(format!("header {name} is not signed")),
-        None if !signed.iter().any(|name| name == "host") => {
-            Err("header host is not signed".to_owned())
-        }
+        None if !signed.iter().any(|name| name == "host") => Err("header host is not signed".to_owned()),
         None => Ok(()),
     }
 }
 
 fn claim_sha1(request: &Request) -> Result<Claim, Refusal> {
-    let need = |name: &str| {
-        request
-            .parameter(name)
-            .ok_or_else(|| Refusal::missing_parameter(name))
-    };
+    let need = |name: &str| request.parameter(name).ok_or_else(|| Refusal::missing_parameter(name));
     let method = need("SignatureMethod")?;
     if method != "HMAC-SHA1" {
-        return Err(Refusal::bad_request(
-            "InvalidSignatureMethod",
-            "The specified signature method is not supported, HMAC-SHA1 is.",
-        ));
+        return Err(Refusal::bad_request("InvalidSignatureMethod", "The specified signature method is not supported, HMAC-SHA1 is."));
     }
     if need("SignatureVersion")? != "1.0" {
-        return Err(Refusal::invalid_parameter(
-            "SignatureVersion",
-            "it must be 1.0",
-        ));
+        return Err(Refusal::invalid_parameter("SignatureVersion", "it must be 1.0"));
     }
     Ok(Claim {
         scheme: Scheme::HmacSha1,
         access_key_id: need("AccessKeyId")?.to_owned(),
         security_token: request.parameter("SecurityToken").map(Secret::from),
         at: timestamp(request.parameter("Timestamp"), "Timestamp")?,
-        nonce: nonce(
-            request.parameter("SignatureNonce").map(str::to_owned),
-            "SignatureNonce",
-        )?,
+        nonce: nonce(request.parameter("SignatureNonce").map(str::to_owned), "SignatureNonce")?,
         signature: Secret::from(need("Signature")?),
         signed_headers: Vec::new(),
     })
 }
 
 fn timestamp(text: Option<&str>, name: &str) -> Result<Moment, Refusal> {
-    let text = text
-        .ok_or_else(|| Refusal::bad_request("IllegalTimestamp", format!("{name} is missing.")))?;
+    let text = text.ok_or_else(|| Refusal::bad_request("IllegalTimestamp", format!("{name} is missing.")))?;
     parse_zulu(text).ok_or_else(|| {
         let message = format!("Specified {name} is not in the format YYYY-MM-DDThh:mm:ssZ.");
         Refusal::bad_request("InvalidTimeStamp.Format", message)
@@ -212,20 +157,14 @@ fn timestamp(text: Option<&str>, name: &str) -> Result<Moment, Refusal> {
 
 fn nonce(text: Option<String>, name: &str) -> Result<String, Refusal> {
     match text {
-        Some(text) if text.is_empty() || text.len() > 128 => Err(Refusal::invalid_parameter(
-            name,
-            "it must have 1 to 128 characters",
-        )),
+        Some(text) if text.is_empty() || text.len() > 128 => Err(Refusal::invalid_parameter(name, "it must have 1 to 128 characters")),
         Some(text) => Ok(text),
         None => Err(Refusal::missing_parameter(name)),
     }
 }
 
 fn acs3_string_to_sign(request: &Request, signed_headers: &[String]) -> String {
-    let headers: String = signed_headers
-        .iter()
-        .map(|name| format!("{name}:{}\n", request.header(name).unwrap_or_default()))
-        .collect();
+    let headers: String = signed_headers.iter().map(|name| format!("{name}:{}\n", request.header(name).unwrap_or_default())).collect();
     let canonical = [
         request.method.as_str(),
         request.path.as_str(),
@@ -235,10 +174,7 @@ fn acs3_string_to_sign(request: &Request, signed_headers: &[String]) -> String {
         &hex(digest::digest(&digest::SHA256, &request.body).as_ref()),
     ]
     .join("\n");
-    format!(
-        "ACS3-HMAC-SHA256\n{}",
-        hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
-    )
+    format!("ACS3-HMAC-SHA256\n{}", hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref()))
 }
 
 /// `mask` replaces the security token, for printing.
@@ -251,21 +187,13 @@ fn sha1_string_to_sign(request: &Request, mask: Option<&str>) -> String {
             _ => (name.clone(), value.clone()),
         })
         .collect();
-    format!(
-        "{}&{}&{}",
-        request.method,
-        encode("/"),
-        encode(&canonical_query(parameters.iter()))
-    )
+    format!("{}&{}&{}", request.method, encode("/"), encode(&canonical_query(parameters.iter())))
 }
 
 fn canonical_query<'a>(parameters: impl Iterator<Item = &'a (String, String)>) -> String {
     let mut parameters: Vec<&(String, String)> = parameters.collect();
     parameters.sort();
-    let pairs: Vec<String> = parameters
-        .iter()
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
+    let pairs: Vec<String> = parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
 }
 
@@ -288,10 +216,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs
-        .iter()
-        .map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?))
-        .collect()
+    pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect()
 }
 
 #[cfg(test)]
@@ -312,25 +237,11 @@ mod tests {
 
     fn pairs(value: &Value) -> Vec<(String, String)> {
         let map = value.as_object().unwrap();
-        map.iter()
-            .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
-            .collect()
+        map.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
     }
 
-    fn request(
-        method: String,
-        path_and_query: &str,
-        headers: Vec<(String, String)>,
-        body: String,
-    ) -> Request {
-        Request::new(
-            Service::Ros,
-            WireScheme::Http,
-            method,
-            path_and_query,
-            headers,
-            body.into_bytes().into(),
-        )
+    fn request(method: String, path_and_query: &str, headers: Vec<(String, String)>, body: String) -> Request {
+        Request::new(Service::Ros, WireScheme::Http, method, path_and_query, headers, body.into_bytes().into())
     }
 
     #[test]
@@ -338,44 +249,19 @@ mod tests {
         let vectors = vectors("v1_hmac_sha1");
         assert_eq!(vectors.len(), 13);
         for vector in vectors {
-            let body = vector
-                .get("form_body")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
+            let body = vector.get("form_body").and_then(Value::as_str).unwrap_or_default().to_owned();
             let mut query = text(&vector, "signed_query_string");
             let mut headers = Vec::new();
             if !body.is_empty() {
                 let in_query = pairs(&vector["query_params"]);
-                query = in_query
-                    .iter()
-                    .map(|(k, v)| format!("{}={}&", encode(k), encode(v)))
-                    .collect();
+                query = in_query.iter().map(|(k, v)| format!("{}={}&", encode(k), encode(v))).collect();
                 query += &format!("Signature={}", text(&vector, "signature_percent_encoded"));
-                headers.push((
-                    "content-type".to_owned(),
-                    "application/x-www-form-urlencoded".to_owned(),
-                ));
+                headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
             }
-            let request = request(
-                text(&vector, "method"),
-                &format!("/?{query}"),
-                headers,
-                body,
-            );
-            assert_eq!(
-                sha1_string_to_sign(&request, None),
-                text(&vector, "string_to_sign"),
-                "{}",
-                vector["name"]
-            );
+            let request = request(text(&vector, "method"), &format!("/?{query}"), headers, body);
+            assert_eq!(sha1_string_to_sign(&request, None), text(&vector, "string_to_sign"), "{}", vector["name"]);
             let claim = claim(&request).unwrap();
-            verify(
-                &request,
-                &claim,
-                &Secret::new(text(&vector, "access_key_secret")),
-            )
-            .unwrap();
+            verify(&request, &claim, &Secret::new(text(&vector, "access_key_secret"))).unwrap();
             let refusal = verify(&request, &claim, &Secret::from("another")).unwrap_err();
             assert_eq!(refusal.code, "SignatureDoesNotMatch");
         }
@@ -388,31 +274,12 @@ mod tests {
         for vector in vectors {
             let mut headers = pairs(&vector["headers"]);
             headers.push(("authorization".to_owned(), text(&vector, "authorization")));
-            let target = format!(
-                "{}?{}",
-                text(&vector, "canonical_uri"),
-                text(&vector, "canonical_query")
-            );
-            let request = request(
-                text(&vector, "method"),
-                &target,
-                headers,
-                text(&vector, "payload"),
-            );
+            let target = format!("{}?{}", text(&vector, "canonical_uri"), text(&vector, "canonical_query"));
+            let request = request(text(&vector, "method"), &target, headers, text(&vector, "payload"));
             let claim = claim(&request).unwrap();
             let signed = acs3_string_to_sign(&request, &claim.signed_headers);
-            assert_eq!(
-                signed,
-                text(&vector, "string_to_sign"),
-                "{}",
-                vector["name"]
-            );
-            verify(
-                &request,
-                &claim,
-                &Secret::new(text(&vector, "access_key_secret")),
-            )
-            .unwrap();
+            assert_eq!(signed, text(&vector, "string_to_sign"), "{}", vector["name"]);
+            verify(&request, &claim, &Secret::new(text(&vector, "access_key_secret"))).unwrap();
             let refusal = verify(&request, &claim, &Secret::from("another")).unwrap_err();
             assert_eq!(refusal.code, "SignatureDoesNotMatch");
         }
@@ -422,58 +289,27 @@ mod tests {
     fn a_changed_parameter_breaks_either_signature() {
         let sha1 = &vectors("v1_hmac_sha1")[0];
         let query = text(sha1, "signed_query_string").replace("Status=SUCCESS", "Status=FAILURE");
-        let request_sha1 = request(
-            "POST".to_owned(),
-            &format!("/?{query}"),
-            Vec::new(),
-            String::new(),
-        );
+        let request_sha1 = request("POST".to_owned(), &format!("/?{query}"), Vec::new(), String::new());
         let claimed = claim(&request_sha1).unwrap();
-        assert!(
-            verify(
-                &request_sha1,
-                &claimed,
-                &Secret::new(text(sha1, "access_key_secret"))
-            )
-            .is_err()
-        );
+        assert!(verify(&request_sha1, &claimed, &Secret::new(text(sha1, "access_key_secret"))).is_err());
 
         let acs3 = &vectors("v3_acs3_hmac_sha256")[0];
         let mut headers = pairs(&acs3["headers"]);
         headers.push(("authorization".to_owned(), text(acs3, "authorization")));
         let query = text(acs3, "canonical_query").replace("Status=SUCCESS", "Status=FAILURE");
-        let request_acs3 = request(
-            "POST".to_owned(),
-            &format!("/?{query}"),
-            headers,
-            String::new(),
-        );
+        let request_acs3 = request("POST".to_owned(), &format!("/?{query}"), headers, String::new());
         let claimed = claim(&request_acs3).unwrap();
-        assert!(
-            verify(
-                &request_acs3,
-                &claimed,
-                &Secret::new(text(acs3, "access_key_secret"))
-            )
-            .is_err()
-        );
+        assert!(verify(&request_acs3, &claimed, &Secret::new(text(acs3, "access_key_secret"))).is_err());
     }
 
     #[test]
     fn the_printed_string_to_sign_hides_the_security_token() {
-        let vector = vectors("v1_hmac_sha1")
-            .into_iter()
-            .find(|v| v["name"] == "basic_sts")
-            .unwrap();
+        let vector = vectors("v1_hmac_sha1").into_iter().find(|v| v["name"] == "basic_sts").unwrap();
         let target = format!("/?{}", text(&vector, "signed_query_string"));
         let request = request("POST".to_owned(), &target, Vec::new(), String::new());
         let claim = claim(&request).unwrap();
         let refusal = verify(&request, &claim, &Secret::from("another")).unwrap_err();
-        assert!(
-            refusal.message.contains("SecurityToken%3D%252A%252A%252A"),
-            "{}",
-            refusal.message
-        );
+        assert!(refusal.message.contains("SecurityToken%3D%252A%252A%252A"), "{}", refusal.message);
         assert!(!refusal.message.contains("CAIS"), "{}", refusal.message);
     }
 }

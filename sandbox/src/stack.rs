@@ -130,8 +130,7 @@ impl Stack {
             .conditions()
             .filter(|(_, resource, condition)| {
                 resource.status.in_progress()
-                    && (condition.look_at.is_some_and(|at| at <= now)
-                        || condition.deadline.is_some_and(|at| at <= now))
+                    && (condition.look_at.is_some_and(|at| at <= now) || condition.deadline.is_some_and(|at| at <= now))
             })
             .map(|(name, _, _)| name.clone())
             .collect();
@@ -140,26 +139,16 @@ impl Stack {
         }
         if self.rollback_ends.is_some_and(|at| at <= now) {
             self.rollback_ends = None;
-            self.set_stack_status(
-                self.status.with(Phase::Complete),
-                "Stack rollback completed",
-                now,
-            );
+            self.set_stack_status(self.status.with(Phase::Complete), "Stack rollback completed", now);
         }
     }
 
     /// The next moment at which [`Stack::advance`] has something to do.
     pub(crate) fn next_due(&self) -> Option<Moment> {
-        let handles = self
-            .resources
-            .values()
-            .filter_map(|resource| match &resource.kind {
-                ResourceKind::Handle(Handle {
-                    available: Available::At(at),
-                    ..
-                }) => Some(*at),
-                _ => None,
-            });
+        let handles = self.resources.values().filter_map(|resource| match &resource.kind {
+            ResourceKind::Handle(Handle { available: Available::At(at), .. }) => Some(*at),
+            _ => None,
+        });
         let conditions = self
             .conditions()
             .filter(|(_, resource, _)| resource.status.in_progress())
@@ -175,11 +164,7 @@ impl Stack {
 
     /// Makes a handle available that was created with `too_early = true`. False if there is no such handle.
     pub(crate) fn make_available(&mut self, name: &str, now: Moment) -> bool {
-        let Some(Resource {
-            kind: ResourceKind::Handle(handle),
-            ..
-        }) = self.resources.get_mut(name)
-        else {
+        let Some(Resource { kind: ResourceKind::Handle(handle), .. }) = self.resources.get_mut(name) else {
             return false;
         };
         if handle.available != Available::Now {
@@ -190,12 +175,10 @@ impl Stack {
     }
 
     fn conditions(&self) -> impl Iterator<Item = (&String, &Resource, &Condition)> {
-        self.resources
-            .iter()
-            .filter_map(|(name, resource)| match &resource.kind {
-                ResourceKind::Condition(condition) => Some((name, resource, condition)),
-                _ => None,
-            })
+        self.resources.iter().filter_map(|(name, resource)| match &resource.kind {
+            ResourceKind::Condition(condition) => Some((name, resource, condition)),
+            _ => None,
+        })
     }
 
     fn handle(&self, name: &str) -> Option<&Handle> {
@@ -206,11 +189,7 @@ impl Stack {
     }
 
     fn condition_mut(&mut self, name: &str) -> Option<&mut Condition> {
-        match self
-            .resources
-            .get_mut(name)
-            .map(|resource| &mut resource.kind)
-        {
+        match self.resources.get_mut(name).map(|resource| &mut resource.kind) {
             Some(ResourceKind::Condition(condition)) => Some(condition),
             _ => None,
         }
@@ -267,27 +246,11 @@ impl Stack {
     }
 
     /// Writes an event of the stack (`resource` none) or of a resource, and puts it on the timeline.
-    fn tell(
-        &mut self,
-        resource: Option<&str>,
-        status: Status,
-        reason: &str,
-        signal: Option<SignalSeen>,
-        now: Moment,
-    ) {
-        let (logical_id, physical_id, resource_type) =
-            match resource.and_then(|name| self.resources.get_key_value(name)) {
-                Some((name, resource)) => (
-                    name.clone(),
-                    resource.physical_id.clone(),
-                    resource.kind.resource_type().to_owned(),
-                ),
-                None => (
-                    self.name.clone(),
-                    self.id.clone(),
-                    "ALIYUN::ROS::Stack".to_owned(),
-                ),
-            };
+    fn tell(&mut self, resource: Option<&str>, status: Status, reason: &str, signal: Option<SignalSeen>, now: Moment) {
+        let (logical_id, physical_id, resource_type) = match resource.and_then(|name| self.resources.get_key_value(name)) {
+            Some((name, resource)) => (name.clone(), resource.physical_id.clone(), resource.kind.resource_type().to_owned()),
+            None => (self.name.clone(), self.id.clone(), "ALIYUN::ROS::Stack".to_owned()),
+        };
         if self.events.len() >= EVENTS_KEPT {
             self.events.pop_front();
         }

@@ -3,10 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -31,16 +28,14 @@ pub enum TlsError {
 /// Makes an authority and a certificate for `localhost` and the address. No process-wide provider is installed.
 pub(crate) fn identity(ip: IpAddr) -> Result<Identity, TlsError> {
     let mut ca = CertificateParams::new(Vec::new())?;
-    ca.distinguished_name
-        .push(DnType::CommonName, "ros-sandbox authority");
+    ca.distinguished_name.push(DnType::CommonName, "ros-sandbox authority");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
 
     let key = KeyPair::generate()?;
     let mut leaf = CertificateParams::new(vec!["localhost".to_owned(), ip.to_string()])?;
-    leaf.distinguished_name
-        .push(DnType::CommonName, "ros-sandbox");
+    leaf.distinguished_name.push(DnType::CommonName, "ros-sandbox");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     leaf.use_authority_key_identifier_extension = true;
     let leaf = leaf.signed_by(&key, &ca)?;
@@ -52,8 +47,5 @@ pub(crate) fn identity(ip: IpAddr) -> Result<Identity, TlsError> {
         .with_no_client_auth()
         .with_single_cert(vec![leaf.der().clone()], private_key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Identity {
-        acceptor: TlsAcceptor::from(Arc::new(config)),
-        ca_pem: ca.pem(),
-    })
+    Ok(Identity { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: ca.pem() })
 }

@@ -77,11 +77,7 @@ impl World {
         let now = self.clock.now();
         let mut inner = self.lock();
         let switches = inner.switches;
-        for stack in inner
-            .stacks
-            .values_mut()
-            .filter(|stack| stack.next_due().is_some_and(|due| due <= now))
-        {
+        for stack in inner.stacks.values_mut().filter(|stack| stack.next_due().is_some_and(|due| due <= now)) {
             stack.advance(now, &switches);
         }
         self.publish(&mut inner);
@@ -89,12 +85,7 @@ impl World {
 
     /// How long until a stack has something to do.
     pub(crate) fn until_due(&self) -> Option<Duration> {
-        let due = self
-            .lock()
-            .stacks
-            .values()
-            .filter_map(Stack::next_due)
-            .min()?;
+        let due = self.lock().stacks.values().filter_map(Stack::next_due).min()?;
         Some(Duration::try_from(due - self.clock.now()).unwrap_or(Duration::ZERO))
     }
 
@@ -111,15 +102,10 @@ impl World {
                 stack.put(spec, now, &switches);
             }
             None if full => {
-                return Err(SpecError::TooMany {
-                    what: "stacks",
-                    limit: STACKS_KEPT,
-                });
+                return Err(SpecError::TooMany { what: "stacks", limit: STACKS_KEPT });
             }
             None => {
-                inner
-                    .stacks
-                    .insert(id.to_owned(), Stack::create(id, spec, now));
+                inner.stacks.insert(id.to_owned(), Stack::create(id, spec, now));
             }
         }
         self.publish(&mut inner);
@@ -132,10 +118,7 @@ impl World {
     pub(crate) fn make_available(&self, stack: &str, handle: &str) -> bool {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let done = inner
-            .stacks
-            .get_mut(stack)
-            .is_some_and(|stack| stack.make_available(handle, now));
+        let done = inner.stacks.get_mut(stack).is_some_and(|stack| stack.make_available(handle, now));
         self.publish(&mut inner);
         drop(inner);
         self.due_changed.notify_one();
@@ -155,9 +138,7 @@ impl World {
         let mut inner = self.lock();
         let result = match request.service {
             Service::Metadata => (metadata::answer(&mut inner, request, now), Seen::default()),
-            Service::Ros | Service::Control => {
-                api::answer(&mut inner, request, scripted, now, self.clock.told())
-            }
+            Service::Ros | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),
         };
         self.publish(&mut inner);
         drop(inner);
@@ -166,14 +147,7 @@ impl World {
     }
 
     /// Completes the record of a request.
-    pub(crate) fn record(
-        &self,
-        number: u64,
-        fault: Option<String>,
-        seen: &Seen,
-        outcome: &Outcome,
-        now: Moment,
-    ) {
+    pub(crate) fn record(&self, number: u64, fault: Option<String>, seen: &Seen, outcome: &Outcome, now: Moment) {
         self.lock().records.complete(number, |record| {
             record.answered_at = Some(rfc3339(now));
             record.verified = seen.verified;

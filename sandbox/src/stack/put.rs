@@ -16,10 +16,7 @@ impl Stack {
         let mut stack = Self {
             id: id.to_owned(),
             name: spec.name.clone().unwrap_or_else(|| id.to_owned()),
-            region: spec
-                .region
-                .clone()
-                .unwrap_or_else(|| "cn-hangzhou".to_owned()),
+            region: spec.region.clone().unwrap_or_else(|| "cn-hangzhou".to_owned()),
             status: spec.status,
             reason: String::new(),
             rollback: spec.rollback,
@@ -82,11 +79,7 @@ impl Stack {
     /// The rules of an update (page on WaitConditionHandle): which old signals stay, and how many are still needed.
     fn update(&mut self, spec: &StackSpec, now: Moment, switches: &Switches) {
         self.operation = self.operation.saturating_add(1);
-        self.set_stack_status(
-            Status::UPDATE_IN_PROGRESS,
-            &begun(Status::UPDATE_IN_PROGRESS),
-            now,
-        );
+        self.set_stack_status(Status::UPDATE_IN_PROGRESS, &begun(Status::UPDATE_IN_PROGRESS), now);
         self.replace_resources(spec, now);
         let names: Vec<String> = self.resources.keys().cloned().collect();
         for name in &names {
@@ -105,9 +98,7 @@ impl Stack {
                 continue;
             }
             let phase = match &resource.kind {
-                ResourceKind::Handle(handle) if handle.available == Available::Now => {
-                    Phase::Complete
-                }
+                ResourceKind::Handle(handle) if handle.available == Available::Now => Phase::Complete,
                 ResourceKind::Handle(_) | ResourceKind::Condition(_) => Phase::InProgress,
                 ResourceKind::Other { .. } => Phase::Complete,
             };
@@ -122,11 +113,7 @@ impl Stack {
 
     /// Deletes the signals that an update deletes. The error is why the update fails.
     fn update_handle(&mut self, name: &str) -> Result<(), String> {
-        let Some(Resource {
-            kind: ResourceKind::Handle(handle),
-            ..
-        }) = self.resources.get_mut(name)
-        else {
+        let Some(Resource { kind: ResourceKind::Handle(handle), .. }) = self.resources.get_mut(name) else {
             return Ok(());
         };
         match (handle.mode, u64::try_from(handle.count)) {
@@ -134,13 +121,9 @@ impl Stack {
             (Mode::Full, Err(_)) => {}
             (Mode::Full, Ok(count)) => {
                 if let Some(id) = handle.signals.keys().find(|id| id.parse::<i64>().is_err()) {
-                    return Err(format!(
-                        "signal ID '{id}' is not an integer, but Mode is Full and Count is {count}"
-                    ));
+                    return Err(format!("signal ID '{id}' is not an integer, but Mode is Full and Count is {count}"));
                 }
-                handle
-                    .signals
-                    .retain(|id, _| id.parse::<i64>().is_ok_and(|id| id <= handle.count));
+                handle.signals.retain(|id, _| id.parse::<i64>().is_ok_and(|id| id <= handle.count));
             }
         }
         Ok(())
@@ -150,23 +133,16 @@ impl Stack {
     fn arm(&mut self, now: Moment) {
         let names: Vec<String> = self.conditions().map(|(name, _, _)| name.clone()).collect();
         for name in names {
-            let Some(handle) = self
-                .conditions()
-                .find(|(other, _, _)| **other == name)
-                .map(|(_, _, c)| c.handle.clone())
-            else {
+            let Some(handle) = self.conditions().find(|(other, _, _)| **other == name).map(|(_, _, c)| c.handle.clone()) else {
                 continue;
             };
             let found = self.handle(&handle);
-            let left = found.map_or(0, |handle| {
-                u32::try_from(handle.signals.len()).unwrap_or(u32::MAX)
-            });
+            let left = found.map_or(0, |handle| u32::try_from(handle.signals.len()).unwrap_or(u32::MAX));
             let open = found.is_some_and(|handle| handle.available == Available::Now);
             if let Some(condition) = self.condition_mut(&name) {
                 condition.left = left;
                 condition.look_at = None;
-                condition.deadline =
-                    open.then(|| now + time::Duration::seconds_f64(condition.timeout));
+                condition.deadline = open.then(|| now + time::Duration::seconds_f64(condition.timeout));
             }
         }
     }
@@ -176,24 +152,12 @@ impl Stack {
         let Some(specs) = &spec.resources else { return };
         self.resources.retain(|name, _| specs.contains_key(name));
         for (name, spec) in specs {
-            match (
-                self.resources
-                    .get_mut(name)
-                    .map(|resource| &mut resource.kind),
-                spec,
-            ) {
+            match (self.resources.get_mut(name).map(|resource| &mut resource.kind), spec) {
                 (Some(ResourceKind::Handle(handle)), ResourceSpec::Handle { mode, count, .. }) => {
                     handle.mode = *mode;
                     handle.count = *count;
                 }
-                (
-                    Some(ResourceKind::Condition(condition)),
-                    ResourceSpec::Condition {
-                        handle,
-                        count,
-                        timeout,
-                    },
-                ) => {
+                (Some(ResourceKind::Condition(condition)), ResourceSpec::Condition { handle, count, timeout }) => {
                     condition.handle.clone_from(handle);
                     condition.count = *count;
                     condition.timeout = *timeout;
@@ -205,12 +169,7 @@ impl Stack {
 
     fn add(&mut self, name: &str, spec: &ResourceSpec, now: Moment) {
         let kind = match spec {
-            ResourceSpec::Handle {
-                mode,
-                count,
-                too_early_for,
-                too_early,
-            } => ResourceKind::Handle(Handle {
+            ResourceSpec::Handle { mode, count, too_early_for, too_early } => ResourceKind::Handle(Handle {
                 mode: *mode,
                 count: *count,
                 available: if *too_early {
@@ -222,11 +181,7 @@ impl Stack {
                 },
                 signals: BTreeMap::new(),
             }),
-            ResourceSpec::Condition {
-                handle,
-                count,
-                timeout,
-            } => ResourceKind::Condition(Condition {
+            ResourceSpec::Condition { handle, count, timeout } => ResourceKind::Condition(Condition {
                 handle: handle.clone(),
                 count: *count,
                 timeout: *timeout,
@@ -234,9 +189,7 @@ impl Stack {
                 deadline: None,
                 look_at: None,
             }),
-            ResourceSpec::Other { resource_type } => ResourceKind::Other {
-                resource_type: resource_type.clone(),
-            },
+            ResourceSpec::Other { resource_type } => ResourceKind::Other { resource_type: resource_type.clone() },
         };
         let status = match (self.status.operation, &kind) {
             // What an update adds is created by it.
@@ -245,14 +198,7 @@ impl Stack {
             _ => resource_status(self.status, None),
         };
         let physical_id = Uuid::new_v4().to_string();
-        let resource = Resource {
-            kind,
-            status,
-            reason: String::new(),
-            physical_id,
-            created: now,
-            updated: now,
-        };
+        let resource = Resource { kind, status, reason: String::new(), physical_id, created: now, updated: now };
         self.resources.insert(name.to_owned(), resource);
         self.tell(Some(name), status, "", None, now);
     }
@@ -272,11 +218,7 @@ impl Stack {
         if !self.rollback {
             return;
         }
-        let rollback = if operation == Operation::Create {
-            Operation::CreateRollback
-        } else {
-            Operation::Rollback
-        };
+        let rollback = if operation == Operation::Create { Operation::CreateRollback } else { Operation::Rollback };
         self.set_stack_status(Status::new(rollback, Phase::InProgress), reason, now);
         self.rollback_ends = Some(now + time::Duration::seconds_f64(self.rollback_seconds));
     }

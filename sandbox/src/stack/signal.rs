@@ -76,33 +76,20 @@ impl Stack {
         let name = self.signalled_handle(named, switches)?;
         let waiting: Vec<String> = self
             .conditions()
-            .filter(|(_, resource, condition)| {
-                condition.handle == name && resource.status.in_progress()
-            })
+            .filter(|(_, resource, condition)| condition.handle == name && resource.status.in_progress())
             .map(|(condition, _, _)| condition.clone())
             .collect();
         // A handle without a condition is waited for as long as its stack is being made or updated.
-        let has_condition = self
-            .conditions()
-            .any(|(_, _, condition)| condition.handle == name);
+        let has_condition = self.conditions().any(|(_, _, condition)| condition.handle == name);
         let waits = self.status.waits() && (!has_condition || !waiting.is_empty());
         if !waits && switches.after_completion == AfterCompletion::Refuse {
             let status = self.status;
-            let message = format!(
-                "The Resource ({named}) cannot be signaled: Stack {} is in {status} state.",
-                self.id
-            );
+            let message = format!("The Resource ({named}) cannot be signaled: Stack {} is in {status} state.", self.id);
             return Err(Refusal::bad_request("NotSupported", message));
         }
         let seen = self.store(&name, unique_id, kind, waits, now)?;
-        let reason = format!(
-            "Signal: status:{} reason:Signal {unique_id} received",
-            kind.as_str()
-        );
-        let status = self
-            .resources
-            .get(&name)
-            .map_or(self.status, |resource| resource.status);
+        let reason = format!("Signal: status:{} reason:Signal {unique_id} received", kind.as_str());
+        let status = self.resources.get(&name).map_or(self.status, |resource| resource.status);
         self.tell(Some(&name), status, &reason, Some(seen), now);
         for condition in waiting {
             self.notice(&condition, now, switches);
@@ -112,20 +99,12 @@ impl Stack {
 
     /// The handle that a LogicalResourceId means, if it can be signalled now.
     fn signalled_handle(&self, named: &str, switches: &Switches) -> Result<String, Refusal> {
-        let resource = self
-            .resources
-            .get(named)
-            .ok_or_else(|| Refusal::resource_not_found(&self.id, named))?;
+        let resource = self.resources.get(named).ok_or_else(|| Refusal::resource_not_found(&self.id, named))?;
         let name = match &resource.kind {
             ResourceKind::Handle(_) => named.to_owned(),
-            ResourceKind::Condition(condition) if switches.condition_accepts_signals => {
-                condition.handle.clone()
-            }
+            ResourceKind::Condition(condition) if switches.condition_accepts_signals => condition.handle.clone(),
             other => {
-                let message = format!(
-                    "Signal is not supported for resource type {}.",
-                    other.resource_type()
-                );
+                let message = format!("Signal is not supported for resource type {}.", other.resource_type());
                 return Err(Refusal::bad_request("ResourceActionNotSupported", message));
             }
         };
@@ -139,39 +118,24 @@ impl Stack {
         }
     }
 
-    fn store(
-        &mut self,
-        handle: &str,
-        unique_id: &str,
-        kind: SignalStatus,
-        waits: bool,
-        now: Moment,
-    ) -> Result<SignalSeen, Refusal> {
+    fn store(&mut self, handle: &str, unique_id: &str, kind: SignalStatus, waits: bool, now: Moment) -> Result<SignalSeen, Refusal> {
         let operation = self.operation;
-        let Some(Resource {
-            kind: ResourceKind::Handle(handle),
-            ..
-        }) = self.resources.get_mut(handle)
-        else {
+        let Some(Resource { kind: ResourceKind::Handle(handle), .. }) = self.resources.get_mut(handle) else {
             return Err(Refusal::resource_not_found(&self.id, handle));
         };
         if handle.signals.len() >= SIGNALS_KEPT && !handle.signals.contains_key(unique_id) {
-            let message =
-                format!("The handle holds {SIGNALS_KEPT} signals, more than that are not kept.");
+            let message = format!("The handle holds {SIGNALS_KEPT} signals, more than that are not kept.");
             return Err(Refusal::bad_request("RequestLimitExceeded", message));
         }
-        let signal = handle
-            .signals
-            .entry(unique_id.to_owned())
-            .or_insert(Signal {
-                kind,
-                first_at: now,
-                last_at: now,
-                operation,
-                waited_for: 0,
-                received: 0,
-                effective: 0,
-            });
+        let signal = handle.signals.entry(unique_id.to_owned()).or_insert(Signal {
+            kind,
+            first_at: now,
+            last_at: now,
+            operation,
+            waited_for: 0,
+            received: 0,
+            effective: 0,
+        });
         if waits && (signal.effective == 0 || signal.kind != kind) {
             signal.effective = signal.effective.saturating_add(1);
         }
@@ -207,12 +171,7 @@ impl Stack {
         if let Some(condition) = self.condition_mut(name) {
             condition.look_at = None;
         }
-        let Some(Resource {
-            kind: ResourceKind::Condition(condition),
-            status,
-            ..
-        }) = self.resources.get(name)
-        else {
+        let Some(Resource { kind: ResourceKind::Condition(condition), status, .. }) = self.resources.get(name) else {
             return;
         };
         if !status.in_progress() {
@@ -237,16 +196,9 @@ impl Stack {
         let Some(handle) = self.handle(&condition.handle) else {
             return Look::Waiting;
         };
-        let current = || {
-            handle
-                .signals
-                .iter()
-                .filter(|(_, signal)| signal.waited_for == self.operation)
-        };
+        let current = || handle.signals.iter().filter(|(_, signal)| signal.waited_for == self.operation);
         if let Some((id, _)) = current().find(|(_, signal)| signal.kind == SignalStatus::Failure) {
-            return Look::Failed(format!(
-                "WaitConditionFailure: signal {id} reported FAILURE"
-            ));
+            return Look::Failed(format!("WaitConditionFailure: signal {id} reported FAILURE"));
         }
         let needed = condition.needed();
         let mut successes: u32 = 0;
@@ -259,30 +211,20 @@ impl Stack {
             }
         }
         if warnings > 0 && successes == 0 && warnings >= needed {
-            return Look::Failed(format!(
-                "WaitConditionFailure: all {warnings} signals are warnings"
-            ));
+            return Look::Failed(format!("WaitConditionFailure: all {warnings} signals are warnings"));
         }
-        let counted = if switches.warning_counts {
-            successes.saturating_add(warnings)
-        } else {
-            successes
-        };
+        let counted = if switches.warning_counts { successes.saturating_add(warnings) } else { successes };
         if counted >= needed {
             return Look::Complete;
         }
         if condition.deadline.is_some_and(|deadline| deadline <= now) {
-            return Look::Failed(format!(
-                "WaitConditionTimeout: {counted} of {needed} received"
-            ));
+            return Look::Failed(format!("WaitConditionTimeout: {counted} of {needed} received"));
         }
         Look::Waiting
     }
 
     fn complete_if_all_are(&mut self, now: Moment) {
-        let all = self
-            .conditions()
-            .all(|(_, resource, _)| resource.status.complete());
+        let all = self.conditions().all(|(_, resource, _)| resource.status.complete());
         if all && self.status.waits() {
             let reason = format!("Stack {} completed successfully", self.status.action());
             self.set_stack_status(self.status.with(Phase::Complete), &reason, now);

@@ -55,17 +55,13 @@ impl Default for StackSpec {
 impl StackSpec {
     /// The usual pair: a handle and a condition `Wait` that needs `count` signals within `timeout` seconds.
     pub fn waiting_for(handle: &str, count: u32, timeout: f64) -> Self {
-        Self::default()
-            .resource(handle, ResourceSpec::handle())
-            .resource("Wait", ResourceSpec::condition(handle, count, timeout))
+        Self::default().resource(handle, ResourceSpec::handle()).resource("Wait", ResourceSpec::condition(handle, count, timeout))
     }
 
     /// Adds or replaces a resource.
     #[must_use]
     pub fn resource(mut self, name: &str, resource: ResourceSpec) -> Self {
-        self.resources
-            .get_or_insert_default()
-            .insert(name.to_owned(), resource);
+        self.resources.get_or_insert_default().insert(name.to_owned(), resource);
         self
     }
 
@@ -116,21 +112,12 @@ pub enum ResourceSpec {
 impl ResourceSpec {
     /// A handle with the defaults: `Mode: Full`, no Count, there at once.
     pub fn handle() -> Self {
-        Self::Handle {
-            mode: Mode::Full,
-            count: -1,
-            too_early_for: 0.0,
-            too_early: false,
-        }
+        Self::Handle { mode: Mode::Full, count: -1, too_early_for: 0.0, too_early: false }
     }
 
     /// A condition that needs `count` signals at `handle` within `timeout` seconds.
     pub fn condition(handle: &str, count: u32, timeout: f64) -> Self {
-        Self::Condition {
-            handle: handle.to_owned(),
-            count,
-            timeout,
-        }
+        Self::Condition { handle: handle.to_owned(), count, timeout }
     }
 }
 
@@ -154,9 +141,7 @@ pub enum SpecError {
     #[error("resource name '{0}' must have 1 to 255 letters, digits, '-' or '_'")]
     ResourceName(String),
     /// A condition names a handle that is not there.
-    #[error(
-        "condition '{condition}' names the handle '{handle}', which is no handle of this stack"
-    )]
+    #[error("condition '{condition}' names the handle '{handle}', which is no handle of this stack")]
     NoSuchHandle {
         /// The condition.
         condition: String,
@@ -185,17 +170,11 @@ pub enum SpecError {
 
 /// Checks a description before it touches a stack.
 pub(crate) fn check(id: &str, spec: &StackSpec) -> Result<(), SpecError> {
-    if id.is_empty()
-        || id.len() > 255
-        || id.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/')
-    {
+    if id.is_empty() || id.len() > 255 || id.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
         return Err(SpecError::StackId(id.chars().take(255).collect()));
     }
     for (what, text) in [("region", &spec.region), ("name", &spec.name)] {
-        if text
-            .as_ref()
-            .is_some_and(|text| text.is_empty() || text.len() > 255)
-        {
+        if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > 255) {
             return Err(out_of_range(id, what, "1 to 255 bytes long"));
         }
     }
@@ -206,31 +185,18 @@ pub(crate) fn check(id: &str, spec: &StackSpec) -> Result<(), SpecError> {
         return Ok(());
     };
     if resources.len() > RESOURCES_ALLOWED {
-        return Err(SpecError::TooMany {
-            what: "resources in a stack",
-            limit: RESOURCES_ALLOWED,
-        });
+        return Err(SpecError::TooMany { what: "resources in a stack", limit: RESOURCES_ALLOWED });
     }
-    resources
-        .iter()
-        .try_for_each(|(name, resource)| check_resource(name, resource, resources))
+    resources.iter().try_for_each(|(name, resource)| check_resource(name, resource, resources))
 }
 
-fn check_resource(
-    name: &str,
-    resource: &ResourceSpec,
-    all: &BTreeMap<String, ResourceSpec>,
-) -> Result<(), SpecError> {
+fn check_resource(name: &str, resource: &ResourceSpec, all: &BTreeMap<String, ResourceSpec>) -> Result<(), SpecError> {
     let charset = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 255 || !name.chars().all(charset) {
         return Err(SpecError::ResourceName(name.chars().take(255).collect()));
     }
     match resource {
-        ResourceSpec::Handle {
-            count,
-            too_early_for,
-            ..
-        } => {
+        ResourceSpec::Handle { count, too_early_for, .. } => {
             if *count < -1 {
                 return Err(out_of_range(name, "count", "-1 or more"));
             }
@@ -239,27 +205,16 @@ fn check_resource(
             }
             Ok(())
         }
-        ResourceSpec::Condition {
-            handle, timeout, ..
-        } => {
+        ResourceSpec::Condition { handle, timeout, .. } => {
             if !matches!(all.get(handle), Some(ResourceSpec::Handle { .. })) {
-                return Err(SpecError::NoSuchHandle {
-                    condition: name.to_owned(),
-                    handle: handle.clone(),
-                });
+                return Err(SpecError::NoSuchHandle { condition: name.to_owned(), handle: handle.clone() });
             }
             if !(*timeout > 0.0 && *timeout <= 43_200.0) {
-                return Err(out_of_range(
-                    name,
-                    "timeout",
-                    "above 0 and at most 43200 seconds",
-                ));
+                return Err(out_of_range(name, "timeout", "above 0 and at most 43200 seconds"));
             }
             Ok(())
         }
-        ResourceSpec::Other { resource_type }
-            if resource_type.is_empty() || resource_type.len() > 255 =>
-        {
+        ResourceSpec::Other { resource_type } if resource_type.is_empty() || resource_type.len() > 255 => {
             Err(out_of_range(name, "resource_type", "1 to 255 bytes long"))
         }
         ResourceSpec::Other { .. } => Ok(()),
@@ -267,11 +222,7 @@ fn check_resource(
 }
 
 fn out_of_range(resource: &str, what: &'static str, range: &'static str) -> SpecError {
-    SpecError::OutOfRange {
-        resource: resource.to_owned(),
-        what,
-        range,
-    }
+    SpecError::OutOfRange { resource: resource.to_owned(), what, range }
 }
 
 fn create_in_progress() -> Status {

@@ -55,11 +55,7 @@ const OPERATIONS: [(Operation, &str); 12] = [
     (Operation::ImportUpdateRollback, "IMPORT_UPDATE_ROLLBACK"),
 ];
 
-const PHASES: [(Phase, &str); 3] = [
-    (Phase::InProgress, "_IN_PROGRESS"),
-    (Phase::Complete, "_COMPLETE"),
-    (Phase::Failed, "_FAILED"),
-];
+const PHASES: [(Phase, &str); 3] = [(Phase::InProgress, "_IN_PROGRESS"), (Phase::Complete, "_COMPLETE"), (Phase::Failed, "_FAILED")];
 
 impl Status {
     /// `CREATE_IN_PROGRESS`: the stack is being made and its wait conditions wait.
@@ -109,19 +105,13 @@ impl Status {
 
     /// The name of the operation alone, such as `CREATE`.
     pub(crate) fn action(self) -> &'static str {
-        OPERATIONS
-            .iter()
-            .find(|(operation, _)| *operation == self.operation)
-            .map_or("", |(_, name)| name)
+        OPERATIONS.iter().find(|(operation, _)| *operation == self.operation).map_or("", |(_, name)| name)
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = PHASES
-            .iter()
-            .find(|(phase, _)| *phase == self.phase)
-            .map_or("", |(_, name)| name);
+        let phase = PHASES.iter().find(|(phase, _)| *phase == self.phase).map_or("", |(_, name)| name);
         write!(f, "{}{phase}", self.action())
     }
 }
@@ -136,24 +126,14 @@ impl FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
         let unknown = || UnknownStatus(text.chars().take(64).collect());
-        let (phase, action) = PHASES
-            .iter()
-            .find_map(|(phase, name)| Some((*phase, text.strip_suffix(name)?)))
-            .ok_or_else(unknown)?;
-        let (operation, _) = OPERATIONS
-            .iter()
-            .find(|(_, name)| *name == action)
-            .ok_or_else(unknown)?;
+        let (phase, action) = PHASES.iter().find_map(|(phase, name)| Some((*phase, text.strip_suffix(name)?))).ok_or_else(unknown)?;
+        let (operation, _) = OPERATIONS.iter().find(|(_, name)| *name == action).ok_or_else(unknown)?;
         let exists = match operation {
             Operation::Init => false,
             Operation::Review => phase == Phase::InProgress,
             _ => true,
         };
-        if exists {
-            Ok(Self::new(*operation, phase))
-        } else {
-            Err(unknown())
-        }
+        if exists { Ok(Self::new(*operation, phase)) } else { Err(unknown()) }
     }
 }
 
@@ -192,14 +172,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_by_name() {
-        for text in [
-            "",
-            "CREATE",
-            "create_complete",
-            "REVIEW_COMPLETE",
-            "INIT_COMPLETE",
-            "CREATE_COMPLETE ",
-        ] {
+        for text in ["", "CREATE", "create_complete", "REVIEW_COMPLETE", "INIT_COMPLETE", "CREATE_COMPLETE "] {
             let error = text.parse::<Status>().unwrap_err().to_string();
             assert!(error.contains(&format!("'{text}'")), "{error}");
         }

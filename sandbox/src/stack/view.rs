@@ -108,17 +108,9 @@ impl Stack {
             .iter()
             .map(|(name, resource)| {
                 let (kind, needed, signals) = match &resource.kind {
-                    ResourceKind::Handle(handle) => (
-                        "handle",
-                        None,
-                        handle.signals.iter().map(signal_view).collect(),
-                    ),
-                    ResourceKind::Condition(condition) => {
-                        ("condition", Some(condition.needed()), Vec::new())
-                    }
-                    ResourceKind::Other { resource_type } => {
-                        (resource_type.as_str(), None, Vec::new())
-                    }
+                    ResourceKind::Handle(handle) => ("handle", None, handle.signals.iter().map(signal_view).collect()),
+                    ResourceKind::Condition(condition) => ("condition", Some(condition.needed()), Vec::new()),
+                    ResourceKind::Other { resource_type } => (resource_type.as_str(), None, Vec::new()),
                 };
                 let view = ResourceView {
                     kind: kind.to_owned(),
@@ -130,10 +122,7 @@ impl Stack {
                 (name.clone(), view)
             })
             .collect();
-        let effective = resources
-            .values()
-            .flat_map(|resource| &resource.signals)
-            .map(|signal| signal.effective);
+        let effective = resources.values().flat_map(|resource| &resource.signals).map(|signal| signal.effective);
         StackView {
             id: self.id.clone(),
             name: self.name.clone(),
@@ -151,11 +140,7 @@ impl Stack {
         let Some(handle) = self.handle(&condition.handle) else {
             return Vec::new();
         };
-        handle
-            .signals
-            .iter()
-            .filter(|(_, signal)| signal.operation == self.operation)
-            .collect()
+        handle.signals.iter().filter(|(_, signal)| signal.operation == self.operation).collect()
     }
 
     /// How many signals a condition has, and how many it needs.

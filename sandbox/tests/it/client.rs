@@ -20,11 +20,7 @@ use tokio::net::TcpStream;
 /// No exchange in these tests may take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 pub(crate) const STACK: &str = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000";
 
@@ -34,15 +30,10 @@ pub(crate) async fn sandbox() -> Sandbox {
 }
 
 pub(crate) async fn sandbox_with(switches: Switches, token: Option<&str>) -> Sandbox {
-    let config = Config {
-        security_token: token.map(Secret::from),
-        switches,
-        ..Config::new("testAccessKeyId", Secret::from("testAccessKeySecret"))
-    };
+    let config =
+        Config { security_token: token.map(Secret::from), switches, ..Config::new("testAccessKeyId", Secret::from("testAccessKeySecret")) };
     let sandbox = Sandbox::start(config).await.unwrap();
-    sandbox
-        .put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 300.0))
-        .unwrap();
+    sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 300.0)).unwrap();
     sandbox
 }
 
@@ -59,10 +50,7 @@ impl Reply {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn code(&self) -> String {
@@ -71,12 +59,7 @@ impl Reply {
 
     #[track_caller]
     pub(crate) fn is(&self, status: u16, code: &str) -> &Self {
-        assert_eq!(
-            (self.status, self.code().as_str()),
-            (status, code),
-            "{}",
-            self.body
-        );
+        assert_eq!((self.status, self.code().as_str()), (status, code), "{}", self.body);
         self
     }
 
@@ -123,105 +106,52 @@ impl Default for Caller {
 
 impl Caller {
     pub(crate) fn sha1() -> Self {
-        Self {
-            sha1: true,
-            ..Self::default()
-        }
+        Self { sha1: true, ..Self::default() }
     }
 
     /// SignalResource for [`STACK`] and `WebReady`, over HTTP.
-    pub(crate) async fn signal(
-        &self,
-        sandbox: &Sandbox,
-        id: &str,
-        status: &str,
-    ) -> io::Result<Reply> {
+    pub(crate) async fn signal(&self, sandbox: &Sandbox, id: &str, status: &str) -> io::Result<Reply> {
         self.signal_with(sandbox, id, status, &[]).await
     }
 
-    pub(crate) async fn signal_with(
-        &self,
-        sandbox: &Sandbox,
-        id: &str,
-        status: &str,
-        more: &[(&str, &str)],
-    ) -> io::Result<Reply> {
-        let mut parameters = vec![
-            ("LogicalResourceId", "WebReady"),
-            ("Status", status),
-            ("UniqueId", id),
-        ];
+    pub(crate) async fn signal_with(&self, sandbox: &Sandbox, id: &str, status: &str, more: &[(&str, &str)]) -> io::Result<Reply> {
+        let mut parameters = vec![("LogicalResourceId", "WebReady"), ("Status", status), ("UniqueId", id)];
         parameters.extend_from_slice(more);
-        self.stack_call(sandbox, "SignalResource", &parameters)
-            .await
+        self.stack_call(sandbox, "SignalResource", &parameters).await
     }
 
     /// Any operation on [`STACK`].
-    pub(crate) async fn stack_call(
-        &self,
-        sandbox: &Sandbox,
-        action: &str,
-        more: &[(&str, &str)],
-    ) -> io::Result<Reply> {
+    pub(crate) async fn stack_call(&self, sandbox: &Sandbox, action: &str, more: &[(&str, &str)]) -> io::Result<Reply> {
         let mut parameters = vec![("RegionId", "cn-hangzhou"), ("StackId", STACK)];
         parameters.extend_from_slice(more);
-        self.call(&sandbox.ros_url(), None, action, &parameters)
-            .await
+        self.call(&sandbox.ros_url(), None, action, &parameters).await
     }
 
-    pub(crate) async fn call(
-        &self,
-        url: &str,
-        ca: Option<&Path>,
-        action: &str,
-        parameters: &[(&str, &str)],
-    ) -> io::Result<Reply> {
+    pub(crate) async fn call(&self, url: &str, ca: Option<&Path>, action: &str, parameters: &[(&str, &str)]) -> io::Result<Reply> {
         let (target, headers, body) = self.signed(url, action, parameters);
-        let headers: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         exchange(url, ca, self.method, &target, &headers, &body).await
     }
 
     /// Target, headers and body of a signed request.
-    pub(crate) fn signed(
-        &self,
-        url: &str,
-        action: &str,
-        parameters: &[(&str, &str)],
-    ) -> (String, Vec<(String, String)>, String) {
+    pub(crate) fn signed(&self, url: &str, action: &str, parameters: &[(&str, &str)]) -> (String, Vec<(String, String)>, String) {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut parameters: Vec<(String, String)> = parameters.iter().map(own).collect();
-        if self.sha1 {
-            self.signed_sha1(action, &mut parameters)
-        } else {
-            self.signed_acs3(url, action, &parameters)
-        }
+        if self.sha1 { self.signed_sha1(action, &mut parameters) } else { self.signed_acs3(url, action, &parameters) }
     }
 
     fn nonce(&self) -> String {
-        self.nonce
-            .clone()
-            .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string())
+        self.nonce.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string())
     }
 
     fn date(&self) -> String {
         let at = OffsetDateTime::now_utc() + time::Duration::seconds(self.off);
-        at.format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
-        ))
-        .unwrap()
+        at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap()
     }
 
-    fn signed_sha1(
-        &self,
-        action: &str,
-        parameters: &mut Vec<(String, String)>,
-    ) -> (String, Vec<(String, String)>, String) {
+    fn signed_sha1(&self, action: &str, parameters: &mut Vec<(String, String)>) -> (String, Vec<(String, String)>, String) {
         let (nonce, date) = (self.nonce(), self.date());
-        let mut add =
-            |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
+        let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
         add("Action", action);
         add("Version", "2019-09-10");
         add("AccessKeyId", &self.key_id);
@@ -233,39 +163,23 @@ impl Caller {
             add("SecurityToken", token);
         }
         let text = format!("{}&%2F&{}", self.method, encode(&query(parameters)));
-        let key = hmac::Key::new(
-            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            format!("{}&", self.secret).as_bytes(),
-        );
-        let signature =
-            base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, format!("{}&", self.secret).as_bytes());
+        let signature = base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, text.as_bytes()));
         parameters.push(("Signature".to_owned(), signature));
         let mut headers = Vec::new();
         if let Some(accept) = self.accept {
             headers.push(("accept".to_owned(), accept.to_owned()));
         }
         if self.form {
-            headers.push((
-                "content-type".to_owned(),
-                "application/x-www-form-urlencoded".to_owned(),
-            ));
+            headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
             return ("/".to_owned(), headers, query(parameters));
         }
         (format!("/?{}", query(parameters)), headers, String::new())
     }
 
-    fn signed_acs3(
-        &self,
-        url: &str,
-        action: &str,
-        parameters: &[(String, String)],
-    ) -> (String, Vec<(String, String)>, String) {
+    fn signed_acs3(&self, url: &str, action: &str, parameters: &[(String, String)]) -> (String, Vec<(String, String)>, String) {
         let encoded = query(parameters);
-        let (query, body) = if self.form {
-            (String::new(), encoded)
-        } else {
-            (encoded, String::new())
-        };
+        let (query, body) = if self.form { (String::new(), encoded) } else { (encoded, String::new()) };
         let hash = hex(digest::digest(&digest::SHA256, body.as_bytes()).as_ref());
         let mut headers = vec![
             ("host".to_owned(), authority(url).to_owned()),
@@ -280,27 +194,17 @@ impl Caller {
             headers.push(("x-acs-security-token".to_owned(), token.clone()));
         }
         if self.form {
-            headers.push((
-                "content-type".to_owned(),
-                "application/x-www-form-urlencoded".to_owned(),
-            ));
+            headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
         }
         headers.sort();
-        let canonical: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}:{}\n", value.trim()))
-            .collect();
+        let canonical: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
         let names = names.join(";");
         let request = format!("{}\n/\n{query}\n{canonical}\n{names}\n{hash}", self.method);
         let hashed = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
-        let signature =
-            hex(hmac::sign(&key, format!("ACS3-HMAC-SHA256\n{hashed}").as_bytes()).as_ref());
-        let authorization = format!(
-            "ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}",
-            self.key_id
-        );
+        let signature = hex(hmac::sign(&key, format!("ACS3-HMAC-SHA256\n{hashed}").as_bytes()).as_ref());
+        let authorization = format!("ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}", self.key_id);
         headers.push(("authorization".to_owned(), authorization));
         if let Some(accept) = self.accept {
             headers.push(("accept".to_owned(), accept.to_owned()));
@@ -312,10 +216,7 @@ impl Caller {
 fn query(parameters: &[(String, String)]) -> String {
     let mut parameters = parameters.to_vec();
     parameters.sort();
-    let pairs: Vec<String> = parameters
-        .iter()
-        .map(|(n, v)| format!("{}={}", encode(n), encode(v)))
-        .collect();
+    let pairs: Vec<String> = parameters.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
     pairs.join("&")
 }
 
@@ -333,18 +234,11 @@ pub(crate) fn authority(url: &str) -> &str {
 
 /// JSON over HTTP to the control interface.
 pub(crate) async fn control(sandbox: &Sandbox, method: &str, target: &str, body: &str) -> Reply {
-    exchange(&sandbox.control_url(), None, method, target, &[], body)
-        .await
-        .unwrap()
+    exchange(&sandbox.control_url(), None, method, target, &[], body).await.unwrap()
 }
 
 /// A request to the metadata service.
-pub(crate) async fn metadata(
-    sandbox: &Sandbox,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> io::Result<Reply> {
+pub(crate) async fn metadata(sandbox: &Sandbox, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
     exchange(&sandbox.metadata_url(), None, method, path, headers, "").await
 }
 
@@ -358,10 +252,7 @@ pub(crate) async fn exchange(
     body: &str,
 ) -> io::Result<Reply> {
     let host = authority(url);
-    let mut head = format!(
-        "{method} {target} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
-        body.len()
-    );
+    let mut head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "host") {
         head += &format!("host: {host}\r\n");
     }
@@ -376,30 +267,20 @@ pub(crate) async fn exchange(
             Some(ca) => converse(encrypt(stream, ca).await?, &request).await,
         }
     };
-    let bytes = tokio::time::timeout(PATIENCE, talk)
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let bytes = tokio::time::timeout(PATIENCE, talk).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok(parse(&bytes))
 }
 
-async fn converse(
-    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
-    request: &str,
-) -> io::Result<Vec<u8>> {
+async fn converse(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> io::Result<Vec<u8>> {
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 
-async fn encrypt(
-    stream: TcpStream,
-    ca: &Path,
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+async fn encrypt(stream: TcpStream, ca: &Path) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(ca).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -407,25 +288,14 @@ async fn encrypt(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("127.0.0.1").unwrap();
-    tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 fn parse(bytes: &[u8]) -> Reply {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let mut lines = head.lines();
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .and_then(|status| status.parse().ok());
-    let headers = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(n, v)| (n.to_lowercase(), v.to_owned()));
-    Reply {
-        status: status.unwrap_or(0),
-        headers: headers.collect(),
-        body: body.to_owned(),
-    }
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned()));
+    Reply { status: status.unwrap_or(0), headers: headers.collect(), body: body.to_owned() }
 }

@@ -10,58 +10,21 @@ async fn a_signal_completes_the_stack_and_every_operation_shows_it() {
     let sandbox = sandbox().await;
     let mut timeline = sandbox.subscribe();
     let caller = Caller::default();
-    caller
-        .signal(&sandbox, "i-1", "SUCCESS")
-        .await
-        .unwrap()
-        .accepted();
+    caller.signal(&sandbox, "i-1", "SUCCESS").await.unwrap().accepted();
 
-    let stack = caller
-        .stack_call(&sandbox, "GetStack", &[])
-        .await
-        .unwrap()
-        .json();
-    assert_eq!(
-        (&stack["Status"], &stack["StackId"]),
-        (&json!("CREATE_COMPLETE"), &json!(STACK))
-    );
-    let condition = [
-        ("LogicalResourceId", "Wait"),
-        ("ResourceAttributes.1", "Data"),
-    ];
-    let resource = caller
-        .stack_call(&sandbox, "GetStackResource", &condition)
-        .await
-        .unwrap()
-        .json();
+    let stack = caller.stack_call(&sandbox, "GetStack", &[]).await.unwrap().json();
+    assert_eq!((&stack["Status"], &stack["StackId"]), (&json!("CREATE_COMPLETE"), &json!(STACK)));
+    let condition = [("LogicalResourceId", "Wait"), ("ResourceAttributes.1", "Data")];
+    let resource = caller.stack_call(&sandbox, "GetStackResource", &condition).await.unwrap().json();
     assert_eq!(resource["ResourceType"], "ALIYUN::ROS::WaitCondition");
     let attribute = &resource["ResourceAttributes"][0];
-    assert_eq!(
-        attribute,
-        &json!({"ResourceAttributeKey": "Data", "ResourceAttributeValue": "{\"i-1\":\"\"}"})
-    );
-    let resources = caller
-        .stack_call(&sandbox, "ListStackResources", &[])
-        .await
-        .unwrap()
-        .json();
-    let names: Vec<&Value> = resources["Resources"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| &r["LogicalResourceId"])
-        .collect();
+    assert_eq!(attribute, &json!({"ResourceAttributeKey": "Data", "ResourceAttributeValue": "{\"i-1\":\"\"}"}));
+    let resources = caller.stack_call(&sandbox, "ListStackResources", &[]).await.unwrap().json();
+    let names: Vec<&Value> = resources["Resources"].as_array().unwrap().iter().map(|r| &r["LogicalResourceId"]).collect();
     assert_eq!(names, ["Wait", "WebReady"]);
-    let events = caller
-        .stack_call(&sandbox, "ListStackEvents", &[("PageSize", "2")])
-        .await
-        .unwrap()
-        .json();
+    let events = caller.stack_call(&sandbox, "ListStackEvents", &[("PageSize", "2")]).await.unwrap().json();
     assert_eq!(events["Events"].as_array().unwrap().len(), 2);
-    assert_eq!(
-        events["Events"][0]["StatusReason"],
-        "Stack CREATE completed successfully"
-    );
+    assert_eq!(events["Events"][0]["StatusReason"], "Stack CREATE completed successfully");
     assert!(events["TotalCount"].as_u64().unwrap() > 4);
 
     let first = timeline.recv().await.unwrap();
@@ -71,31 +34,14 @@ async fn a_signal_completes_the_stack_and_every_operation_shows_it() {
 #[tokio::test]
 async fn answers_come_in_xml_where_asked_for() {
     let sandbox = sandbox().await;
-    let by_header = Caller {
-        accept: Some("text/xml"),
-        ..Caller::default()
-    };
+    let by_header = Caller { accept: Some("text/xml"), ..Caller::default() };
     let reply = by_header.signal(&sandbox, "i-1", "SUCCESS").await.unwrap();
-    assert!(
-        reply.body.contains("<SignalResourceResponse><RequestId>"),
-        "{}",
-        reply.body
-    );
+    assert!(reply.body.contains("<SignalResourceResponse><RequestId>"), "{}", reply.body);
     assert_eq!(reply.header("content-type"), Some("text/xml;charset=utf-8"));
     let unknown = [("Format", "XML"), ("LogicalResourceId", "No")];
-    let reply = Caller::sha1()
-        .stack_call(&sandbox, "GetStackResource", &unknown)
-        .await
-        .unwrap();
-    assert!(
-        reply.body.contains("<Error>") && reply.body.contains("<Code>ResourceNotFound</Code>"),
-        "{}",
-        reply.body
-    );
-    let reply = Caller::sha1()
-        .stack_call(&sandbox, "GetStack", &[("Format", "YAML")])
-        .await
-        .unwrap();
+    let reply = Caller::sha1().stack_call(&sandbox, "GetStackResource", &unknown).await.unwrap();
+    assert!(reply.body.contains("<Error>") && reply.body.contains("<Code>ResourceNotFound</Code>"), "{}", reply.body);
+    let reply = Caller::sha1().stack_call(&sandbox, "GetStack", &[("Format", "YAML")]).await.unwrap();
     reply.is(400, "InvalidParameter.Format");
 }
 
@@ -124,14 +70,8 @@ async fn wrong_parameters_are_named() {
         ("ClientToken", "", "InvalidParameter"),
     ];
     for (name, value, code) in cases {
-        let parameters: Vec<(&str, &str)> = good
-            .iter()
-            .map(|(n, v)| if *n == name { (*n, value) } else { (*n, *v) })
-            .collect();
-        let reply = Caller::default()
-            .call(&sandbox.ros_url(), None, "SignalResource", &parameters)
-            .await
-            .unwrap();
+        let parameters: Vec<(&str, &str)> = good.iter().map(|(n, v)| if *n == name { (*n, value) } else { (*n, *v) }).collect();
+        let reply = Caller::default().call(&sandbox.ros_url(), None, "SignalResource", &parameters).await.unwrap();
         let json = reply.is(400, code).json();
         assert!(json["Message"].as_str().unwrap().contains(name), "{json}");
     }
@@ -142,15 +82,8 @@ async fn wrong_parameters_are_named() {
 async fn sixty_four_characters_of_any_script_are_an_id() {
     let sandbox = sandbox().await;
     let id = "信".repeat(64);
-    Caller::default()
-        .signal(&sandbox, &id, "SUCCESS")
-        .await
-        .unwrap()
-        .accepted();
-    assert_eq!(
-        sandbox.stack(STACK).unwrap().resources["WebReady"].signals[0].unique_id,
-        id
-    );
+    Caller::default().signal(&sandbox, &id, "SUCCESS").await.unwrap().accepted();
+    assert_eq!(sandbox.stack(STACK).unwrap().resources["WebReady"].signals[0].unique_id, id);
 }
 
 #[tokio::test]
@@ -158,84 +91,40 @@ async fn the_same_client_token_is_the_same_request() {
     let sandbox = sandbox().await;
     let caller = Caller::default();
     let token = [("ClientToken", "t-1")];
-    let first = caller
-        .signal_with(&sandbox, "i-1", "SUCCESS", &token)
-        .await
-        .unwrap()
-        .accepted();
-    let again = caller
-        .signal_with(&sandbox, "i-1", "SUCCESS", &token)
-        .await
-        .unwrap()
-        .accepted();
-    let by_sha1 = Caller::sha1()
-        .signal_with(&sandbox, "i-1", "SUCCESS", &token)
-        .await
-        .unwrap()
-        .accepted();
+    let first = caller.signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap().accepted();
+    let again = caller.signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap().accepted();
+    let by_sha1 = Caller::sha1().signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap().accepted();
     assert_eq!((&first, &first), (&again, &by_sha1));
     let signal = &sandbox.stack(STACK).unwrap().resources["WebReady"].signals[0];
     assert_eq!((signal.received, signal.effective), (1, 1));
-    let replayed: Vec<bool> = sandbox
-        .requests()
-        .iter()
-        .map(|request| request.replayed)
-        .collect();
+    let replayed: Vec<bool> = sandbox.requests().iter().map(|request| request.replayed).collect();
     assert_eq!(replayed, [false, true, true]);
 
-    let other = caller
-        .signal_with(&sandbox, "i-1", "FAILURE", &token)
-        .await
-        .unwrap();
+    let other = caller.signal_with(&sandbox, "i-1", "FAILURE", &token).await.unwrap();
     other.is(400, "InvalidIdempotenceParameter");
 }
 
 #[tokio::test]
 async fn errors_are_remembered_under_a_client_token_as_the_switch_says() {
     for tokens_replay_errors in [false, true] {
-        let sandbox = sandbox_with(
-            Switches {
-                tokens_replay_errors,
-                ..Switches::default()
-            },
-            None,
-        )
-        .await;
-        let early = ResourceSpec::Handle {
-            mode: Default::default(),
-            count: -1,
-            too_early_for: 0.0,
-            too_early: true,
-        };
+        let sandbox = sandbox_with(Switches { tokens_replay_errors, ..Switches::default() }, None).await;
+        let early = ResourceSpec::Handle { mode: Default::default(), count: -1, too_early_for: 0.0, too_early: true };
         let spec = StackSpec::waiting_for("WebReady", 1, 300.0).resource("WebReady", early);
         sandbox.put_stack(STACK, spec).unwrap();
         let caller = Caller::default();
         let token = [("ClientToken", "t-1")];
-        let reply = caller
-            .signal_with(&sandbox, "i-1", "SUCCESS", &token)
-            .await
-            .unwrap();
+        let reply = caller.signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap();
         reply.is(404, "ResourceNotAvailable");
         assert!(sandbox.make_available(STACK, "WebReady"));
-        let reply = caller
-            .signal_with(&sandbox, "i-1", "SUCCESS", &token)
-            .await
-            .unwrap();
+        let reply = caller.signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap();
         if tokens_replay_errors {
             reply.is(404, "ResourceNotAvailable");
             let fresh = [("ClientToken", "t-2")];
-            caller
-                .signal_with(&sandbox, "i-1", "SUCCESS", &fresh)
-                .await
-                .unwrap()
-                .accepted();
+            caller.signal_with(&sandbox, "i-1", "SUCCESS", &fresh).await.unwrap().accepted();
         } else {
             reply.accepted();
         }
-        assert_eq!(
-            sandbox.stack(STACK).unwrap().status,
-            Status::CREATE_COMPLETE
-        );
+        assert_eq!(sandbox.stack(STACK).unwrap().status, Status::CREATE_COMPLETE);
     }
 }
 
@@ -247,112 +136,49 @@ async fn unknown_stacks_regions_and_resources_are_told_apart() {
     let get = |region: &'static str, stack: &'static str| {
         let caller = caller.clone();
         let url = url.clone();
-        async move {
-            caller
-                .call(
-                    &url,
-                    None,
-                    "GetStack",
-                    &[("RegionId", region), ("StackId", stack)],
-                )
-                .await
-                .unwrap()
-        }
+        async move { caller.call(&url, None, "GetStack", &[("RegionId", region), ("StackId", stack)]).await.unwrap() }
     };
     get("cn-hangzhou", "unknown").await.is(404, "StackNotFound");
     get("cn-beijing", STACK).await.is(404, "StackNotFound");
-    let reply = caller
-        .stack_call(&sandbox, "GetStackResource", &[("LogicalResourceId", "No")])
-        .await
-        .unwrap();
+    let reply = caller.stack_call(&sandbox, "GetStackResource", &[("LogicalResourceId", "No")]).await.unwrap();
     reply.is(404, "ResourceNotFound");
-    sandbox
-        .put_stack(STACK, StackSpec::default().status(Status::DELETE_COMPLETE))
-        .unwrap();
+    sandbox.put_stack(STACK, StackSpec::default().status(Status::DELETE_COMPLETE)).unwrap();
     get("cn-hangzhou", STACK).await.is(404, "StackNotFound");
 }
 
 #[tokio::test]
 async fn other_actions_and_versions_are_refused() {
     let sandbox = sandbox().await;
-    let reply = Caller::default()
-        .stack_call(&sandbox, "DeleteStack", &[])
-        .await
-        .unwrap();
+    let reply = Caller::default().stack_call(&sandbox, "DeleteStack", &[]).await.unwrap();
     reply.is(404, "InvalidApi.NotFound");
-    let reply = Caller {
-        method: "PUT",
-        ..Caller::default()
-    }
-    .stack_call(&sandbox, "GetStack", &[])
-    .await
-    .unwrap();
+    let reply = Caller { method: "PUT", ..Caller::default() }.stack_call(&sandbox, "GetStack", &[]).await.unwrap();
     reply.is(400, "UnsupportedHTTPMethod");
 }
 
 #[tokio::test]
 async fn ram_denies_what_is_not_permitted_and_says_what_would_have_to_be() {
-    let switches = Switches {
-        permit_get_stack: false,
-        ..Switches::default()
-    };
+    let switches = Switches { permit_get_stack: false, ..Switches::default() };
     let sandbox = sandbox_with(switches, None).await;
     let caller = Caller::default();
-    for action in [
-        "GetStack",
-        "GetStackResource",
-        "ListStackEvents",
-        "ListStackResources",
-    ] {
+    for action in ["GetStack", "GetStackResource", "ListStackEvents", "ListStackResources"] {
         let reply = caller.stack_call(&sandbox, action, &[]).await.unwrap();
         let json = reply.is(403, "Forbidden.RAM").json();
-        assert_eq!(
-            json["AccessDeniedDetail"]["AuthAction"],
-            format!("ros:{action}")
-        );
+        assert_eq!(json["AccessDeniedDetail"]["AuthAction"], format!("ros:{action}"));
     }
-    caller
-        .signal(&sandbox, "i-1", "SUCCESS")
-        .await
-        .unwrap()
-        .accepted();
+    caller.signal(&sandbox, "i-1", "SUCCESS").await.unwrap().accepted();
 }
 
 #[tokio::test]
 async fn data_is_readable_in_progress_as_the_switch_says() {
     for data_readable_in_progress in [true, false] {
-        let sandbox = sandbox_with(
-            Switches {
-                data_readable_in_progress,
-                ..Switches::default()
-            },
-            None,
-        )
-        .await;
-        sandbox
-            .put_stack(STACK, StackSpec::waiting_for("WebReady", 2, 300.0))
-            .unwrap();
+        let sandbox = sandbox_with(Switches { data_readable_in_progress, ..Switches::default() }, None).await;
+        sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 2, 300.0)).unwrap();
         let caller = Caller::default();
-        caller
-            .signal(&sandbox, "i-1", "SUCCESS")
-            .await
-            .unwrap()
-            .accepted();
-        let asked = [
-            ("LogicalResourceId", "Wait"),
-            ("ResourceAttributes.1", "Data"),
-        ];
-        let resource = caller
-            .stack_call(&sandbox, "GetStackResource", &asked)
-            .await
-            .unwrap()
-            .json();
+        caller.signal(&sandbox, "i-1", "SUCCESS").await.unwrap().accepted();
+        let asked = [("LogicalResourceId", "Wait"), ("ResourceAttributes.1", "Data")];
+        let resource = caller.stack_call(&sandbox, "GetStackResource", &asked).await.unwrap().json();
         let data = &resource["ResourceAttributes"][0]["ResourceAttributeValue"];
-        let expected = if data_readable_in_progress {
-            json!("{\"i-1\":\"\"}")
-        } else {
-            Value::Null
-        };
+        let expected = if data_readable_in_progress { json!("{\"i-1\":\"\"}") } else { Value::Null };
         assert_eq!(data, &expected);
     }
 }
@@ -360,9 +186,7 @@ async fn data_is_readable_in_progress_as_the_switch_says() {
 #[tokio::test]
 async fn a_timeout_happens_without_a_request() {
     let sandbox = sandbox().await;
-    sandbox
-        .put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 0.05))
-        .unwrap();
+    sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 0.05)).unwrap();
     let mut timeline = sandbox.subscribe();
     let wait = async {
         while let Ok(event) = timeline.recv().await {
@@ -372,9 +196,7 @@ async fn a_timeout_happens_without_a_request() {
         }
         panic!("the timeline ended");
     };
-    let reason = tokio::time::timeout(std::time::Duration::from_secs(10), wait)
-        .await
-        .unwrap();
+    let reason = tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.unwrap();
     assert!(reason.contains("0 of 1 received"), "{reason}");
 }
 

@@ -4,19 +4,9 @@ use crate::client::{control, sandbox};
 
 /// Method, path and body of a `curl` line.
 fn request(line: &str) -> (&str, &str, &str) {
-    let method = line
-        .split_once("-X ")
-        .map_or("GET", |(_, rest)| rest.split(' ').next().unwrap());
-    let path = line
-        .split_once("$CONTROL")
-        .unwrap()
-        .1
-        .split(' ')
-        .next()
-        .unwrap();
-    let body = line
-        .split_once("-d '")
-        .map_or("", |(_, rest)| rest.strip_suffix('\'').unwrap());
+    let method = line.split_once("-X ").map_or("GET", |(_, rest)| rest.split(' ').next().unwrap());
+    let path = line.split_once("$CONTROL").unwrap().1.split(' ').next().unwrap();
+    let body = line.split_once("-d '").map_or("", |(_, rest)| rest.strip_suffix('\'').unwrap());
     (method, path, body)
 }
 
@@ -24,10 +14,7 @@ fn request(line: &str) -> (&str, &str, &str) {
 async fn every_control_example_works_in_order() {
     let sandbox = sandbox().await;
     let readme = include_str!("../../README.md");
-    let examples: Vec<&str> = readme
-        .lines()
-        .filter(|line| line.starts_with("curl "))
-        .collect();
+    let examples: Vec<&str> = readme.lines().filter(|line| line.starts_with("curl ")).collect();
     assert!(examples.len() > 40, "{}", examples.len());
     for line in examples {
         let (method, path, body) = request(line);
