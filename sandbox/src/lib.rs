@@ -151,7 +151,7 @@ impl Drop for Running {
 }
 
 impl Sandbox {
-    /// Starts a sandbox on the current tokio runtime (a current-thread one will do).
+    /// Starts a sandbox on the current tokio runtime, which needs I/O and time enabled (a current-thread one will do).
     ///
     /// # Errors
     /// The address is not loopback or taken, or the certificate cannot be made or written.

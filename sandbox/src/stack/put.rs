@@ -207,7 +207,7 @@ impl Stack {
     pub(super) fn fail(&mut self, reason: &str, now: Moment) {
         let waiting: Vec<(String, Status)> = self
             .conditions()
-            .filter(|(_, resource, _)| resource.status.in_progress())
+            .filter(|(_, resource, _)| resource.status.waits())
             .map(|(name, resource, _)| (name.clone(), resource.status.with(Phase::Failed)))
             .collect();
         for (name, status) in waiting {
