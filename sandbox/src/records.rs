@@ -48,12 +48,16 @@ pub struct RequestRecord {
     pub nonce: Option<String>,
     /// `User-Agent` of the client.
     pub user_agent: Option<String>,
+    /// Whether the request carried a token of the metadata service's hardened mode.
+    pub metadata_token: bool,
     /// Kind of the scripted fault that struck, such as `reset`.
     pub fault: Option<String>,
     /// HTTP status answered; none: reset, or not answered yet.
     pub status: Option<u16>,
     /// Error code answered; none with a status of 200: success.
     pub code: Option<String>,
+    /// `RequestId` answered, for ROS.
+    pub request_id: Option<String>,
 }
 
 /// The list.
@@ -98,9 +102,11 @@ impl Records {
             parameters: parameters.take(PARAMETERS_KEPT).collect(),
             nonce,
             user_agent: request.header("user-agent").map(|agent| cut(&agent)),
+            metadata_token: request.header("x-aliyun-ecs-metadata-token").is_some(),
             fault: None,
             status: None,
             code: None,
+            request_id: None,
         });
         self.last_number
     }

@@ -19,3 +19,5 @@ mod python;
 mod readme;
 #[cfg(test)]
 mod signatures;
+#[cfg(test)]
+mod sockets;
