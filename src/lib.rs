@@ -33,5 +33,4 @@ pub mod signal;
 pub mod stack;
 pub mod systemd;
 pub mod tls;
-mod transport;
 pub mod verdict;
