@@ -11,6 +11,7 @@
 //! `docs/architecture.md` says why the walls stand where they do.
 
 pub mod agent;
+pub mod alarm;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -33,4 +34,5 @@ pub mod signal;
 pub mod stack;
 pub mod systemd;
 pub mod tls;
+mod transport;
 pub mod verdict;
