@@ -7,6 +7,8 @@ mod config_plan;
 mod config_robust;
 mod config_schema;
 mod credentials;
+mod daemon;
+mod host;
 mod ledger;
 mod ledger_model;
 mod probe;
