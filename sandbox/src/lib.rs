@@ -17,6 +17,8 @@
 //! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `metadata`;
 //! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `control` scripts it all.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod api;
 mod clock;

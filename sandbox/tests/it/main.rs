@@ -1,6 +1,6 @@
 //! Behaviour of the sandbox as a client sees it: over real sockets, with requests signed here.
 
-// `cfg(test)` tells clippy that helpers beside the tests are tests too.
+// `cfg(test)` tells clippy that functions beside the tests are tests too.
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
