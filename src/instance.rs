@@ -256,7 +256,11 @@ impl Metadata {
     }
 
     async fn fetch_token(&self) -> Result<Secret, Error> {
-        let request = self.http.put(self.url("api/token")).header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL_SECONDS).body("");
+        let request = self
+            .http
+            .put(self.url("api/token"))
+            .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL_SECONDS)
+            .header("Content-Length", "0");
         let response = request.send().await.map_err(|error| self.trouble(&error))?;
         let no_token = |cause: &str| Error::NoToken { url: self.base.to_string(), cause: cause.to_owned() };
         if response.status() != StatusCode::OK {
