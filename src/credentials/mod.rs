@@ -25,7 +25,7 @@ pub const RENEW_BEFORE: Duration = Duration::from_secs(15 * 60);
 /// See [`RENEW_BEFORE`].
 pub const RENEW_JITTER: Duration = Duration::from_secs(60);
 
-/// Renewals within [`FORCED_WINDOW_MS`] that a refusal may force.
+/// Renewals in a minute that refusals may force.
 pub const FORCED_LIMIT: usize = 2;
 
 const FORCED_WINDOW_MS: i64 = 60_000;
