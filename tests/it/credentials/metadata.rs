@@ -68,6 +68,13 @@ async fn scenario_16_plain_access_is_used_only_where_it_is_allowed() {
 }
 
 #[tokio::test]
+async fn scenario_16_a_token_whose_answer_is_lost_on_the_way_does_not_hold_up_plain_access() {
+    let server = Server::start(|request, _| if request.line().starts_with("PUT") { Vec::new() } else { http(200, &[], ID) }).await;
+    assert_eq!(configured(&server.url, None, true, &none()).instance_id().await.unwrap(), ID);
+    assert!(configured(&server.url, None, false, &none()).instance_id().await.is_err());
+}
+
+#[tokio::test]
 async fn a_token_that_was_dropped_on_the_other_side_is_replaced_once() {
     for status in [401, 403] {
         let server = Server::start(move |request, number| match request.line() {

@@ -13,7 +13,7 @@ fn quick(url: &str) -> Client {
 
 async fn one_answer(bytes: Vec<u8>) -> Answer {
     let server = Server::start(move |_, _| bytes.clone()).await;
-    quick(&server.url).signal(&success()).await
+    client(&server.url).signal(&success()).await
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn json_and_xml_receipts_are_acknowledgements() {
 #[tokio::test]
 async fn the_request_is_a_post_without_a_body() {
     let server = Server::start(|_, _| http(200, &[], RECEIPT)).await;
-    receipt(quick(&server.url).signal(&success()).await);
+    receipt(client(&server.url).signal(&success()).await);
     let request = &server.requests()[0];
     assert!(request.line().starts_with("POST /?ClientToken="), "{}", request.line());
     assert_eq!(request.header("content-length"), Some("0"));
@@ -62,7 +62,8 @@ async fn scenario_03_no_other_answer_is_an_acknowledgement() {
 
 #[tokio::test]
 async fn scenario_02_an_answer_that_never_comes_or_never_ends_is_cut_by_the_time_of_the_attempt() {
-    let silent = refusal(one_answer(Vec::new()).await);
+    let server = Server::start(|_, _| Vec::new()).await;
+    let silent = refusal(quick(&server.url).signal(&success()).await);
     assert!(silent.message.starts_with("timed out after 400ms waiting for the answer of 127.0.0.1:"), "{}", silent.message);
 
     let sandbox = sandbox().await;
@@ -139,7 +140,7 @@ async fn scenario_04_one_call_is_one_attempt_whatever_comes() {
 }
 
 #[tokio::test]
-async fn no_proxy_of_the_environment_is_used_and_no_redirect_followed() {
+async fn no_redirect_is_followed() {
     let elsewhere = Server::start(|_, _| http(200, &[], RECEIPT)).await;
     let location = format!("Location: {}/", elsewhere.url);
     for status in [301, 302, 303, 307, 308] {

@@ -96,3 +96,43 @@ async fn plain_http_to_another_host_is_refused_before_anything_is_sent() {
     let error = Client::new(&settings("http://ros.aliyuncs.com"), credentials(None)).unwrap_err();
     assert!(error.to_string().contains("is not encrypted\nhint:"), "{error}");
 }
+
+/// A TLS server on loopback with a certificate of its own CA, valid in the given years.
+async fn tls_server(from: i32, until: i32) -> (String, tempfile::NamedTempFile) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertifiedIssuer::self_signed(authority, authority_key).unwrap();
+    let mut leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    leaf.not_before = rcgen::date_time_ymd(from, 1, 1);
+    leaf.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let leaf_key = rcgen::KeyPair::generate().unwrap();
+    let leaf = leaf.signed_by(&leaf_key, &authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let ca_file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca_file.path(), authority.pem()).unwrap();
+    (url, ca_file)
+}
+
+#[tokio::test]
+async fn scenario_14_a_certificate_outside_its_time_points_at_the_clock() {
+    for (from, until) in [(2001, 2002), (2400, 2401)] {
+        let (url, ca_file) = tls_server(from, until).await;
+        let settings = Ros { ca_file: Some(ca_file.path().to_owned()), ..settings(&url) };
+        let refused = refusal(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
+        assert!(refused.message.starts_with("TLS with 127.0.0.1:"), "{}", refused.message);
+        assert!(refused.hint.unwrap().starts_with("this host's clock says "));
+        assert_eq!(refused.class, Class::Transient);
+    }
+}

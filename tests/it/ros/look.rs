@@ -59,3 +59,17 @@ async fn an_answer_without_a_status_is_not_taken_for_one() {
     let server = super::scripted::Server::start(move |_, _| super::scripted::http(200, &[], body)).await;
     assert_eq!(client(&server.url).get_stack(&target()).await.unwrap_err().class, Class::Transient);
 }
+
+#[tokio::test]
+async fn only_a_stack_that_was_seen_here_and_is_missed_twice_counts_as_deleted() {
+    let sandbox = sandbox().await;
+    let stranger = client(&sandbox.ros_url());
+    let client = client(&sandbox.ros_url());
+    assert_eq!(client.look(&target(), None).await, Look::Waiting);
+    sandbox.add_fault(Fault::new(Effect::StackNotFound)).unwrap();
+    for _ in 0..4 {
+        assert!(matches!(stranger.look(&target(), None).await, Look::Failed(_)), "too early, for all it knows");
+    }
+    assert!(matches!(client.look(&target(), None).await, Look::Failed(_)));
+    assert_eq!(client.look(&target(), None).await, Look::NobodyWaits("the stack was deleted".into()));
+}
