@@ -84,9 +84,19 @@ proptest! {
             text.replace_range(start..end, &word);
         }
         // A cut through the name of a secret, or through the marks around it, makes another text of it.
-        let whole = text.contains("Authorization = \"Bearer hunter2\"") && text.contains("body = \"\"\"\nhunter2\n\"\"\"");
+        let whole = text.contains(" Authorization = \"Bearer hunter2\"") && text.contains("\nbody = \"\"\"\nhunter2\n\"\"\"");
         let text = if whole { text } else { text.replace("hunter2", "gone") };
         survives(text.as_bytes())?;
+    }
+
+    #[test]
+    fn strange_urls_and_addresses_are_refused_without_a_panic(
+        scheme in prop_oneof![Just("http://"), Just("https://"), Just("http:"), Just(""), Just("http:\\\\")],
+        host in prop_oneof!["[ -~&&[^\"\\\\]]{0,20}", "[Xx][Nn]--[ -~&&[^\"\\\\]]{0,20}", "[A-Za-z0-9%.\\[\\]:@-]{0,20}", "[^\"\\\\\\p{C}]{0,12}"],
+        path in "(/[a-z%@?#]{0,9})?",
+    ) {
+        survives(format!("[ros]\nendpoint = \"{scheme}{host}{path}\"\n[check.a]\ntype = \"http\"\nurl = \"{scheme}{host}{path}\"\n").as_bytes())?;
+        survives(format!("[check.a]\ntype = \"tcp\"\naddress = \"{host}\"\n[check.b]\ntype = \"tcp\"\naddress = \"{host}:80\"\n").as_bytes())?;
     }
 
     #[test]
@@ -102,7 +112,7 @@ proptest! {
                 _ => format!("{line}\n"),
             })
             .collect();
-        let swapped = if swapped.contains("body = \"\"\"\nhunter2\n\"\"\"") { swapped } else { swapped.replace("hunter2", "gone") };
+        let swapped = if swapped.contains("\nbody = \"\"\"\nhunter2\n\"\"\"") { swapped } else { swapped.replace("hunter2", "gone") };
         survives(swapped.as_bytes())?;
     }
 }
