@@ -257,10 +257,15 @@ async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Re
             return Observation::new(Health::Unknown, format!("the output of the command cannot be read: {error}"));
         }
     };
-    let end = tokio::select! {
-        () = pipes.read_while(watch.ended()) => End::Exited,
-        () = tokio::time::sleep_until(deadline) => End::TimedOut,
-        () = &mut stop => End::Cancelled,
+    let end = if Instant::now() >= deadline {
+        End::TimedOut
+    } else {
+        tokio::select! {
+            biased;
+            () = &mut stop => End::Cancelled,
+            () = pipes.read_while(watch.ended()) => End::Exited,
+            () = tokio::time::sleep_until(deadline) => End::TimedOut,
+        }
     };
     let mut obeyed = true;
     if matches!(end, End::TimedOut) {
@@ -280,7 +285,8 @@ async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Re
     }
 }
 
-/// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever.
+/// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever. A start that is merely slow is waited for
+/// somewhat beyond the timeout, so that what it starts late is gone before the observation is made.
 async fn start(
     run: &Registered,
     exec: &Exec,
@@ -296,7 +302,7 @@ async fn start(
         let doing = Doing::ReadingFile(exec.command.first().cloned().unwrap_or_default());
         // A leader that comes too late is dropped by its thread, which kills it.
         let starting = run.shared.files.run(&run.check, &progress, doing, move || leader::start(&own_exec, &own_environment));
-        match tokio::time::timeout_at(deadline, starting).await {
+        match tokio::time::timeout_at(deadline + DEATH, starting).await {
             Err(_) => return Err(progress.timed_out(timeout)),
             Ok(Err(error)) => return Err(unknown(format!("no thread to start the command: {error}"))),
             Ok(Ok(Ok(leader))) => return Ok(leader),
