@@ -27,6 +27,7 @@ use orphans::Over;
 use output::{Output, Stream};
 use rustix::process::{Pid, Signal};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -99,7 +100,9 @@ impl Children {
     pub(super) fn new(files: Pool) -> Self {
         let (going_on, _) = watch::channel(0);
         let (closing, _) = watch::channel(false);
-        let mark_prefix = format!("{}-{}-", rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms);
+        static PROBERS: AtomicU64 = AtomicU64::new(0);
+        let own = (rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms, PROBERS.fetch_add(1, Ordering::Relaxed));
+        let mark_prefix = format!("{}-{}-{}-", own.0, own.1, own.2);
         Self {
             shared: Arc::new(Shared { files, sweeps: Pool::new("sweep", 1), registry: Mutex::default(), going_on, closing, mark_prefix }),
         }
