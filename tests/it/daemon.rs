@@ -129,7 +129,7 @@ async fn hold_signal_cancel_and_push_work_over_the_socket() {
     let text = format!("{}[check.app]\ntype = \"ttl\"\nttl = \"1m\"\n", tcp_check(port));
     let host = Host::new(&text).await;
     let mut agent = host.start();
-    agent.notes("round first begun").await.clear();
+    agent.notes("round begun").await;
     while !host.socket().exists() {
         tokio::task::yield_now().await;
     }

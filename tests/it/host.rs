@@ -91,14 +91,16 @@ impl Host {
         let mut timeline = self.sandbox.subscribe();
         let wait = async {
             loop {
-                let now = format!("{:?}", self.sandbox.stack(STACK).unwrap().status);
-                if now.contains(status) {
+                let now = self.sandbox.stack(STACK).unwrap().status.to_string();
+                if now == status {
                     return;
                 }
                 let _ = timeline.recv().await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("the stack does not come to that");
+        if tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.is_err() {
+            panic!("the stack does not become {status}: {:#?}", self.sandbox.stack(STACK));
+        }
     }
 
     /// One request to the control socket: status and body.
