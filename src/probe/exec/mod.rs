@@ -3,10 +3,10 @@
 //! Each run is a task of its own that lives from the start of the child until the last of its processes is reaped, whatever becomes of
 //! the future that asked for it. It goes: start; wait for the leader's end or the timeout; on timeout TERM to the group, `kill_grace`,
 //! KILL; on cancellation KILL at once; then the rest of the group and its orphans are killed and reaped, the pipes are read empty and
-//! closed. So a grandchild that holds a pipe cannot stall us, and the next run never begins before the last one is gone.
+//! closed. So a grandchild that holds a pipe cannot stall us, and nothing outlives the observation.
 //!
-//! Bounds: [`DRAIN`] for what is left in the pipes, [`DEATH`] for a process to die of SIGKILL. One that does not (it hangs in the
-//! kernel) is said to be so and is looked for again after every later run.
+//! Bounds: 200 ms for what is left in the pipes, 2 s for a process to die of SIGKILL. One that does not (it hangs in the kernel) is said
+//! to be so; its check starts no other before it is gone.
 
 mod environment;
 mod exit;
