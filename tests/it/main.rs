@@ -6,6 +6,7 @@ mod config_files;
 mod config_plan;
 mod config_robust;
 mod config_schema;
+mod crash;
 mod credentials;
 mod daemon;
 mod host;
