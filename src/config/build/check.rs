@@ -93,8 +93,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
     let start_period = reader.duration("start_period");
     let success_threshold = reader.number("success_threshold");
     let failure_threshold = reader.number("failure_threshold");
-    let depends_on = reader.value("depends_on", |value| forms::names(value, ""));
-    let tags = reader.value("tags", |value| forms::names(value, ""));
+    let depends_on = reader.value("depends_on", |value| forms::names(value, None));
+    let tags = reader.value("tags", |value| forms::names(value, None));
     let probe = match kind {
         Some("http") => http::http(reader).map(|http| Probe::Http(Box::new(http))),
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
