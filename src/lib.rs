@@ -11,6 +11,7 @@
 //! `docs/architecture.md` says why the walls stand where they do.
 
 pub mod agent;
+pub mod alarm;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -19,10 +20,13 @@ pub mod control;
 pub mod credentials;
 pub mod daemon;
 pub mod instance;
+pub mod interrupt;
 pub mod ledger;
 pub mod logging;
+pub mod metrics;
 pub mod plan;
 pub mod probe;
+pub mod process;
 pub mod retry;
 pub mod ros;
 pub mod secret;
@@ -30,4 +34,5 @@ pub mod signal;
 pub mod stack;
 pub mod systemd;
 pub mod tls;
+mod transport;
 pub mod verdict;

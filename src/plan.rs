@@ -394,3 +394,75 @@ pub struct Ttl {
     /// Silence longer than this is critical.
     pub ttl: Duration,
 }
+
+/// Plans for the tests of the pure rooms.
+#[cfg(test)]
+#[expect(missing_docs, reason = "test data")]
+pub mod testing {
+    use super::*;
+
+    pub fn check(name: &str) -> Check {
+        Check {
+            name: Arc::from(name),
+            level: Level::Required,
+            interval: Duration::from_secs(10),
+            start_interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(5),
+            initial_delay: Duration::ZERO,
+            start_period: Duration::ZERO,
+            success_threshold: 1,
+            failure_threshold: 3,
+            depends_on: Vec::new(),
+            tags: Vec::new(),
+            probe: Probe::Tcp(Tcp { address: SocketTarget::HostPort("127.0.0.1".to_owned(), 1), send: None, expect: None }),
+        }
+    }
+
+    pub fn signal(name: &str, resource: &str, checks: &[&str]) -> Signal {
+        Signal {
+            name: Arc::from(name),
+            resource: resource.to_owned(),
+            condition: None,
+            stack_id: Some("4a6c9851-3b0f-4f5f-b4ca-a14bf6911234".to_owned()),
+            region: Some("cn-hangzhou".to_owned()),
+            checks: checks.iter().map(|name| Arc::from(*name)).collect(),
+            deadline: Duration::from_secs(900),
+            margin: Duration::from_secs(30),
+            min_healthy_time: Duration::from_secs(5),
+            on_deadline: OnDeadline::Failure,
+            on_degraded: OnDegraded::Success,
+            degraded_grace: Duration::from_secs(30),
+            fail_fast: true,
+            give_up: Duration::from_secs(12 * 3600),
+            unique_id: UniqueIdStrategy::Derived,
+        }
+    }
+
+    pub fn plan(signals: Vec<Signal>, checks: Vec<Check>) -> Plan {
+        Plan {
+            signals: signals.into_iter().map(Arc::new).collect(),
+            checks: checks.into_iter().map(Arc::new).collect(),
+            agent: Agent {
+                max_concurrency: 32,
+                max_exec: 4,
+                state_dir: PathBuf::from("/var/lib/ros-signal-agent"),
+                socket: PathBuf::from("/run/ros-signal-agent/control.sock"),
+                log: "info".to_owned(),
+            },
+            ros: Ros {
+                endpoint: Endpoint::Auto,
+                signature: SignatureScheme::Acs3HmacSha256,
+                ca_file: None,
+                timeout: Duration::from_secs(10),
+                poll: true,
+            },
+            credentials: Credentials { provider: Provider::Auto },
+            instance: Instance {
+                id: None,
+                metadata_url: reqwest::Url::parse("http://100.100.100.200").unwrap(),
+                allow_plain_metadata: true,
+            },
+            on_unwritable: OnUnwritable::Send,
+        }
+    }
+}

@@ -1,1 +1,364 @@
-//! x
+//! A stand-in for Alibaba Cloud ROS and for the ECS metadata service, on loopback, for rehearsals and tests.
+//!
+//! It verifies signatures with its own code, keeps stacks with wait conditions and their handles as the ROS pages
+//! describe them, takes scripted faults, and remembers what it saw. It shares no code with the agent that it checks.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use ros_sandbox::{Config, Sandbox, Secret, StackSpec};
+//!
+//! let sandbox = Sandbox::start(Config::new("testAccessKeyId", Secret::from("testAccessKeySecret"))).await?;
+//! sandbox.put_stack("4a6c9851-3b0f-4f5f-b4ca-a14bf6910000", StackSpec::waiting_for("WebReady", 1, 300.0))?;
+//! println!("{}", sandbox.ros_url());
+//! sandbox.stop().await;
+//! # Ok(()) }
+//! ```
+//!
+//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `metadata`;
+//! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `control` scripts it all.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod api;
+mod clock;
+mod control;
+mod faults;
+mod gate;
+mod metadata;
+mod operations;
+mod pipeline;
+mod records;
+mod refusal;
+mod request;
+mod secret;
+mod server;
+mod signature;
+mod stack;
+mod switches;
+mod tls;
+mod world;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+pub use crate::faults::{Effect, Fault, FaultError, Match, When};
+pub use crate::metadata::MetadataError;
+pub use crate::records::RequestRecord;
+pub use crate::request::{Service, WireScheme};
+pub use crate::secret::Secret;
+pub use crate::signature::Scheme;
+pub use crate::stack::SignalStatus;
+pub use crate::stack::spec::{Mode, ResourceSpec, SpecError, StackSpec};
+pub use crate::stack::status::{Status, UnknownStatus};
+pub use crate::stack::view::{ResourceView, SignalSeen, SignalView, StackView, TimelineEvent};
+pub use crate::switches::{AfterCompletion, Format, Switches};
+pub use crate::tls::TlsError;
+
+use crate::clock::Clock;
+use crate::gate::{AccessKey, Gate};
+use crate::server::Door;
+use crate::world::World;
+
+/// Longest time between two looks at the stacks when nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// How long [`Sandbox::stop`] waits for the listeners to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a sandbox is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where ROS listens over HTTP; must be loopback. The other ports are ephemeral on the same address.
+    pub listen: SocketAddr,
+    /// The access key id that requests are signed with.
+    pub access_key_id: String,
+    /// Its secret.
+    pub access_key_secret: Secret,
+    /// Its STS token, if it is a temporary key.
+    pub security_token: Option<Secret>,
+    /// What the service does where the documents are silent.
+    pub switches: Switches,
+}
+
+impl Config {
+    /// An ephemeral port on 127.0.0.1, a long-term key, and the default switches.
+    pub fn new(access_key_id: &str, access_key_secret: Secret) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            access_key_id: access_key_id.to_owned(),
+            access_key_secret,
+            security_token: None,
+            switches: Switches::default(),
+        }
+    }
+}
+
+/// A sandbox could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sandbox has no business outside this host.
+    #[error("cannot listen on {0}: the sandbox listens on loopback only, such as 127.0.0.1:0")]
+    NotLoopback(SocketAddr),
+    /// A port cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file with the certificate authority cannot be written.
+    #[error("cannot write the certificate authority to a temporary directory")]
+    CaFile(#[source] io::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A running sandbox. Clones are handles to the same one; it ends with [`Sandbox::stop`] or with its last handle.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    running: Arc<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    world: Arc<World>,
+    ros: SocketAddr,
+    ros_tls: SocketAddr,
+    metadata: SocketAddr,
+    control: SocketAddr,
+    ca_file: PathBuf,
+    /// Removed with the sandbox.
+    _directory: TempDir,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Sandbox {
+    /// Starts a sandbox on the current tokio runtime, which needs I/O and time enabled (a current-thread one will do).
+    ///
+    /// # Errors
+    /// The address is not loopback or taken, or the certificate cannot be made or written.
+    pub async fn start(config: Config) -> Result<Sandbox, Error> {
+        let ip = config.listen.ip();
+        if !ip.is_loopback() {
+            return Err(Error::NotLoopback(config.listen));
+        }
+        let identity = tls::identity(ip)?;
+        let private = std::fs::Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().prefix("ros-sandbox-").permissions(private).tempdir();
+        let directory = directory.map_err(Error::CaFile)?;
+        let ca_file = directory.path().join("ca.pem");
+        std::fs::write(&ca_file, &identity.ca_pem).map_err(Error::CaFile)?;
+
+        let clock = Clock::start();
+        let key = AccessKey {
+            id: config.access_key_id,
+            secret: config.access_key_secret,
+            token: config.security_token,
+            issued: clock.now(),
+            expires: None,
+        };
+        let world = Arc::new(World::new(clock, Gate::new(key), config.switches));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let mut open = async |address: SocketAddr, service: Service, tls: Option<TlsAcceptor>| {
+            let (listener, address) = listen(address).await?;
+            let door = Door { world: world.clone(), service, tls, stop: stopped.clone() };
+            tasks.push(tokio::spawn(server::serve(door, listener, address)));
+            Ok::<SocketAddr, Error>(address)
+        };
+        let ros = open(config.listen, Service::Ros, None).await?;
+        let ros_tls = open(ephemeral(ip), Service::Ros, Some(identity.acceptor)).await?;
+        let metadata = open(ephemeral(ip), Service::Metadata, None).await?;
+        let control = open(ephemeral(ip), Service::Control, None).await?;
+        tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
+        let tasks = Mutex::new(tasks);
+        let running = Running { world, ros, ros_tls, metadata, control, ca_file, _directory: directory, stop, tasks };
+        Ok(Sandbox { running: Arc::new(running) })
+    }
+
+    /// Where ROS listens: `http://127.0.0.1:PORT`.
+    pub fn ros_url(&self) -> String {
+        format!("http://{}", self.running.ros)
+    }
+
+    /// Where ROS listens over TLS: `https://127.0.0.1:PORT`; trust [`Sandbox::ca_file`].
+    pub fn ros_tls_url(&self) -> String {
+        format!("https://{}", self.running.ros_tls)
+    }
+
+    /// Where the metadata service listens: `http://127.0.0.1:PORT`, paths begin with `/latest/`.
+    pub fn metadata_url(&self) -> String {
+        format!("http://{}", self.running.metadata)
+    }
+
+    /// Where the control interface listens.
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.running.control)
+    }
+
+    /// The certificate authority to trust, in PEM, in a private directory that is removed with the sandbox.
+    pub fn ca_file(&self) -> &Path {
+        &self.running.ca_file
+    }
+
+    /// Creates or updates a stack, or forces its status, as `PUT /stacks/ID` does.
+    ///
+    /// # Errors
+    /// The description makes no sense; nothing has been changed.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
+    pub fn put_stack(&self, id: &str, spec: StackSpec) -> Result<(), SpecError> {
+        self.running.world.put_stack(id, &spec)
+    }
+
+    /// A stack as it stands.
+    pub fn stack(&self, id: &str) -> Option<StackView> {
+        self.running.world.advance();
+        self.running.world.lock().stacks.get(id).map(stack::Stack::view)
+    }
+
+    /// Makes a handle available that was created with `too_early`. False if there is no such stack or handle.
+    pub fn make_available(&self, stack: &str, handle: &str) -> bool {
+        self.running.world.make_available(stack, handle)
+    }
+
+    /// The requests that ROS and the metadata service saw, oldest first; the last 4096.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.running.world.lock().records.all()
+    }
+
+    /// How many requests came in all, and how many of them are no longer kept.
+    pub fn requests_seen_and_dropped(&self) -> (u64, u64) {
+        let inner = self.running.world.lock();
+        (inner.records.seen(), inner.records.dropped())
+    }
+
+    /// Adds a fault; gives its id.
+    ///
+    /// # Errors
+    /// The fault makes no sense, or there are too many.
+    pub fn add_fault(&self, fault: Fault) -> Result<u64, FaultError> {
+        let world = &self.running.world;
+        let now = world.clock.now();
+        let id = world.lock().faults.add(fault, now)?;
+        world.ring();
+        Ok(id)
+    }
+
+    /// Removes all faults; stalled requests go on, closed ports open.
+    pub fn clear_faults(&self) {
+        self.running.world.lock().faults.clear();
+        self.running.world.ring();
+    }
+
+    /// Sets a metadata value; the path is without `/latest/`, such as `meta-data/instance-id`.
+    ///
+    /// # Errors
+    /// Path or value is too long, or there are too many values.
+    pub fn set_metadata(&self, path: &str, value: impl Into<String>) -> Result<(), MetadataError> {
+        self.running.world.lock().metadata.set(path, value.into())
+    }
+
+    /// Removes a metadata value and all below it. False if there was none.
+    pub fn remove_metadata(&self, path: &str) -> bool {
+        self.running.world.lock().metadata.remove(path)
+    }
+
+    /// The switches in force.
+    pub fn switches(&self) -> Switches {
+        self.running.world.lock().switches
+    }
+
+    /// Sets all switches.
+    pub fn set_switches(&self, switches: Switches) {
+        self.running.world.lock().switches = switches;
+    }
+
+    /// Sets what is added to the clock that the outside is told: `Date` headers and the window of signatures.
+    pub fn set_skew_seconds(&self, seconds: i64) {
+        self.running.world.clock.set_skew(seconds);
+        self.running.world.ring();
+    }
+
+    /// Moves the sandbox's clock forward: timeouts of conditions, lifetimes of faults, tokens and credentials.
+    pub fn advance_clock(&self, by: Duration) {
+        self.running.world.clock.advance(by);
+        self.running.world.advance();
+        self.running.world.ring();
+    }
+
+    /// How long temporary credentials live that the metadata service issues from here on. Default six hours.
+    pub fn set_credential_lifetime(&self, lifetime: Duration) {
+        let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX).min(clock::FURTHEST_SECONDS);
+        self.running.world.lock().gate.lifetime = time::Duration::seconds(seconds);
+    }
+
+    /// The metadata service hands out new credentials from here on; the old ones work until they expire.
+    pub fn rotate_credentials(&self) {
+        let now = self.running.world.clock.now();
+        self.running.world.lock().gate.rotate(now);
+    }
+
+    /// All temporary credentials issued so far are expired from here on.
+    pub fn expire_credentials(&self) {
+        let now = self.running.world.clock.now();
+        self.running.world.lock().gate.expire_all(now);
+    }
+
+    /// The timeline of all stacks from here on, as it happens. A reader that lags more than 1024 events behind loses
+    /// the oldest and is told how many.
+    pub fn subscribe(&self) -> broadcast::Receiver<TimelineEvent> {
+        self.running.world.timeline.subscribe()
+    }
+
+    /// Ends the sandbox: listeners close, connections break off. Other handles stay, without a service behind them.
+    pub async fn stop(self) {
+        self.running.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.running.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
+        }
+    }
+}
+
+fn ephemeral(ip: IpAddr) -> SocketAddr {
+    SocketAddr::new(ip, 0)
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Brings the stacks forward when something is due, so that timeouts happen without a request.
+async fn keep_time(world: Arc<World>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let pause = world.until_due().map_or(IDLE, |pause| pause.min(IDLE));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => world.advance(),
+            () = world.due_changed.notified() => {}
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}

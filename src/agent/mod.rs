@@ -1,1 +1,421 @@
-//! The core.
+//! The core: one value, owned by one task, that decides everything. `step(turn, input) -> effects`; no I/O, no clock, no lock, no await.
+//!
+//! ```text
+//! due -> Probe            Observed -> check state -> verdict        verdict + round + deadline -> intent (ids fixed) -> Record
+//! Recorded -> Look, Send  Answered -> receipt | again at t | settled -> Record
+//! ```
+//!
+//! Invariants, tested in `tests.rs` against a model of ROS under random faults, crashes and reboots:
+//! - no `Send` without an earlier `Recorded` of the same intent, unless the ledger cannot be written and the id can be derived again;
+//! - an intent is never changed, a settled round is never sent for;
+//! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
+//! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
+//!
+//! Rooms: `checks` schedules runs, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
+//! operator, `status` explains it all.
+
+mod checks;
+mod command;
+mod delivery;
+mod rounds;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, Denied, Done};
+
+use crate::check::Observation;
+use crate::clock::{BootMs, Moment, Stamp};
+use crate::plan::{Check, Name, Plan};
+use crate::retry::{Pace, Random, Schedule};
+use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
+use crate::stack::Look;
+use checks::CheckRun;
+use delivery::Durability;
+use rounds::Active;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How often the metadata service is asked again for a stack id that its tags do not show yet.
+const TARGET_RECHECK_MS: BootMs = 60_000;
+/// What to do about a signal without a target.
+const UNRESOLVED: &str = "stack id or region unknown: the metadata service does not show them; hint: set stack_id and region under [stack]";
+
+/// One turn of the loop: the time, and fresh randomness from the operating system (never kept, so that a copy of a running machine
+/// does not repeat it).
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// The time.
+    pub now: Moment,
+    /// 128 random bits.
+    pub dice: u128,
+}
+
+/// Who this host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `i-...`.
+    pub instance_id: String,
+    /// Region of the instance, if the metadata service says so.
+    pub region: Option<String>,
+    /// Stack of the instance, where its tags are shown.
+    pub stack_id: Option<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Nothing but time passed. Also the first input.
+    Tick,
+    /// A run ended.
+    Observed {
+        /// The run of the `Probe` effect.
+        run: u64,
+        /// Its result.
+        observation: Observation,
+    },
+    /// The metadata service answered, or did not.
+    Identified(Result<Identity, String>),
+    /// The ledger holds this generation durably.
+    Recorded {
+        /// Of the document.
+        generation: u64,
+    },
+    /// The ledger could not be written.
+    NotRecorded {
+        /// Why, with path and hint.
+        error: String,
+    },
+    /// A look at the stack came back.
+    Looked {
+        /// The look of the `Look` effect.
+        look: u64,
+        /// What it showed.
+        result: Look,
+    },
+    /// An attempt to signal came back.
+    Answered {
+        /// The attempt of the `Send` effect.
+        send: u64,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// A new valid plan.
+    Replan(Arc<Plan>),
+    /// An operator's command; answered by the `Reply` effect of the same id.
+    Command {
+        /// Chosen by the caller.
+        id: u64,
+        /// What is wanted.
+        command: Command,
+    },
+    /// The agent is to stop: no more verdicts and checks, one last attempt for what is owed.
+    Stop,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Ask who this host is.
+    Identify,
+    /// Run a check.
+    Probe {
+        /// Comes back in `Observed`.
+        run: u64,
+        /// What to run.
+        check: Arc<Check>,
+        /// Number of this run, from 1.
+        attempt: u64,
+        /// Wall time (ms since 1970) of the nearest deadline that this check serves.
+        deadline_ms: Option<i64>,
+    },
+    /// Stop that run; its result is not wanted.
+    Cancel {
+        /// The run.
+        run: u64,
+    },
+    /// Write the ledger.
+    Record(Box<LedgerDocument>),
+    /// The ledger on disk belongs to another instance: set it aside.
+    SetAside {
+        /// Whose it is.
+        owner: String,
+    },
+    /// Look at the stack.
+    Look {
+        /// Comes back in `Looked`.
+        look: u64,
+        /// Which.
+        target: Target,
+        /// And at this condition.
+        condition: Option<String>,
+    },
+    /// Make one attempt.
+    Send {
+        /// Comes back in `Answered`.
+        send: u64,
+        /// The request.
+        request: SignalRequest,
+    },
+    /// Say this to journal and console before a FAILURE.
+    Report(String),
+    /// Say this in the log.
+    Note(Note),
+    /// Answer an operator.
+    Reply {
+        /// The command's id.
+        id: u64,
+        /// The answer.
+        reply: Result<Done, Denied>,
+    },
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// How loud.
+    pub level: NoteLevel,
+    /// The text.
+    pub text: String,
+}
+
+/// How loud a note is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteLevel {
+    /// Somebody must act.
+    Error,
+    /// Somebody should look.
+    Warn,
+    /// What happened.
+    Info,
+    /// Detail.
+    Debug,
+}
+
+/// The core. See the module's comment.
+pub struct Core {
+    plan: Arc<Plan>,
+    boot_id: Arc<str>,
+    turn: Turn,
+    luck: Random,
+    began: Stamp,
+    identity: Identification,
+    ledger_owner: Option<String>,
+    checks: BTreeMap<Name, CheckRun>,
+    rounds: Vec<Active>,
+    history: Vec<HistoryEntry>,
+    held: bool,
+    stopping: bool,
+    durability: Durability,
+    looks_denied_until: Option<BootMs>,
+    next_id: u64,
+    effects: Vec<Effect>,
+}
+
+/// Where the question "who is this host" stands.
+struct Identification {
+    known: Option<Identity>,
+    asking: bool,
+    due: BootMs,
+    error: Option<String>,
+    schedule: Schedule,
+}
+
+fn luck(turn: Turn) -> Random {
+    let (high, low) = uuid::Uuid::from_u128(turn.dice).as_u64_pair();
+    Random::new(high ^ low.rotate_left(32))
+}
+
+impl Core {
+    /// A core for `plan` that goes on from `document`, in the boot `boot_id`.
+    pub fn new(plan: Arc<Plan>, boot_id: Arc<str>, document: LedgerDocument, turn: Turn) -> Self {
+        let mut core = Self {
+            began: turn.now.stamp(&boot_id),
+            plan,
+            boot_id,
+            turn,
+            luck: luck(turn),
+            identity: Identification {
+                known: None,
+                asking: false,
+                due: turn.now.boot_ms,
+                error: None,
+                schedule: Schedule::new(Pace::of(Class::Transient)),
+            },
+            ledger_owner: document.instance_id.clone(),
+            checks: BTreeMap::new(),
+            rounds: Vec::new(),
+            history: document.history,
+            held: document.held,
+            stopping: false,
+            durability: Durability::loaded(document.generation),
+            looks_denied_until: None,
+            next_id: 0,
+            effects: Vec::new(),
+        };
+        core.rounds = document.rounds.into_iter().map(|round| core.resume(round)).collect();
+        core.open_rounds();
+        core.extend_overdue();
+        core.fit_checks();
+        core
+    }
+
+    /// Takes one input at one moment and says what is to be done about it, in order.
+    pub fn step(&mut self, turn: Turn, input: Input) -> Vec<Effect> {
+        self.turn = turn;
+        self.luck = luck(turn);
+        match input {
+            Input::Tick => {}
+            Input::Observed { run, observation } => self.observed(run, observation),
+            Input::Identified(answer) => self.identified(answer),
+            Input::Recorded { generation } => self.recorded(generation),
+            Input::NotRecorded { error } => self.not_recorded(error),
+            Input::Looked { look, result } => self.looked(look, result),
+            Input::Answered { send, answer } => self.answered(send, answer),
+            Input::Replan(plan) => self.replan(plan),
+            Input::Command { id, command } => {
+                let reply = self.command(command);
+                self.effects.push(Effect::Reply { id, reply });
+            }
+            Input::Stop => self.stop(),
+        }
+        self.identify();
+        self.expire_ttls();
+        self.decide();
+        self.deliver();
+        self.run_checks();
+        self.record();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When time alone will make the next step do something; none: never.
+    pub fn wake(&self) -> Option<BootMs> {
+        let identity = self.wants_identity().then_some(self.identity.due);
+        let checks = self.checks.values().filter_map(|run| self.check_wake(run));
+        let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
+        identity.into_iter().chain(checks).chain(rounds).chain(self.durability.wake()).min()
+    }
+
+    /// The running plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Whether an attempt to signal is in flight.
+    pub fn is_sending(&self) -> bool {
+        self.rounds.iter().any(Active::is_sending)
+    }
+
+    fn now(&self) -> BootMs {
+        self.turn.now.boot_ms
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// The next random number of this turn.
+    fn random(&mut self) -> u64 {
+        self.luck.draw()
+    }
+
+    /// A random length in `0..=up_to` milliseconds.
+    fn random_ms(&mut self, up_to: BootMs) -> BootMs {
+        let span = u64::try_from(up_to).unwrap_or(0).saturating_add(1);
+        i64::try_from(self.random() % span).unwrap_or(0)
+    }
+
+    fn note(&mut self, level: NoteLevel, text: impl Into<String>) {
+        self.effects.push(Effect::Note(Note { level, text: text.into() }));
+    }
+
+    fn remember(&mut self, signal: Option<&Name>, what: impl Into<String>) {
+        let entry = HistoryEntry { at_ms: self.turn.now.wall_ms, signal: signal.cloned(), what: what.into() };
+        let mut document = LedgerDocument { history: std::mem::take(&mut self.history), ..LedgerDocument::empty() };
+        document.remember(entry);
+        self.history = document.history;
+        self.durability.dirty = true;
+    }
+
+    /// Whether the metadata service is to be asked (again): this host or the target of an open round is not known.
+    fn wants_identity(&self) -> bool {
+        if self.identity.asking || self.stopping {
+            return false;
+        }
+        let unknown_host = self.identity.known.is_none() && !self.rounds.is_empty();
+        unknown_host || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none())
+    }
+
+    fn identify(&mut self) {
+        if self.wants_identity() && self.now() >= self.identity.due {
+            self.identity.asking = true;
+            self.effects.push(Effect::Identify);
+        }
+    }
+
+    fn identified(&mut self, answer: Result<Identity, String>) {
+        self.identity.asking = false;
+        let identity = match answer {
+            Ok(identity) => identity,
+            Err(error) => {
+                let random = self.random();
+                let delay = self.identity.schedule.next(random, None);
+                self.identity.due = self.now().saturating_add(crate::clock::millis(delay));
+                if self.identity.error.as_ref() != Some(&error) {
+                    self.note(NoteLevel::Warn, format!("the identity of this host is not known yet: {error}"));
+                }
+                self.identity.error = Some(error);
+                return;
+            }
+        };
+        self.identity.schedule.reset();
+        self.identity.due = self.now().saturating_add(TARGET_RECHECK_MS);
+        if self.identity.known.as_ref() == Some(&identity) {
+            return;
+        }
+        self.claim_ledger(&identity);
+        self.identity.error = None;
+        self.identity.known = Some(identity);
+        self.resolve_targets();
+        for name in self.unresolved() {
+            self.note(NoteLevel::Error, format!("signal {name}: {UNRESOLVED}"));
+        }
+    }
+
+    /// Signals whose stack or region is not known although this host is.
+    fn unresolved(&self) -> Vec<Name> {
+        let open = self.rounds.iter().filter(|active| active.is_open() && active.round.target.is_none());
+        open.map(|active| Arc::clone(&active.round.signal)).collect()
+    }
+
+    fn replan(&mut self, plan: Arc<Plan>) {
+        self.plan = plan;
+        self.identity.due = self.now();
+        self.open_rounds();
+        self.resolve_targets();
+        self.fit_checks();
+        self.note(NoteLevel::Info, format!("running {} checks for {} signals", self.plan.checks.len(), self.plan.signals.len()));
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.cancel_runs();
+        self.hasten();
+    }
+
+    fn record(&mut self) {
+        if !self.durability.take_turn(self.now()) {
+            return;
+        }
+        let document = LedgerDocument {
+            format: LedgerDocument::FORMAT,
+            generation: self.durability.generation,
+            instance_id: self.ledger_owner.clone(),
+            held: self.held,
+            rounds: self.rounds.iter().map(|active| active.round.clone()).collect(),
+            history: self.history.clone(),
+        };
+        self.effects.push(Effect::Record(Box::new(document)));
+    }
+}

@@ -1,5 +1,9 @@
 //! What a check is: observations, thresholds, start period and the state they commit to. Pure.
 
+mod state;
+
+pub use state::{CheckState, Seen, Transition};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;

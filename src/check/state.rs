@@ -1,1 +1,237 @@
-//! How observations commit a check to a state: consecutive results, start period, terminal streak.
+//! How observations commit a check to a state: consecutive results, the start period, terminal streaks.
+//!
+//! Good observations (passing, warning) and bad ones (critical, unknown) each count in a row; one of the other sort starts the count
+//! again. `success_threshold` good ones commit to what the last one said, `failure_threshold` bad ones likewise. Before the first
+//! commit the state is `initial`, which is neither. Failures inside the start period are shown but do not count; the first good
+//! observation ends that period.
+
+use super::{Health, Observation};
+use crate::clock::{BootMs, millis};
+use crate::plan::{Check, Probe};
+
+/// A change of the committed state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Before; none is `initial`.
+    pub from: Option<Health>,
+    /// After.
+    pub to: Health,
+}
+
+/// One observation and when its run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Boot time of its end.
+    pub at: BootMs,
+    /// What it said.
+    pub observation: Observation,
+}
+
+/// What consecutive observations have committed a check to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckState {
+    began: BootMs,
+    committed: Option<Health>,
+    committed_at: BootMs,
+    good_commit_at: BootMs,
+    good: u32,
+    bad: u32,
+    terminal: u32,
+    ever_good: bool,
+    good_since: Option<BootMs>,
+    good_until: BootMs,
+    last: Option<Seen>,
+}
+
+impl CheckState {
+    /// A check in state `initial` whose start period begins at `began`.
+    pub fn new(began: BootMs) -> Self {
+        Self {
+            began,
+            committed: None,
+            committed_at: began,
+            good_commit_at: began,
+            good: 0,
+            bad: 0,
+            terminal: 0,
+            ever_good: false,
+            good_since: None,
+            good_until: began,
+            last: None,
+        }
+    }
+
+    /// Takes the result of one run that ended at `at`.
+    pub fn observe(&mut self, check: &Check, at: BootMs, observation: Observation) -> Option<Transition> {
+        let health = observation.health;
+        let counts = health.is_good() || !self.in_start_period(check, at);
+        let terminal = observation.terminal;
+        self.last = Some(Seen { at, observation });
+        let threshold_reached = if health.is_good() {
+            self.ever_good = true;
+            self.bad = 0;
+            self.terminal = 0;
+            self.good = self.good.saturating_add(1);
+            self.good_since.get_or_insert(at);
+            self.good_until = at;
+            self.good >= check.success_threshold
+        } else {
+            self.good = 0;
+            self.good_since = None;
+            if !counts {
+                return None;
+            }
+            self.bad = self.bad.saturating_add(1);
+            self.terminal = if terminal { self.terminal.saturating_add(1) } else { 0 };
+            self.bad >= check.failure_threshold
+        };
+        if !threshold_reached || self.committed == Some(health) {
+            return None;
+        }
+        self.commit(health, at)
+    }
+
+    fn commit(&mut self, to: Health, at: BootMs) -> Option<Transition> {
+        let from = self.committed;
+        if to.is_good() && !from.is_some_and(Health::is_good) {
+            self.good_commit_at = at;
+        }
+        self.committed = Some(to);
+        self.committed_at = at;
+        Some(Transition { from, to })
+    }
+
+    /// Whether failures at `at` do not count yet.
+    pub fn in_start_period(&self, check: &Check, at: BootMs) -> bool {
+        !self.ever_good && at < self.began.saturating_add(millis(check.start_period))
+    }
+
+    /// The committed state; none is `initial`.
+    pub fn committed(&self) -> Option<Health> {
+        self.committed
+    }
+
+    /// When the committed state was entered.
+    pub fn since(&self) -> BootMs {
+        self.committed_at
+    }
+
+    /// Whether a required check in this state is satisfied.
+    pub fn is_satisfied(&self) -> bool {
+        self.committed.is_some_and(Health::is_good)
+    }
+
+    /// Since when the check is satisfied without a break: every single observation since then was good.
+    pub fn healthy_since(&self) -> Option<BootMs> {
+        if !self.is_satisfied() {
+            return None;
+        }
+        self.good_since.map(|since| since.max(self.good_commit_at))
+    }
+
+    /// Until when that is shown by an observation. A `ttl` check shows it until its time runs out, which would be an observation.
+    pub fn healthy_until(&self, check: &Check, now: BootMs) -> BootMs {
+        match check.probe {
+            Probe::Ttl(_) => now,
+            _ => self.good_until,
+        }
+    }
+
+    /// Whether terminal observations, `failure_threshold` in a row and outside the start period, say it will never pass.
+    pub fn will_never_pass(&self, check: &Check) -> bool {
+        self.terminal >= check.failure_threshold
+    }
+
+    /// The newest observation.
+    pub fn last(&self) -> Option<&Seen> {
+        self.last.as_ref()
+    }
+
+    /// Length of the present run of good, or of counted bad, observations.
+    pub fn streak(&self) -> u32 {
+        self.good.max(self.bad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    fn check(success: u32, failure: u32, start_period_s: u64) -> Check {
+        let mut check = testing::check("web");
+        check.success_threshold = success;
+        check.failure_threshold = failure;
+        check.start_period = std::time::Duration::from_secs(start_period_s);
+        check
+    }
+
+    fn see(state: &mut CheckState, check: &Check, at: BootMs, health: Health) -> Option<Transition> {
+        state.observe(check, at, Observation::new(health, "seen"))
+    }
+
+    #[test]
+    fn scenario_21_one_blip_does_not_flip_the_state() {
+        let check = check(1, 3, 0);
+        let mut state = CheckState::new(0);
+        assert_eq!(see(&mut state, &check, 1, Health::Passing), Some(Transition { from: None, to: Health::Passing }));
+        assert_eq!(see(&mut state, &check, 2, Health::Critical), None);
+        assert_eq!(see(&mut state, &check, 3, Health::Passing), None);
+        assert_eq!(see(&mut state, &check, 4, Health::Critical), None);
+        assert_eq!(see(&mut state, &check, 5, Health::Unknown), None);
+        assert!(state.is_satisfied());
+        assert_eq!(state.healthy_since(), None, "a blip breaks the healthy time although the state stands");
+        assert_eq!(see(&mut state, &check, 6, Health::Critical), Some(Transition { from: Some(Health::Passing), to: Health::Critical }));
+    }
+
+    #[test]
+    fn scenario_21_thresholds_count_from_zero_with_any_other_result_in_between() {
+        let check = check(3, 1, 0);
+        let mut state = CheckState::new(0);
+        for at in 1..=2 {
+            assert_eq!(see(&mut state, &check, at, Health::Passing), None);
+        }
+        assert!(see(&mut state, &check, 3, Health::Critical).is_some());
+        for at in 4..=5 {
+            assert_eq!(see(&mut state, &check, at, Health::Passing), None);
+        }
+        assert!(see(&mut state, &check, 6, Health::Passing).is_some());
+        assert_eq!(state.healthy_since(), Some(6), "passing counts from its commit");
+    }
+
+    #[test]
+    fn scenario_22_failures_in_the_start_period_do_not_count_and_the_first_success_ends_it() {
+        let check = check(1, 1, 60);
+        let mut state = CheckState::new(1_000);
+        assert_eq!(see(&mut state, &check, 2_000, Health::Critical), None);
+        assert_eq!(state.committed(), None);
+        assert!(see(&mut state, &check, 3_000, Health::Passing).is_some());
+        assert!(see(&mut state, &check, 4_000, Health::Critical).is_some(), "the period has ended early");
+        let mut late = CheckState::new(1_000);
+        assert!(see(&mut late, &check, 61_000, Health::Critical).is_some());
+    }
+
+    #[test]
+    fn unknown_counts_like_critical_but_keeps_its_name() {
+        let check = check(1, 2, 0);
+        let mut state = CheckState::new(0);
+        see(&mut state, &check, 1, Health::Critical);
+        assert_eq!(see(&mut state, &check, 2, Health::Unknown), Some(Transition { from: None, to: Health::Unknown }));
+    }
+
+    #[test]
+    fn terminal_observations_must_come_in_a_row_and_outside_the_start_period() {
+        let check = check(1, 2, 10);
+        let mut state = CheckState::new(0);
+        let terminal = || Observation { terminal: true, ..Observation::new(Health::Critical, "failed") };
+        state.observe(&check, 1_000, terminal());
+        state.observe(&check, 2_000, terminal());
+        assert!(!state.will_never_pass(&check), "inside the start period");
+        state.observe(&check, 11_000, terminal());
+        see(&mut state, &check, 12_000, Health::Critical);
+        state.observe(&check, 13_000, terminal());
+        assert!(!state.will_never_pass(&check), "not in a row");
+        state.observe(&check, 14_000, terminal());
+        assert!(state.will_never_pass(&check));
+    }
+}

@@ -1,0 +1,212 @@
+//! The control interface: JSON over HTTP. Every route, with examples, is in the README.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::answer::Answer;
+use crate::clock::{FURTHEST_SECONDS, rfc3339, span};
+use crate::faults::Fault;
+use crate::request::Request;
+use crate::stack::spec::StackSpec;
+use crate::world::World;
+
+/// Something is wrong with what was asked.
+struct Wrong {
+    status: u16,
+    message: String,
+}
+
+type Result<T> = std::result::Result<T, Wrong>;
+
+/// `POST /clock`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    skew_seconds: Option<i64>,
+    advance_seconds: Option<f64>,
+}
+
+/// `POST /credentials`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CredentialChange {
+    lifetime_seconds: Option<u32>,
+    #[serde(default)]
+    rotate: bool,
+    #[serde(default)]
+    expire: bool,
+}
+
+/// `POST /stacks/ID/available`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Available {
+    resource: String,
+}
+
+/// Answers a request to the control interface.
+pub(crate) fn answer(world: &World, request: &Request) -> Answer {
+    world.advance();
+    match route(world, request) {
+        Ok(value) => Answer::json(200, &value),
+        Err(wrong) => Answer::json(wrong.status, &json!({"error": wrong.message})),
+    }
+}
+
+fn route(world: &World, request: &Request) -> Result<Value> {
+    let path = request.path.trim_matches('/');
+    let (room, rest) = path.split_once('/').unwrap_or((path, ""));
+    match (request.method.as_str(), room, rest) {
+        ("PUT" | "GET" | "POST" | "DELETE", "stacks", _) => stacks(world, request, rest),
+        ("POST", "faults", "") => {
+            let fault: Fault = body(request)?;
+            let now = world.clock.now();
+            let id = world.lock().faults.add(fault, now).map_err(wrong)?;
+            world.ring();
+            Ok(json!({"id": id}))
+        }
+        ("GET", "faults", "") => Ok(json!({"faults": world.lock().faults.list()})),
+        ("DELETE", "faults", "") => {
+            world.lock().faults.clear();
+            world.ring();
+            Ok(json!({}))
+        }
+        ("GET", "requests", "") => {
+            let inner = world.lock();
+            let records = inner.records.all();
+            Ok(json!({"seen": inner.records.seen(), "dropped": inner.records.dropped(), "requests": records}))
+        }
+        ("GET", "switches", "") => Ok(json!(world.lock().switches)),
+        ("PUT", "switches", "") => put_switches(world, request),
+        ("GET", "clock", "") => Ok(clock(world)),
+        ("POST", "clock", "") => post_clock(world, request),
+        ("POST", "credentials", "") => post_credentials(world, request),
+        ("GET", "metadata", "") => Ok(json!(world.lock().metadata.values())),
+        ("PUT", "metadata", path) if !path.is_empty() => {
+            let text = std::str::from_utf8(&request.body).map_err(|_| bad("a metadata value must be UTF-8"))?;
+            // A JSON string stands for its text; anything else is the value as it is.
+            let value = serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned());
+            world.lock().metadata.set(path, value).map_err(wrong)?;
+            Ok(json!({}))
+        }
+        ("DELETE", "metadata", path) if !path.is_empty() => {
+            if world.lock().metadata.remove(path) {
+                Ok(json!({}))
+            } else {
+                Err(not_found(format!("no metadata value at '{path}'")))
+            }
+        }
+        ("DELETE", "metadata-tokens", "") => {
+            world.lock().metadata.forget_tokens();
+            Ok(json!({}))
+        }
+        _ => Err(not_found(format!(
+            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /faults, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
+            request.method
+        ))),
+    }
+}
+
+fn stacks(world: &World, request: &Request, rest: &str) -> Result<Value> {
+    let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let missing = || not_found(format!("no stack '{id}'; make it with PUT /stacks/{id}"));
+    match (request.method.as_str(), below) {
+        ("GET", "") if id.is_empty() => {
+            let inner = world.lock();
+            let stacks: Vec<Value> = inner.stacks.values().map(|stack| json!(stack.view())).collect();
+            Ok(json!({"stacks": stacks}))
+        }
+        ("GET", "") => world.lock().stacks.get(id).map(|stack| json!(stack.view())).ok_or_else(missing),
+        ("PUT", "") => {
+            let spec: StackSpec = body(request)?;
+            world.put_stack(id, &spec).map_err(wrong)?;
+            world.lock().stacks.get(id).map(|stack| json!(stack.view())).ok_or_else(missing)
+        }
+        ("DELETE", "") => world.lock().stacks.remove(id).map(|_| json!({})).ok_or_else(missing),
+        ("POST", "available") => {
+            let told: Available = body(request)?;
+            if world.make_available(id, &told.resource) {
+                Ok(json!({}))
+            } else {
+                Err(not_found(format!("no handle '{}' in stack '{id}'", told.resource)))
+            }
+        }
+        _ => Err(not_found(format!("no {} /stacks/{rest} here", request.method))),
+    }
+}
+
+/// Switches that are not named keep their setting.
+fn put_switches(world: &World, request: &Request) -> Result<Value> {
+    let changes: Map<String, Value> = body(request)?;
+    let mut inner = world.lock();
+    let mut all = json!(inner.switches);
+    if let Some(all) = all.as_object_mut() {
+        all.extend(changes);
+    }
+    inner.switches = serde_json::from_value(all).map_err(|error| bad(format!("bad switches: {error}")))?;
+    Ok(json!(inner.switches))
+}
+
+fn clock(world: &World) -> Value {
+    json!({
+        "now": rfc3339(world.clock.now()),
+        "told": rfc3339(world.clock.told()),
+        "skew_seconds": world.clock.skew_seconds(),
+    })
+}
+
+fn post_clock(world: &World, request: &Request) -> Result<Value> {
+    let change: ClockChange = body(request)?;
+    if change.skew_seconds.is_some_and(|seconds| !(-FURTHEST_SECONDS..=FURTHEST_SECONDS).contains(&seconds)) {
+        return Err(bad("skew_seconds must be within ten years"));
+    }
+    let advance = change.advance_seconds.map(|seconds| span(seconds).ok_or_else(|| bad("advance_seconds must be 0 to ten years")));
+    if let Some(advance) = advance.transpose()? {
+        world.clock.advance(advance);
+    }
+    if let Some(seconds) = change.skew_seconds {
+        world.clock.set_skew(seconds);
+    }
+    world.advance();
+    world.ring();
+    Ok(clock(world))
+}
+
+fn post_credentials(world: &World, request: &Request) -> Result<Value> {
+    let change: CredentialChange = body(request)?;
+    let now = world.clock.now();
+    let mut inner = world.lock();
+    if let Some(seconds) = change.lifetime_seconds {
+        inner.gate.lifetime = time::Duration::seconds(i64::from(seconds));
+    }
+    if change.expire {
+        inner.gate.expire_all(now);
+    }
+    if change.rotate {
+        inner.gate.rotate(now);
+    }
+    Ok(json!({}))
+}
+
+/// Reads a JSON body; says where and what is wrong with it.
+fn body<T: DeserializeOwned>(request: &Request) -> Result<T> {
+    let bytes: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
+    // serde would take a list for a structure.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("bad body: it must be a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| bad(format!("bad body: {error}")))
+}
+
+fn bad(message: impl Into<String>) -> Wrong {
+    Wrong { status: 400, message: message.into() }
+}
+
+fn wrong(error: impl std::error::Error) -> Wrong {
+    bad(error.to_string())
+}
+
+fn not_found(message: String) -> Wrong {
+    Wrong { status: 404, message }
+}

@@ -1,0 +1,165 @@
+//! The API gateway before ROS: which keys exist, whether a request is fresh, and whether it was seen before.
+//!
+//! Order of the checks: key, security token, time, signature, nonce. Only a request that passed all of them uses up its nonce.
+
+use std::collections::{HashSet, VecDeque};
+
+use uuid::Uuid;
+
+use crate::clock::{Moment, zulu};
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::secret::Secret;
+use crate::signature::{self, Claim};
+
+/// How far a request's time may be from the server's (page 48054).
+const WINDOW: time::Duration = time::Duration::minutes(15);
+
+/// Nonces remembered; beyond that the oldest are forgotten.
+const NONCES_KEPT: usize = 100_000;
+
+/// Temporary keys remembered; beyond that the oldest are forgotten and become unknown.
+const KEYS_KEPT: usize = 64;
+
+/// The metadata service hands out a new key this long before the old one expires (ECS item list).
+const RENEW_BEFORE: time::Duration = time::Duration::minutes(30);
+
+/// An access key that the gateway knows.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessKey {
+    pub(crate) id: String,
+    pub(crate) secret: Secret,
+    pub(crate) token: Option<Secret>,
+    pub(crate) issued: Moment,
+    pub(crate) expires: Option<Moment>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Gate {
+    configured: AccessKey,
+    issued: VecDeque<AccessKey>,
+    /// Seconds that a newly issued temporary key lives.
+    pub(crate) lifetime: time::Duration,
+    nonces: HashSet<String>,
+    nonce_order: VecDeque<String>,
+}
+
+impl Gate {
+    pub(crate) fn new(configured: AccessKey) -> Self {
+        Self {
+            configured,
+            issued: VecDeque::new(),
+            lifetime: time::Duration::hours(6),
+            nonces: HashSet::new(),
+            nonce_order: VecDeque::new(),
+        }
+    }
+
+    /// Judges a request. `told` is the clock as the outside is told, with its skew; `now` the one without.
+    pub(crate) fn judge(&mut self, request: &Request, claim: &Claim, now: Moment, told: Moment) -> Result<(), Refusal> {
+        let key = self
+            .key(&claim.access_key_id)
+            .ok_or_else(|| Refusal::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found."))?;
+        self.check_token(key, claim, now)?;
+        let off = claim.at - told;
+        if off > WINDOW || off < -WINDOW {
+            let message = format!(
+                "Specified time stamp or date value is expired. Server time is {}, request time is {}.",
+                zulu(told),
+                zulu(claim.at)
+            );
+            return Err(Refusal::bad_request("InvalidTimeStamp.Expired", message));
+        }
+        signature::verify(request, claim, &key.secret)?;
+        self.use_nonce(&claim.access_key_id, &claim.nonce)
+    }
+
+    fn check_token(&self, key: &AccessKey, claim: &Claim, now: Moment) -> Result<(), Refusal> {
+        match (&key.token, &claim.security_token) {
+            (None, None) => {}
+            (Some(_), None) => {
+                return Err(Refusal::bad_request("MissingSecurityToken", "SecurityToken is mandatory for this action."));
+            }
+            (Some(known), Some(given)) if known == given => {}
+            (_, Some(given)) if self.keys().any(|other| other.token.as_ref() == Some(given)) => {
+                let message = "The specified SecurityToken does not belong to the specified access key.";
+                return Err(Refusal::bad_request("InvalidSecurityToken.MismatchWithAccessKey", message));
+            }
+            (_, Some(_)) => {
+                return Err(Refusal::bad_request("InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed."));
+            }
+        }
+        if key.expires.is_some_and(|expires| expires <= now) {
+            return Err(Refusal::bad_request("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."));
+        }
+        Ok(())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &AccessKey> {
+        std::iter::once(&self.configured).chain(&self.issued)
+    }
+
+    fn key(&self, id: &str) -> Option<&AccessKey> {
+        self.keys().find(|key| key.id == id)
+    }
+
+    fn use_nonce(&mut self, key_id: &str, nonce: &str) -> Result<(), Refusal> {
+        let used = format!("{key_id} {nonce}");
+        if !self.nonces.insert(used.clone()) {
+            return Err(Refusal::bad_request("SignatureNonceUsed", "Specified signature nonce was used already."));
+        }
+        self.nonce_order.push_back(used);
+        if self.nonce_order.len() > NONCES_KEPT
+            && let Some(oldest) = self.nonce_order.pop_front()
+        {
+            self.nonces.remove(&oldest);
+        }
+        Ok(())
+    }
+
+    /// The temporary key that the metadata service hands out now: a new one when the last is near its end.
+    pub(crate) fn issue(&mut self, now: Moment) -> AccessKey {
+        let margin = RENEW_BEFORE.min(self.lifetime / 4);
+        if let Some(last) = self.issued.back()
+            && last.expires.is_some_and(|expires| expires - now > margin)
+        {
+            return last.clone();
+        }
+        self.rotate(now)
+    }
+
+    /// Issues a new temporary key at once; the old ones work on until they expire.
+    pub(crate) fn rotate(&mut self, now: Moment) -> AccessKey {
+        let key = AccessKey {
+            id: format!("STS.{}", Uuid::new_v4().simple()),
+            secret: Secret::new(Uuid::new_v4().simple().to_string()),
+            // Characters that real tokens have and that go wrong when encoded carelessly.
+            token: Some(Secret::new(format!("CAIS+{}/{}==", Uuid::new_v4().simple(), Uuid::new_v4().simple()))),
+            issued: now,
+            expires: Some(now + self.lifetime),
+        };
+        if self.issued.len() >= KEYS_KEPT {
+            self.issued.pop_front();
+        }
+        self.issued.push_back(key.clone());
+        key
+    }
+
+    /// Every temporary key issued so far, and the configured one if it has a token, expires at once.
+    pub(crate) fn expire_all(&mut self, now: Moment) {
+        for key in std::iter::once(&mut self.configured).chain(&mut self.issued) {
+            if key.token.is_some() {
+                key.expires = Some(now);
+            }
+        }
+    }
+
+    /// One key expires at once, if it is a temporary one.
+    pub(crate) fn expire(&mut self, id: &str, now: Moment) {
+        for key in std::iter::once(&mut self.configured).chain(&mut self.issued) {
+            if key.id == id && key.token.is_some() {
+                key.expires = Some(now);
+            }
+        }
+    }
+}

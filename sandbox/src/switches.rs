@@ -1,0 +1,73 @@
+//! What the real service does in undocumented cases: each such question is a switch, so that an agent can be shown to
+//! be right under every answer.
+
+use serde::{Deserialize, Serialize};
+
+/// What happens to a signal for a handle for which nobody waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterCompletion {
+    /// The call is refused with `NotSupported`.
+    Refuse,
+    /// The call succeeds and the signal stays with the handle, where a later update may count it (as OpenStack Heat does).
+    Store,
+}
+
+/// The format of answers when the request asks for none: the ROS page says JSON, the generic RPC page says XML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `application/json`
+    Json,
+    /// `text/xml`
+    Xml,
+}
+
+/// The undocumented choices, and what RAM permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Switches {
+    /// Whether a WARNING counts towards `Count` as a SUCCESS does. Only warnings fail either way. Default true.
+    pub warning_counts: bool,
+    /// Whether an error of SignalResource is remembered under its ClientToken and answered again. Default false.
+    pub tokens_replay_errors: bool,
+    /// Whether `Data` of a wait condition can be read while it still waits. Default true.
+    pub data_readable_in_progress: bool,
+    /// What happens to a signal after completion. Default `store`.
+    pub after_completion: AfterCompletion,
+    /// Whether a WaitCondition may be named in SignalResource instead of its handle. Default false.
+    pub condition_accepts_signals: bool,
+    /// Whether `StackId` may be the stack's name. Default false.
+    pub stack_by_name: bool,
+    /// Whether a stack in `DELETE_COMPLETE` can still be read; otherwise it is `StackNotFound`. Default false.
+    pub deleted_stack_visible: bool,
+    /// Milliseconds between two looks of a condition at its signals; 0 looks at once. Default 0.
+    pub evaluation_interval_ms: u32,
+    /// The format of answers when none was asked for. Default `json`.
+    pub default_format: Format,
+    /// RAM: whether `ros:SignalResource` is allowed. Default true.
+    pub permit_signal_resource: bool,
+    /// RAM: whether `ros:GetStack`, `GetStackResource`, `ListStackEvents` and `ListStackResources` are allowed. Default true.
+    pub permit_get_stack: bool,
+    /// Metadata service: whether every read needs a token (hardened mode). Default false.
+    pub require_metadata_token: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            warning_counts: true,
+            tokens_replay_errors: false,
+            data_readable_in_progress: true,
+            after_completion: AfterCompletion::Store,
+            condition_accepts_signals: false,
+            stack_by_name: false,
+            deleted_stack_visible: false,
+            evaluation_interval_ms: 0,
+            default_format: Format::Json,
+            permit_signal_resource: true,
+            permit_get_stack: true,
+            require_metadata_token: false,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! All that the sandbox holds, behind one lock, and the bells that wake those who wait for a change.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::answer::{self, Answer, Outcome};
+use crate::api::{self, ClientTokens, Scripted, Seen};
+use crate::clock::{Clock, Moment, rfc3339};
+use crate::faults::Faults;
+use crate::gate::Gate;
+use crate::metadata::{self, Metadata};
+use crate::records::Records;
+use crate::request::{Request, Service};
+use crate::stack::Stack;
+use crate::stack::spec::{self, SpecError, StackSpec};
+use crate::stack::view::TimelineEvent;
+use crate::switches::Switches;
+
+/// Stacks held at once; one more is refused.
+const STACKS_KEPT: usize = 10_000;
+
+/// Timeline events that a slow subscriber may lag behind; then it loses the oldest, and is told how many.
+const TIMELINE_KEPT: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    inner: Mutex<Inner>,
+    /// Something changed that may move the next due moment.
+    pub(crate) due_changed: Notify,
+    /// Rings at every change of the faults or the clock, and once more at the end (the sender is dropped with the world).
+    pub(crate) faults_changed: watch::Sender<()>,
+    pub(crate) timeline: broadcast::Sender<TimelineEvent>,
+}
+
+/// What the lock holds.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) switches: Switches,
+    pub(crate) stacks: BTreeMap<String, Stack>,
+    pub(crate) gate: Gate,
+    pub(crate) client_tokens: ClientTokens,
+    pub(crate) faults: Faults,
+    pub(crate) metadata: Metadata,
+    pub(crate) records: Records,
+}
+
+impl World {
+    pub(crate) fn new(clock: Clock, gate: Gate, switches: Switches) -> Self {
+        Self {
+            clock,
+            inner: Mutex::new(Inner {
+                switches,
+                stacks: BTreeMap::new(),
+                gate,
+                client_tokens: ClientTokens::default(),
+                faults: Faults::default(),
+                metadata: Metadata::default(),
+                records: Records::default(),
+            }),
+            due_changed: Notify::new(),
+            faults_changed: watch::Sender::new(()),
+            timeline: broadcast::Sender::new(TIMELINE_KEPT),
+        }
+    }
+
+    /// The lock. No holder can panic halfway through a change that matters, so a poisoned lock is used on.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings all stacks to the present.
+    pub(crate) fn advance(&self) {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let switches = inner.switches;
+        for stack in inner.stacks.values_mut().filter(|stack| stack.next_due().is_some_and(|due| due <= now)) {
+            stack.advance(now, &switches);
+        }
+        self.publish(&mut inner);
+    }
+
+    /// How long until a stack has something to do.
+    pub(crate) fn until_due(&self) -> Option<Duration> {
+        let due = self.lock().stacks.values().filter_map(Stack::next_due).min()?;
+        Some(Duration::try_from(due - self.clock.now()).unwrap_or(Duration::ZERO))
+    }
+
+    /// Creates, updates or forces a stack.
+    pub(crate) fn put_stack(&self, id: &str, spec: &StackSpec) -> Result<(), SpecError> {
+        spec::check(id, spec)?;
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let switches = inner.switches;
+        let full = inner.stacks.len() >= STACKS_KEPT;
+        match inner.stacks.get_mut(id) {
+            Some(stack) => {
+                stack.advance(now, &switches);
+                stack.put(spec, now, &switches);
+            }
+            None if full => {
+                return Err(SpecError::TooMany { what: "stacks", limit: STACKS_KEPT });
+            }
+            None => {
+                inner.stacks.insert(id.to_owned(), Stack::create(id, spec, now));
+            }
+        }
+        self.publish(&mut inner);
+        drop(inner);
+        self.due_changed.notify_one();
+        Ok(())
+    }
+
+    /// Makes a handle available that was too early until told. False if there is no such stack or handle.
+    pub(crate) fn make_available(&self, stack: &str, handle: &str) -> bool {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let done = inner.stacks.get_mut(stack).is_some_and(|stack| stack.make_available(handle, now));
+        self.publish(&mut inner);
+        drop(inner);
+        self.due_changed.notify_one();
+        done
+    }
+
+    /// Rings the bell for those who wait for the faults or the clock.
+    pub(crate) fn ring(&self) {
+        self.faults_changed.send_replace(());
+        self.due_changed.notify_one();
+    }
+
+    /// Does what a request asks for.
+    pub(crate) fn process(&self, request: &Request, scripted: Option<&Scripted>) -> (Answer, Seen) {
+        self.advance();
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let result = match request.service {
+            Service::Metadata => (metadata::answer(&mut inner, request, now), Seen::default()),
+            Service::Ros | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),
+        };
+        self.publish(&mut inner);
+        drop(inner);
+        self.due_changed.notify_one();
+        result
+    }
+
+    /// Completes the record of a request.
+    pub(crate) fn record(&self, number: u64, fault: Option<String>, seen: &Seen, outcome: &Outcome, now: Moment) {
+        self.lock().records.complete(number, |record| {
+            record.answered_at = Some(rfc3339(now));
+            record.verified = seen.verified;
+            record.replayed = seen.replayed;
+            record.fault = fault;
+            if let Outcome::Answer(answer) = outcome {
+                record.status = Some(answer.status);
+                record.code.clone_from(&answer.code);
+                let id = answer.headers.iter().find(|(name, _)| name == answer::REQUEST_ID_HEADER);
+                record.request_id = id.map(|(_, id)| id.clone());
+            }
+        });
+    }
+
+    fn publish(&self, inner: &mut Inner) {
+        for event in inner.stacks.values_mut().flat_map(Stack::take_timeline) {
+            // Nobody listens: that is fine, the events stay readable as stack events.
+            let _ = self.timeline.send(event);
+        }
+    }
+}

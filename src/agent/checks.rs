@@ -1,0 +1,252 @@
+//! Which check runs when: paces, splay, dependencies, slots.
+
+use super::{Core, Effect, NoteLevel};
+use crate::check::{CheckState, Health, Observation};
+use crate::clock::{BootMs, millis};
+use crate::plan::{Check, Name, Probe};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest splay of a first run.
+const SPLAY_LIMIT: Duration = Duration::from_secs(1);
+
+/// A check of the plan, its state and its schedule.
+pub(super) struct CheckRun {
+    pub(super) check: Arc<Check>,
+    pub(super) state: CheckState,
+    /// Start of the next run; for `ttl`, when silence becomes critical. None: nothing is planned.
+    pub(super) due: Option<BootMs>,
+    pub(super) running: Option<u64>,
+    pub(super) runs: u64,
+    /// The first dependency that is not satisfied.
+    pub(super) waiting_for: Option<Name>,
+}
+
+impl CheckRun {
+    pub(super) fn is_ttl(&self) -> bool {
+        matches!(self.check.probe, Probe::Ttl(_))
+    }
+
+    fn is_exec(&self) -> bool {
+        matches!(self.check.probe, Probe::Exec(_))
+    }
+}
+
+impl Core {
+    /// Makes the runs fit the plan: unchanged checks keep their state, changed ones start over, removed ones are cancelled.
+    pub(super) fn fit_checks(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let mut old = std::mem::take(&mut self.checks);
+        for check in &plan.checks {
+            let kept = old.remove(&check.name).and_then(|run| {
+                if run.check == *check {
+                    return Some(run);
+                }
+                self.cancel(run.running);
+                None
+            });
+            let run = kept.unwrap_or_else(|| self.fresh(check));
+            self.checks.insert(Arc::clone(&check.name), run);
+        }
+        for run in old.into_values() {
+            self.cancel(run.running);
+        }
+    }
+
+    fn fresh(&mut self, check: &Arc<Check>) -> CheckRun {
+        let began = self.period_start(check);
+        let ttl = matches!(check.probe, Probe::Ttl(_));
+        let splay = millis(check.start_interval.min(SPLAY_LIMIT));
+        let first = began.saturating_add(millis(check.initial_delay)).max(self.now());
+        let due = if ttl { None } else { Some(first.saturating_add(self.random_ms(splay))) };
+        CheckRun { check: Arc::clone(check), state: CheckState::new(began), due, running: None, runs: 0, waiting_for: None }
+    }
+
+    /// Start periods are measured from the start of the latest open round that needs the check, or from boot if that is later, and
+    /// so survive a restart of the agent; a check that serves no open round starts now.
+    fn period_start(&self, check: &Check) -> BootMs {
+        let open = self.rounds.iter().filter(|active| active.is_open() && self.serves(&active.round.signal, &check.name));
+        open.map(|active| active.started).max().map_or(self.now(), |started| started.max(0).min(self.now()))
+    }
+
+    fn serves(&self, signal: &str, check: &Name) -> bool {
+        self.plan.signal(signal).is_some_and(|signal| signal.checks.contains(check))
+    }
+
+    fn cancel(&mut self, running: Option<u64>) {
+        if let Some(run) = running {
+            self.effects.push(Effect::Cancel { run });
+        }
+    }
+
+    pub(super) fn cancel_runs(&mut self) {
+        let running: Vec<_> = self.checks.values_mut().filter_map(|run| run.running.take()).collect();
+        for run in running {
+            self.cancel(Some(run));
+        }
+    }
+
+    /// The pace between runs: fast until the signals that need the check have their verdict.
+    fn pace(&self, check: &Check) -> BootMs {
+        let urgent = self.rounds.iter().any(|active| active.is_open() && self.serves(&active.round.signal, &check.name));
+        millis(if urgent { check.start_interval.min(check.interval) } else { check.interval })
+    }
+
+    pub(super) fn observed(&mut self, run_id: u64, observation: Observation) {
+        let Some(name) = self.checks.values().find(|run| run.running == Some(run_id)).map(|run| Arc::clone(&run.check.name)) else {
+            return;
+        };
+        let now = self.now();
+        let pace = self.checks.get(&name).map_or(0, |run| self.pace(&run.check));
+        if let Some(run) = self.checks.get_mut(&name) {
+            run.running = None;
+            run.due = Some(now.saturating_add(pace));
+        }
+        self.see(&name, observation);
+    }
+
+    /// Feeds one observation into the state of a check and says what changed.
+    pub(super) fn see(&mut self, name: &Name, observation: Observation) {
+        let now = self.now();
+        let Some(run) = self.checks.get_mut(name) else { return };
+        let message = observation.message.clone();
+        let health = observation.health;
+        let Some(change) = run.state.observe(&run.check, now, observation) else {
+            self.note(NoteLevel::Debug, format!("check {name}: {health}: {message}"));
+            return;
+        };
+        let from = change.from.map_or("initial", Health::word);
+        let level = if change.to == Health::Passing { NoteLevel::Info } else { NoteLevel::Warn };
+        self.note(level, format!("check {name}: {from} -> {}: {message}", change.to));
+    }
+
+    /// Silence longer than its ttl is critical for a check that was pushed before.
+    pub(super) fn expire_ttls(&mut self) {
+        let now = self.now();
+        let expired: Vec<_> = self.checks.values().filter(|run| run.is_ttl() && run.due.is_some_and(|due| due <= now)).collect();
+        let silent: Vec<_> = expired
+            .into_iter()
+            .filter_map(|run| {
+                let Probe::Ttl(ttl) = run.check.probe else { return None };
+                let said = run.state.last().map_or("", |seen| seen.observation.message.as_str());
+                let said = said.rsplit_once("; last: ").map_or(said, |(_, last)| last);
+                let text = format!("nothing pushed for {}; last: {said}", humantime::format_duration(ttl.ttl));
+                Some((Arc::clone(&run.check.name), now.saturating_add(millis(ttl.ttl)), text))
+            })
+            .collect();
+        for (name, due, text) in silent {
+            if let Some(run) = self.checks.get_mut(&name) {
+                run.due = Some(due);
+            }
+            self.see(&name, Observation::new(Health::Critical, text));
+        }
+    }
+
+    /// Asks for a run now of each of these checks that is not running.
+    pub(super) fn confirm(&mut self, names: &[Name]) {
+        let now = self.now();
+        for name in names {
+            if let Some(run) = self.checks.get_mut(name).filter(|run| !run.is_ttl()) {
+                run.due = run.due.map(|due| due.min(now));
+            }
+        }
+    }
+
+    /// Starts what is due and fits into the slots, longest overdue first.
+    pub(super) fn run_checks(&mut self) {
+        if self.stopping {
+            return;
+        }
+        self.hold_dependents();
+        let now = self.now();
+        let in_flight = self.checks.values().filter(|run| run.running.is_some()).count();
+        let exec_in_flight = self.checks.values().filter(|run| run.running.is_some() && run.is_exec()).count();
+        let mut slots = self.plan.agent.max_concurrency.saturating_sub(in_flight);
+        let mut exec_slots = self.plan.agent.max_exec.saturating_sub(exec_in_flight);
+        let mut due: Vec<_> = self
+            .checks
+            .values()
+            .filter(|run| run.running.is_none() && run.waiting_for.is_none() && !run.is_ttl())
+            .filter_map(|run| run.due.filter(|due| *due <= now).map(|due| (due, Arc::clone(&run.check.name), run.is_exec())))
+            .collect();
+        due.sort();
+        for (_, name, exec) in due {
+            if slots == 0 {
+                return;
+            }
+            if exec && exec_slots == 0 {
+                continue;
+            }
+            slots -= 1;
+            exec_slots -= usize::from(exec);
+            self.start(&name);
+        }
+    }
+
+    fn start(&mut self, name: &Name) {
+        let id = self.id();
+        let deadline_ms = self.nearest_deadline(name);
+        let Some(run) = self.checks.get_mut(name) else { return };
+        run.running = Some(id);
+        run.due = None;
+        run.runs += 1;
+        self.effects.push(Effect::Probe { run: id, check: Arc::clone(&run.check), attempt: run.runs, deadline_ms });
+    }
+
+    fn nearest_deadline(&self, name: &Name) -> Option<i64> {
+        let open = self.rounds.iter().filter(|active| active.is_open() && self.serves(&active.round.signal, name));
+        let nearest = open.filter_map(|active| Some(self.timers(active)?.last)).min()?;
+        Some(self.turn.now.wall_ms.saturating_add(nearest.saturating_sub(self.now())))
+    }
+
+    /// A check whose dependency is not satisfied goes back to `initial` and is not run: its last result proves nothing.
+    /// That may unsettle its own dependents, hence the passes; each pass settles at least one check, as the plan has no cycles.
+    fn hold_dependents(&mut self) {
+        for _ in 0..=self.checks.len() {
+            let changed = self.changed_dependencies();
+            if changed.is_empty() {
+                return;
+            }
+            for (name, missing) in changed {
+                self.depend(&name, missing);
+            }
+        }
+    }
+
+    /// Checks for which another dependency, or none, is missing now.
+    fn changed_dependencies(&self) -> Vec<(Name, Option<Name>)> {
+        let dependents = self.checks.values().filter(|run| !run.check.depends_on.is_empty());
+        dependents
+            .filter_map(|run| {
+                let unsatisfied = |name: &&Name| !self.checks.get(*name).is_some_and(|run| run.state.is_satisfied());
+                let missing = run.check.depends_on.iter().find(unsatisfied).cloned();
+                (run.waiting_for != missing).then(|| (Arc::clone(&run.check.name), missing))
+            })
+            .collect()
+    }
+
+    fn depend(&mut self, name: &Name, missing: Option<Name>) {
+        let now = self.now();
+        let began = self.checks.get(name).map_or(now, |run| self.period_start(&run.check));
+        let Some(run) = self.checks.get_mut(name) else { return };
+        let newly_blocked = run.waiting_for.is_none();
+        run.waiting_for = missing;
+        if run.is_ttl() {
+            return;
+        }
+        let first = began.saturating_add(millis(run.check.initial_delay));
+        run.due = Some(now.max(first));
+        if newly_blocked {
+            run.state = CheckState::new(began);
+            let running = run.running.take();
+            self.cancel(running);
+        }
+    }
+
+    /// When time alone makes this check do something.
+    pub(super) fn check_wake(&self, run: &CheckRun) -> Option<BootMs> {
+        let idle = run.running.is_none() && run.waiting_for.is_none() && !self.stopping;
+        // An overdue check waits for a slot, which an observation frees, not time.
+        run.due.filter(|due| run.is_ttl() || (idle && (*due > self.now())))
+    }
+}

@@ -1,0 +1,377 @@
+//! From an intent to its receipt: record, look, send, and again until ROS has acknowledged, nobody waits, or `give_up`.
+
+use super::rounds::Active;
+use super::{Core, Effect, NoteLevel};
+use crate::clock::{BootMs, millis};
+use crate::plan::OnUnwritable;
+use crate::retry::{Pace, Schedule};
+use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, client_token};
+use crate::stack::Look;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Retries at once after a mended cause; then it goes slowly.
+const IMMEDIATE_LIMIT: u32 = 3;
+/// How long a denied look is not repeated.
+const DENIED_FOR: Duration = Duration::from_secs(600);
+/// A ledger that has not answered for this long counts as unwritable.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where one intent is on its way.
+pub(super) struct Delivery {
+    phase: Phase,
+    /// Generation that holds the intent.
+    intent_in: u64,
+    /// Generation that must be durable before the next attempt.
+    needs: u64,
+    /// A lost ledger would give the same UniqueId again.
+    derivable: bool,
+    decided: BootMs,
+    pub(super) attempts: u32,
+    at_once: u32,
+    schedule: Option<(Class, Schedule)>,
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// Why it has not worked yet.
+pub(super) struct Trouble {
+    pub(super) class: Option<Class>,
+    pub(super) text: String,
+    pub(super) hint: Option<String>,
+    pub(super) at: BootMs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Try at this time.
+    Due(BootMs),
+    /// A look at the stack is in flight.
+    Looking(u64),
+    /// An attempt is in flight.
+    Sending(u64),
+    /// Nothing is left to do.
+    Ended,
+}
+
+impl Delivery {
+    pub(super) fn new(now: BootMs) -> Self {
+        Self {
+            phase: Phase::Due(now),
+            intent_in: 0,
+            needs: 0,
+            derivable: true,
+            decided: now,
+            attempts: 0,
+            at_once: 0,
+            schedule: None,
+            trouble: None,
+        }
+    }
+
+    /// Of a round that the ledger remembers: whatever it holds is durable.
+    pub(super) fn resumed(decided: Option<BootMs>, now: BootMs) -> Self {
+        Self { decided: decided.unwrap_or(now), ..Self::new(now) }
+    }
+
+    pub(super) fn decided(&mut self, now: BootMs, generation: u64, derivable: bool) {
+        *self = Self { intent_in: generation, needs: generation, derivable, ..Self::new(now) };
+    }
+
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Ended;
+    }
+
+    pub(super) fn is_sending(&self) -> bool {
+        matches!(self.phase, Phase::Sending(_))
+    }
+
+    pub(super) fn next_attempt(&self) -> Option<BootMs> {
+        match self.phase {
+            Phase::Due(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    fn delay(&mut self, class: Class, random: u64, hint: Option<Duration>) -> Duration {
+        let fits = self.schedule.as_ref().is_some_and(|(current, _)| *current == class);
+        if !fits {
+            self.schedule = None;
+        }
+        let (_, schedule) = self.schedule.get_or_insert_with(|| (class, Schedule::new(Pace::of(class))));
+        schedule.next(random, hint)
+    }
+}
+
+/// How far the ledger is.
+pub(super) struct Durability {
+    pub(super) generation: u64,
+    pub(super) dirty: bool,
+    written: u64,
+    waiting_since: Option<BootMs>,
+    pub(super) error: Option<String>,
+    stalled: bool,
+    retry_at: Option<BootMs>,
+    schedule: Schedule,
+}
+
+impl Durability {
+    pub(super) fn loaded(generation: u64) -> Self {
+        Self {
+            generation,
+            dirty: false,
+            written: generation,
+            waiting_since: None,
+            error: None,
+            stalled: false,
+            retry_at: None,
+            schedule: Schedule::new(Pace::of(Class::Transient)),
+        }
+    }
+
+    /// The generation that the next record will have, which is hereby wanted.
+    pub(super) fn next(&mut self) -> u64 {
+        self.dirty = true;
+        self.generation.saturating_add(1)
+    }
+
+    /// Whether a record is to be made now.
+    pub(super) fn take_turn(&mut self, now: BootMs) -> bool {
+        let again = self.retry_at.is_some_and(|at| at <= now);
+        self.stalled |= self.waiting_since.is_some_and(|since| now.saturating_sub(since) >= millis(LEDGER_PATIENCE));
+        if !self.dirty && !again {
+            return false;
+        }
+        self.dirty = false;
+        self.retry_at = None;
+        self.generation = self.generation.saturating_add(1);
+        self.waiting_since.get_or_insert(now);
+        true
+    }
+
+    pub(super) fn is_unwritable(&self) -> bool {
+        self.error.is_some() || self.stalled
+    }
+
+    /// Why the state is not durable, if it is not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let stalled = self.stalled.then(|| "the ledger has not answered for 10s".to_owned());
+        self.error.clone().or(stalled)
+    }
+
+    pub(super) fn wake(&self) -> Option<BootMs> {
+        let patience = self.waiting_since.filter(|_| !self.stalled).map(|since| since.saturating_add(millis(LEDGER_PATIENCE)));
+        self.retry_at.into_iter().chain(patience).min()
+    }
+}
+
+impl Core {
+    pub(super) fn recorded(&mut self, generation: u64) {
+        self.durability.written = self.durability.written.max(generation);
+        if generation < self.durability.generation {
+            self.durability.waiting_since = Some(self.now());
+        } else {
+            self.durability.waiting_since = None;
+            self.durability.retry_at = None;
+        }
+        self.durability.schedule.reset();
+        let healed = self.durability.is_unwritable();
+        self.durability.error = None;
+        self.durability.stalled = false;
+        if healed {
+            self.note(NoteLevel::Info, "the state is durable again");
+        }
+    }
+
+    pub(super) fn not_recorded(&mut self, error: String) {
+        let random = self.random();
+        let delay = self.durability.schedule.next(random, None);
+        self.durability.retry_at = Some(self.now().saturating_add(millis(delay)));
+        self.durability.waiting_since = None;
+        if self.durability.error.as_ref() != Some(&error) {
+            self.note(NoteLevel::Error, format!("state not durable: {error}"));
+        }
+        self.durability.error = Some(error);
+    }
+
+    /// Before stopping: what is owed gets its one last attempt now.
+    pub(super) fn hasten(&mut self) {
+        let now = self.now();
+        for active in self.rounds.iter_mut().filter(|active| active.is_owed()) {
+            match active.delivery.phase {
+                Phase::Due(_) | Phase::Looking(_) => active.delivery.phase = Phase::Due(now),
+                Phase::Sending(_) | Phase::Ended => {}
+            }
+        }
+    }
+
+    fn is_durable_enough(&self, delivery: &Delivery) -> bool {
+        if self.durability.written >= delivery.needs {
+            return true;
+        }
+        let from_memory = self.durability.is_unwritable() && self.plan.on_unwritable == OnUnwritable::Send;
+        from_memory && (delivery.derivable || self.durability.written >= delivery.intent_in)
+    }
+
+    /// Looks or sends for every intent that is due.
+    pub(super) fn deliver(&mut self) {
+        for index in 0..self.rounds.len() {
+            let Some(active) = self.rounds.get(index).filter(|active| active.is_owed()) else { continue };
+            let now = self.now();
+            let Phase::Due(at) = active.delivery.phase else { continue };
+            if self.has_given_up(active) {
+                let at_ms = self.turn.now.wall_ms;
+                self.note(NoteLevel::Error, format!("signal {}: give_up has passed", active.round.signal.clone()));
+                self.settle(index, Settlement::GaveUp { at_ms });
+                continue;
+            }
+            if at > now || self.identity.known.is_none() || !self.is_durable_enough(&active.delivery) {
+                continue;
+            }
+            if self.plan.ros.poll && !self.stopping && self.looks_denied_until.is_none_or(|until| until <= now) {
+                self.look(index);
+            } else {
+                self.send(index);
+            }
+        }
+    }
+
+    /// Only after an attempt in this run of the agent, however long it was stopped.
+    fn has_given_up(&self, active: &Active) -> bool {
+        if active.delivery.attempts == 0 {
+            return false;
+        }
+        let give_up = self.plan.signal(&active.round.signal).map_or(Duration::from_secs(12 * 3600), |signal| signal.give_up);
+        self.now().saturating_sub(active.delivery.decided) >= millis(give_up)
+    }
+
+    fn look(&mut self, index: usize) {
+        let look = self.id();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        let Some(target) = active.round.target.clone() else { return };
+        active.delivery.phase = Phase::Looking(look);
+        let condition = self.plan.signal(&active.round.signal).and_then(|signal| signal.condition.clone());
+        self.effects.push(Effect::Look { look, target, condition });
+    }
+
+    fn send(&mut self, index: usize) {
+        let send = self.id();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        let (Some(target), Some(intent)) = (&active.round.target, &active.round.intent) else { return };
+        let client_token = client_token(target, &intent.unique_id, intent.status, active.round.series);
+        let request = SignalRequest { target: target.clone(), status: intent.status, unique_id: intent.unique_id.clone(), client_token };
+        active.delivery.phase = Phase::Sending(send);
+        active.delivery.attempts = active.delivery.attempts.saturating_add(1);
+        self.effects.push(Effect::Send { send, request });
+    }
+
+    pub(super) fn looked(&mut self, look: u64, result: Look) {
+        let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
+        match result {
+            Look::Waiting => self.send_if_durable(index),
+            Look::Failed(why) => {
+                self.note(NoteLevel::Debug, format!("the stack could not be looked at before sending: {why}"));
+                self.send_if_durable(index);
+            }
+            Look::Denied(why) => {
+                self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
+                self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));
+                self.send_if_durable(index);
+            }
+            Look::NobodyWaits(why) => {
+                let at_ms = self.turn.now.wall_ms;
+                self.settle(index, Settlement::NotNeeded { why, at_ms });
+            }
+            Look::NotNow(why) => {
+                let delay = 10_000 + self.random_ms(5_000);
+                self.postpone(index, delay, Trouble { class: None, text: format!("not sent yet: {why}"), hint: None, at: self.now() });
+            }
+        }
+    }
+
+    /// After a look, in which time the ledger may have come back without this intent in it yet.
+    fn send_if_durable(&mut self, index: usize) {
+        let durable = self.rounds.get(index).is_some_and(|active| self.is_durable_enough(&active.delivery));
+        if durable {
+            return self.send(index);
+        }
+        let now = self.now();
+        if let Some(active) = self.rounds.get_mut(index) {
+            active.delivery.phase = Phase::Due(now);
+        }
+    }
+
+    fn postpone(&mut self, index: usize, delay_ms: BootMs, trouble: Trouble) {
+        let now = self.now();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        active.delivery.phase = Phase::Due(now.saturating_add(delay_ms));
+        active.delivery.trouble = Some(trouble);
+    }
+
+    pub(super) fn answered(&mut self, send: u64, answer: Answer) {
+        let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Sending(send)) else { return };
+        match answer {
+            Answer::Accepted { request_id } => {
+                let at_ms = self.turn.now.wall_ms;
+                self.settle(index, Settlement::Acknowledged { request_id, at_ms });
+            }
+            Answer::Refused(refusal) => self.refused(index, refusal),
+        }
+    }
+
+    fn refused(&mut self, index: usize, refusal: Refusal) {
+        let random = self.random();
+        let needs = if refusal.definite { self.durability.next() } else { 0 };
+        let now = self.now();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        active.round.rejected = refusal.definite;
+        if refusal.definite {
+            active.round.series = active.round.series.saturating_add(1);
+            active.delivery.needs = needs;
+        }
+        let at_once = refusal.class == Class::Immediate && active.delivery.at_once < IMMEDIATE_LIMIT;
+        active.delivery.at_once = if refusal.class == Class::Immediate { active.delivery.at_once.saturating_add(1) } else { 0 };
+        let delay = match (at_once, refusal.class) {
+            (true, _) => refusal.retry_after.unwrap_or(Duration::ZERO),
+            (false, Class::Immediate) => active.delivery.delay(Class::Permanent, random, refusal.retry_after),
+            (false, class) => active.delivery.delay(class, random, refusal.retry_after),
+        };
+        let name = Arc::clone(&active.round.signal);
+        let attempt = active.delivery.attempts;
+        let is_news = active.delivery.trouble.as_ref().is_none_or(|trouble| trouble.text != refusal.message);
+        let level = match refusal.class {
+            Class::Permanent | Class::Permission | Class::Credentials => NoteLevel::Error,
+            _ if is_news => NoteLevel::Warn,
+            _ => NoteLevel::Debug,
+        };
+        let again = humantime::format_duration(Duration::from_millis(u64::try_from(millis(delay)).unwrap_or(0)));
+        let mut text = format!("signal {name}: attempt {attempt} not acknowledged, again in {again}: {}", refusal.message);
+        if let Some(hint) = &refusal.hint {
+            text.push_str("; hint: ");
+            text.push_str(hint);
+        }
+        self.note(level, text);
+        let trouble = Trouble { class: Some(refusal.class), text: refusal.message, hint: refusal.hint, at: now };
+        self.postpone(index, millis(delay), trouble);
+        self.drop_if_superseded(index);
+    }
+
+    /// A rejection may set an intent free that left the plan while its attempt was in flight.
+    fn drop_if_superseded(&mut self, index: usize) {
+        let plan = Arc::clone(&self.plan);
+        let Some(active) = self.rounds.get(index).filter(|active| active.round.rejected) else { return };
+        let manual = active.round.signal.starts_with(super::rounds::MANUAL);
+        if !manual && !plan.signals.iter().any(|signal| self.current(signal) == Some(index)) {
+            let at_ms = self.turn.now.wall_ms;
+            self.settle(index, Settlement::Superseded { at_ms });
+        }
+    }
+
+    pub(super) fn delivery_wake(&self, active: &Active) -> Option<BootMs> {
+        if !active.is_owed() || self.identity.known.is_none() {
+            return None;
+        }
+        let Phase::Due(at) = active.delivery.phase else { return None };
+        // Before the ledger is written only the ledger's answer, or its silence, moves things.
+        self.is_durable_enough(&active.delivery).then_some(at)
+    }
+}

@@ -1,0 +1,347 @@
+//! Rounds: opened when a signal is first owed, decided once, never twice.
+
+use super::delivery::Delivery;
+use super::{Core, Effect, Identity, NoteLevel};
+use crate::clock::{BootMs, millis};
+use crate::plan::{Name, Signal, UniqueIdStrategy};
+use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id};
+use crate::verdict::{self, Standing, Timers, Verdict};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Settled rounds of signals that left the plan, kept so that a signal that comes back is not sent twice.
+const SETTLED_KEPT: usize = 32;
+
+/// A round of the ledger and what is known of it beyond that.
+pub(super) struct Active {
+    /// What the ledger holds.
+    pub(super) round: Round,
+    /// Its start on this boot's clock.
+    pub(super) started: BootMs,
+    /// Start of the extension on this boot's clock.
+    pub(super) extended: Option<BootMs>,
+    /// When the decision may change by time alone.
+    pub(super) wake: Option<BootMs>,
+    /// The way to the receipt.
+    pub(super) delivery: Delivery,
+}
+
+impl Active {
+    /// No verdict yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.round.intent.is_none() && self.round.settled.is_none()
+    }
+
+    /// A verdict, but no receipt yet.
+    pub(super) fn is_owed(&self) -> bool {
+        self.round.intent.is_some() && self.round.settled.is_none()
+    }
+
+    pub(super) fn is_sending(&self) -> bool {
+        self.delivery.is_sending()
+    }
+}
+
+impl Core {
+    /// A round as the ledger remembers it, in this boot.
+    pub(super) fn resume(&mut self, round: Round) -> Active {
+        let now = self.turn.now;
+        let started = round.started.on_boot_clock(&self.boot_id, now);
+        let extended = round.extended.as_ref().map(|stamp| stamp.on_boot_clock(&self.boot_id, now));
+        // A reboot starts give_up again: wall time across boots may be wrong by any amount, and silence is the worse failure.
+        let decided = round.intent.as_ref().map(|intent| intent.decided.on_boot_clock(&self.boot_id, now).max(0));
+        if let (Some(_), None) = (&round.intent, &round.settled) {
+            self.note(NoteLevel::Info, format!("signal {}: going on with the undelivered intent of an earlier run", round.signal));
+        }
+        let delivery = Delivery::resumed(decided, now.boot_ms);
+        Active { round, started, extended, wake: None, delivery }
+    }
+
+    /// Opens the rounds that the plan asks for and closes those it no longer does.
+    pub(super) fn open_rounds(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let at_ms = self.turn.now.wall_ms;
+        for signal in &plan.signals {
+            if self.current(signal).is_none() {
+                self.open(signal);
+            }
+        }
+        let mut withdrawn = Vec::new();
+        let mut superseded = Vec::new();
+        for index in 0..self.rounds.len() {
+            let Some(active) = self.rounds.get(index) else { continue };
+            let manual = active.round.signal.starts_with(MANUAL);
+            if manual || plan.signals.iter().any(|signal| self.current(signal) == Some(index)) {
+                continue;
+            }
+            if active.is_open() {
+                withdrawn.push(index);
+            } else if active.is_owed() && active.round.rejected && !active.is_sending() {
+                superseded.push(index);
+            }
+        }
+        for index in superseded {
+            self.settle(index, Settlement::Superseded { at_ms });
+        }
+        for index in withdrawn.into_iter().rev() {
+            let active = self.rounds.remove(index);
+            self.remember(Some(&active.round.signal), "withdrawn: it left the plan without a verdict");
+        }
+        self.forget_old_rounds();
+    }
+
+    fn open(&mut self, signal: &Signal) {
+        let round = Round {
+            signal: Arc::clone(&signal.name),
+            name: FIRST_ROUND.to_owned(),
+            resource: signal.resource.clone(),
+            target: self.target(signal),
+            started: self.turn.now.stamp(&self.boot_id),
+            extended: None,
+            intent: None,
+            series: 0,
+            rejected: false,
+            settled: None,
+        };
+        self.rounds.push(Active { round, started: self.now(), extended: None, wake: None, delivery: Delivery::new(self.now()) });
+        self.remember(Some(&signal.name), format!("round {FIRST_ROUND} begun"));
+        self.note(
+            NoteLevel::Info,
+            format!("signal {}: round begun, {} to decide", signal.name, humantime::format_duration(signal.deadline)),
+        );
+    }
+
+    /// Index of the round of `signal` as the plan has it now.
+    pub(super) fn current(&self, signal: &Signal) -> Option<usize> {
+        let target = self.target(signal);
+        self.rounds.iter().rposition(|active| {
+            let round = &active.round;
+            let same_target = round.target.is_none() || target.is_none() || round.target == target;
+            round.signal == signal.name && round.resource == signal.resource && same_target
+        })
+    }
+
+    /// Whom `signal` tells, once that is known.
+    pub(super) fn target(&self, signal: &Signal) -> Option<Target> {
+        let identity = self.identity.known.as_ref();
+        let region = signal.region.clone().or_else(|| identity?.region.clone())?;
+        let stack_id = signal.stack_id.clone().or_else(|| identity?.stack_id.clone())?;
+        Some(Target { region, stack_id, resource: signal.resource.clone() })
+    }
+
+    /// Fills in the targets that have become known.
+    pub(super) fn resolve_targets(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        for signal in &plan.signals {
+            let Some(index) = self.current(signal) else { continue };
+            let target = self.target(signal);
+            if let Some(active) = self.rounds.get_mut(index)
+                && active.round.target.is_none()
+                && target.is_some()
+            {
+                active.round.target = target;
+                self.durability.dirty = true;
+            }
+        }
+    }
+
+    /// Makes the ledger that of this instance: adopts it, or sets it aside and begins anew (a cloned image, a moved disk).
+    pub(super) fn claim_ledger(&mut self, identity: &Identity) {
+        let owner = self.ledger_owner.replace(identity.instance_id.clone());
+        let same = match &owner {
+            Some(owner) => *owner == identity.instance_id,
+            None => self.rounds.iter().all(|active| active.round.started.boot_id == self.boot_id),
+        };
+        if same {
+            self.durability.dirty |= owner.is_none();
+            return;
+        }
+        let owner = owner.unwrap_or_else(|| "unknown".to_owned());
+        self.note(NoteLevel::Warn, format!("the ledger belongs to instance {owner}, this is {}: it is set aside", identity.instance_id));
+        self.effects.push(Effect::SetAside { owner });
+        self.rounds.clear();
+        self.history.clear();
+        self.held = false;
+        self.open_rounds();
+        for active in &mut self.rounds {
+            active.round.started = self.began.clone();
+            active.started = self.began.boot_ms;
+        }
+        self.cancel_runs();
+        self.checks.clear();
+        self.fit_checks();
+    }
+
+    /// One extension of a margin for a deadline that (nearly) passed while the host, or the agent, was off.
+    pub(super) fn extend_overdue(&mut self) {
+        let now = self.now();
+        let plan = Arc::clone(&self.plan);
+        for signal in &plan.signals {
+            let Some(index) = self.current(signal) else { continue };
+            let margin = millis(signal.margin);
+            let stamp = self.turn.now.stamp(&self.boot_id);
+            let Some(active) = self.rounds.get_mut(index).filter(|active| active.is_open() && active.extended.is_none()) else { continue };
+            let decide_by = active.started.saturating_add(millis(signal.deadline)).saturating_sub(margin);
+            let just_begun = active.started == now;
+            if just_begun || decide_by.saturating_sub(now) >= margin {
+                continue;
+            }
+            active.extended = Some(now);
+            active.round.extended = Some(stamp);
+            self.remember(Some(&signal.name), "the deadline passed while the agent was off: one more margin for the checks");
+        }
+    }
+
+    fn forget_old_rounds(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let current: Vec<_> = plan.signals.iter().filter_map(|signal| self.current(signal)).collect();
+        let mut surplus =
+            self.rounds.iter().enumerate().filter(|(index, active)| active.round.settled.is_some() && !current.contains(index)).count();
+        surplus = surplus.saturating_sub(SETTLED_KEPT);
+        let mut index = 0;
+        self.rounds.retain(|active| {
+            let forget = surplus > 0 && active.round.settled.is_some() && !current.contains(&index);
+            surplus -= usize::from(forget);
+            index += 1;
+            !forget
+        });
+    }
+
+    /// The timers of a round of the present plan.
+    pub(super) fn timers(&self, active: &Active) -> Option<Timers> {
+        let signal = self.plan.signal(&active.round.signal)?;
+        let margin = millis(signal.margin);
+        let last = active.started.saturating_add(millis(signal.deadline));
+        let decide_by = last.saturating_sub(margin);
+        let extended = active.extended.map_or(decide_by, |since| since.saturating_add(margin));
+        let decide_by = decide_by.max(extended);
+        Some(Timers {
+            started: active.started,
+            decide_by,
+            last: last.max(if active.extended.is_some() { decide_by.saturating_add(margin) } else { last }),
+        })
+    }
+
+    /// The checks of a signal and how they stand.
+    pub(super) fn standings<'a>(&'a self, signal: &'a Signal) -> Vec<Standing<'a>> {
+        signal.checks.iter().filter_map(|name| self.checks.get(name)).map(|run| (&run.check, &run.state)).collect()
+    }
+
+    /// Decides every open round of the plan for which something is to be said.
+    pub(super) fn decide(&mut self) {
+        if self.held || self.stopping {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        for signal in &plan.signals {
+            let Some(index) = self.current(signal) else { continue };
+            let Some(timers) = self.rounds.get(index).filter(|active| active.is_open()).and_then(|active| self.timers(active)) else {
+                continue;
+            };
+            let decision = verdict::decide(signal, &self.standings(signal), timers, self.now());
+            if let Some(active) = self.rounds.get_mut(index) {
+                active.wake = decision.wake;
+            }
+            self.confirm(&decision.confirm);
+            match decision.verdict {
+                Verdict::Pending => {}
+                Verdict::Say(status, reason) => self.say(index, status, reason),
+                Verdict::Silence(reason) => {
+                    self.note(NoteLevel::Warn, format!("signal {}: nothing is said (on_deadline = \"none\"): {reason}", signal.name));
+                    let at_ms = self.turn.now.wall_ms;
+                    self.settle(index, Settlement::Silent { at_ms });
+                }
+            }
+        }
+    }
+
+    /// Makes the intent of a round, once its target and this host are known.
+    pub(super) fn say(&mut self, index: usize, status: SignalStatus, reason: String) {
+        let Some(active) = self.rounds.get(index) else { return };
+        let (Some(identity), Some(target)) = (&self.identity.known, &active.round.target) else { return };
+        let name = Arc::clone(&active.round.signal);
+        let strategy = self.plan.signal(&name).map_or(UniqueIdStrategy::Derived, |signal| signal.unique_id.clone());
+        let make = |strategy: &UniqueIdStrategy| {
+            let random = uuid::Builder::from_random_bytes(self.turn.dice.to_be_bytes()).into_uuid();
+            unique_id(strategy, &identity.instance_id, &name, &active.round.name, target, random)
+        };
+        let (made, strategy, complaint) = match make(&strategy) {
+            Ok(id) => (Ok(id), strategy, None),
+            Err(error) => (make(&UniqueIdStrategy::Derived), UniqueIdStrategy::Derived, Some(error)),
+        };
+        if let Some(error) = complaint {
+            self.note(NoteLevel::Error, format!("signal {name}: {error}; a derived id is used instead, because silence is worse"));
+        }
+        let Ok(unique_id) = made else { return };
+        self.intend(index, status, unique_id, reason, strategy != UniqueIdStrategy::Random);
+    }
+
+    fn intend(&mut self, index: usize, status: SignalStatus, unique_id: crate::signal::UniqueId, reason: String, derivable: bool) {
+        let report = (status == SignalStatus::Failure).then(|| self.report(index, &reason));
+        let decided = self.turn.now.stamp(&self.boot_id);
+        let now = self.now();
+        let generation = self.durability.next();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        let name = Arc::clone(&active.round.signal);
+        let text = format!("verdict {status}: {reason}");
+        active.round.intent = Some(Intent { status, unique_id, reason, decided });
+        active.delivery.decided(now, generation, derivable);
+        active.wake = None;
+        if let Some(report) = report {
+            self.effects.push(Effect::Report(report));
+        }
+        self.note(if status == SignalStatus::Success { NoteLevel::Info } else { NoteLevel::Warn }, format!("signal {name}: {text}"));
+        self.remember(Some(&name), text);
+    }
+
+    /// What a person needs to know at three in the morning, after the instance is gone.
+    fn report(&self, index: usize, reason: &str) -> String {
+        let Some(active) = self.rounds.get(index) else { return String::new() };
+        let signal = self.plan.signal(&active.round.signal);
+        let mut text = format!("FAILURE report of signal {} ({}): {reason}\n", active.round.signal, active.round.resource);
+        let names: Vec<&Name> = signal.map_or_else(Vec::new, |signal| signal.checks.iter().collect());
+        for run in names.into_iter().filter_map(|name| self.checks.get(name)) {
+            let word = run.state.committed().map_or("initial", crate::check::Health::word);
+            let said = run.state.last().map_or("not run yet", |seen| seen.observation.message.as_str());
+            let since = self.now().saturating_sub(run.state.since()) / 1000;
+            let _ = writeln!(text, "  {} ({}): {word} for {since}s, {} runs: {said}", run.check.name, run.check.probe.kind(), run.runs);
+            let output = run.state.last().map_or("", |seen| seen.observation.output.as_str());
+            for line in output.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
+                let _ = writeln!(text, "    | {line}");
+            }
+        }
+        crate::check::clip(text, 16 * 1024)
+    }
+
+    /// Ends a round.
+    pub(super) fn settle(&mut self, index: usize, settlement: Settlement) {
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        let name = Arc::clone(&active.round.signal);
+        let text = match &settlement {
+            Settlement::Acknowledged { request_id, .. } => {
+                let id = active.round.intent.as_ref().map_or("", |intent| intent.unique_id.as_str());
+                format!("acknowledged by ROS (request {request_id}) for unique id {id}")
+            }
+            Settlement::NotNeeded { why, .. } => format!("not needed: {why}"),
+            other => other.word().to_owned(),
+        };
+        active.round.settled = Some(settlement);
+        active.round.rejected = false;
+        active.wake = None;
+        active.delivery.end();
+        self.note(NoteLevel::Info, format!("signal {name}: {text}"));
+        self.remember(Some(&name), text);
+    }
+
+    /// When time alone makes this round do something.
+    pub(super) fn round_wake(&self, active: &Active) -> Option<BootMs> {
+        if active.is_open() {
+            let blocked = self.held || self.stopping || self.identity.known.is_none() || active.round.target.is_none();
+            return active.wake.filter(|_| !blocked);
+        }
+        self.delivery_wake(active)
+    }
+}
+
+/// Prefix of the name of a round that an operator opened for a resource that no signal of the plan names.
+pub(super) const MANUAL: &str = "manual:";

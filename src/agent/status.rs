@@ -1,0 +1,345 @@
+//! What the agent is doing and why it is not done yet: one snapshot, serialised for programs and told in words for people.
+//!
+//! The JSON of `/status` is this structure. Fields are only ever added.
+
+use super::rounds::{Active, MANUAL};
+use super::{Core, UNRESOLVED};
+use crate::check::Health;
+use crate::clock::{BootMs, millis, rfc3339};
+use crate::plan::{Level, Signal};
+use crate::signal::{HistoryEntry, Settlement, SignalStatus};
+use crate::verdict::{healthy_since, not_ready};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+
+/// The whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the agent.
+    pub version: String,
+    /// Wall time of this snapshot, RFC 3339.
+    pub at: String,
+    /// In one line, as systemd shows it.
+    pub summary: String,
+    /// Verdicts are paused.
+    pub held: bool,
+    /// Instance id, once known.
+    pub instance_id: Option<String>,
+    /// Why the instance id is not known.
+    pub identity_error: Option<String>,
+    /// Why the state is not durable, if it is not.
+    pub not_durable: Option<String>,
+    /// Signals, in order of name, then those sent by hand.
+    pub signals: Vec<SignalStatusView>,
+    /// Checks, in order of name.
+    pub checks: Vec<CheckView>,
+}
+
+/// One signal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalStatusView {
+    /// Name.
+    pub name: String,
+    /// Logical ID of the resource.
+    pub resource: String,
+    /// Stack, once known.
+    pub stack_id: Option<String>,
+    /// Region, once known.
+    pub region: Option<String>,
+    /// Name of the round.
+    pub round: String,
+    /// `pending`, `sending`, or how it ended: `acknowledged`, `not needed`, `cancelled`, `superseded`, `given up`, `silent`.
+    pub state: String,
+    /// In words: what is waited for, or how it ended.
+    pub detail: String,
+    /// Whether all required checks have been passing for `min_healthy_time`, now or when SUCCESS was decided.
+    pub healthy: bool,
+    /// Until the decision at the latest, milliseconds; none when decided.
+    pub decides_within_ms: Option<i64>,
+    /// The verdict.
+    pub verdict: Option<SignalStatus>,
+    /// Its UniqueId.
+    pub unique_id: Option<String>,
+    /// Its reason.
+    pub reason: Option<String>,
+    /// Attempts to send, in this run of the agent.
+    pub attempts: u32,
+    /// The last trouble with sending.
+    pub last_error: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Until the next attempt, milliseconds.
+    pub next_attempt_ms: Option<i64>,
+    /// RequestId of the acknowledgement.
+    pub request_id: Option<String>,
+    /// When it ended, RFC 3339.
+    pub settled_at: Option<String>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// Name.
+    pub name: String,
+    /// `type`.
+    pub kind: String,
+    /// `level`.
+    pub level: String,
+    /// Committed state; none is `initial`.
+    pub state: Option<Health>,
+    /// For how long, milliseconds.
+    pub for_ms: i64,
+    /// What the last observation said.
+    pub last: Option<LastView>,
+    /// Runs so far.
+    pub runs: u64,
+    /// A run is in flight.
+    pub running: bool,
+    /// The dependency that it waits for.
+    pub waiting_for: Option<String>,
+    /// Failures do not count yet.
+    pub in_start_period: bool,
+}
+
+/// The last observation of a check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastView {
+    /// What it said.
+    pub health: Health,
+    /// In words.
+    pub message: String,
+    /// Tail of the output.
+    pub output: String,
+    /// It will never pass.
+    pub terminal: bool,
+    /// Milliseconds ago.
+    pub ago_ms: i64,
+    /// How long the run took, milliseconds.
+    pub took_ms: i64,
+}
+
+/// For `wait` and its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Every signal's required checks have been passing for `min_healthy_time`.
+    Healthy,
+    /// Every signal is settled.
+    Signaled,
+}
+
+impl Core {
+    /// The snapshot at the time of the last step.
+    pub fn status(&self) -> Status {
+        let planned = self.plan.signals.iter().filter_map(|signal| self.rounds.get(self.current(signal)?));
+        let rest =
+            self.rounds.iter().filter(|active| active.round.signal.starts_with(MANUAL) || (active.is_owed() && !self.is_planned(active)));
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            at: rfc3339(self.turn.now.wall_ms),
+            summary: self.summary(),
+            held: self.held,
+            instance_id: self.identity.known.as_ref().map(|identity| identity.instance_id.clone()),
+            identity_error: self.identity.error.clone(),
+            not_durable: self.durability.trouble(),
+            signals: planned.chain(rest).map(|active| self.signal_view(active)).collect(),
+            checks: self.checks.values().map(|run| self.check_view(run)).collect(),
+        }
+    }
+
+    /// What was done, oldest first.
+    pub fn history(&self) -> &[HistoryEntry] {
+        &self.history
+    }
+
+    /// Whether `goal` is reached, for one signal or for all of them.
+    pub fn is_reached(&self, goal: Goal, signal: Option<&str>) -> bool {
+        let mut wanted = self.rounds.iter().filter(|active| match signal {
+            Some(name) => *active.round.signal == *name,
+            None => self.is_planned(active),
+        });
+        let mut any = false;
+        let all = wanted.all(|active| {
+            any = true;
+            match goal {
+                Goal::Healthy => self.is_healthy(active),
+                Goal::Signaled => active.round.settled.is_some(),
+            }
+        });
+        any && all
+    }
+
+    /// When time alone will make a signal count as healthy, for those who wait for it.
+    pub fn healthy_wake(&self) -> Option<BootMs> {
+        let open = self.rounds.iter().filter(|active| active.is_open());
+        let times = open.filter_map(|active| {
+            let signal = self.plan.signal(&active.round.signal)?;
+            let since = healthy_since(&self.standings(signal), active.started)?;
+            Some(since.saturating_add(millis(signal.min_healthy_time)))
+        });
+        times.filter(|at| *at > self.now()).min()
+    }
+
+    fn is_planned(&self, active: &Active) -> bool {
+        let same = |signal: &Signal| {
+            self.current(signal).and_then(|index| self.rounds.get(index)).is_some_and(|found| std::ptr::eq(found, active))
+        };
+        self.plan.signals.iter().any(|signal| same(signal))
+    }
+
+    fn is_healthy(&self, active: &Active) -> bool {
+        if let Some(intent) = &active.round.intent {
+            return intent.status == SignalStatus::Success;
+        }
+        let Some(signal) = self.plan.signal(&active.round.signal) else { return false };
+        let since = healthy_since(&self.standings(signal), active.started);
+        since.is_some_and(|since| since.saturating_add(millis(signal.min_healthy_time)) <= self.now())
+    }
+
+    fn signal_view(&self, active: &Active) -> SignalStatusView {
+        let round = &active.round;
+        let intent = round.intent.as_ref();
+        let trouble = active.delivery.trouble.as_ref();
+        let (request_id, settled_at) = match &round.settled {
+            Some(Settlement::Acknowledged { request_id, at_ms }) => (Some(request_id.clone()), Some(rfc3339(*at_ms))),
+            Some(
+                Settlement::NotNeeded { at_ms, .. }
+                | Settlement::Cancelled { at_ms }
+                | Settlement::Superseded { at_ms }
+                | Settlement::GaveUp { at_ms }
+                | Settlement::Silent { at_ms },
+            ) => (None, Some(rfc3339(*at_ms))),
+            None => (None, None),
+        };
+        let state = match (&round.settled, intent) {
+            (Some(settled), _) => settled.word(),
+            (None, Some(_)) => "sending",
+            (None, None) => "pending",
+        };
+        let decides = self.timers(active).filter(|_| active.is_open()).map(|timers| timers.decide_by.saturating_sub(self.now()));
+        SignalStatusView {
+            name: round.signal.to_string(),
+            resource: round.resource.clone(),
+            stack_id: round.target.as_ref().map(|target| target.stack_id.clone()),
+            region: round.target.as_ref().map(|target| target.region.clone()),
+            round: round.name.clone(),
+            state: state.to_owned(),
+            detail: self.detail(active),
+            healthy: self.is_healthy(active),
+            decides_within_ms: decides,
+            verdict: intent.map(|intent| intent.status),
+            unique_id: intent.map(|intent| intent.unique_id.to_string()),
+            reason: intent.map(|intent| intent.reason.clone()),
+            attempts: active.delivery.attempts,
+            last_error: trouble.filter(|_| active.is_owed()).map(|trouble| trouble.text.clone()),
+            hint: trouble.filter(|_| active.is_owed()).and_then(|trouble| trouble.hint.clone()),
+            next_attempt_ms: active.delivery.next_attempt().filter(|_| active.is_owed()).map(|at| at.saturating_sub(self.now()).max(0)),
+            request_id,
+            settled_at,
+        }
+    }
+
+    fn check_view(&self, run: &super::checks::CheckRun) -> CheckView {
+        let now = self.now();
+        CheckView {
+            name: run.check.name.to_string(),
+            kind: run.check.probe.kind().to_owned(),
+            level: if run.check.level == Level::Required { "required" } else { "wanted" }.to_owned(),
+            state: run.state.committed(),
+            for_ms: now.saturating_sub(run.state.since()),
+            last: run.state.last().map(|seen| LastView {
+                health: seen.observation.health,
+                message: seen.observation.message.clone(),
+                output: seen.observation.output.clone(),
+                terminal: seen.observation.terminal,
+                ago_ms: now.saturating_sub(seen.at),
+                took_ms: millis(seen.observation.took),
+            }),
+            runs: run.runs,
+            running: run.running.is_some(),
+            waiting_for: run.waiting_for.as_ref().map(ToString::to_string),
+            in_start_period: run.state.in_start_period(&run.check, now),
+        }
+    }
+
+    /// One line: the state of each signal, newest trouble first.
+    pub fn summary(&self) -> String {
+        let mut parts = Vec::new();
+        if self.plan.signals.is_empty() {
+            parts.push("not configured: no [signal.NAME] in the configuration".to_owned());
+        }
+        if self.held {
+            parts.push("HELD, no verdicts until resume".to_owned());
+        }
+        if let Some(trouble) = self.durability.trouble() {
+            parts.push(format!("state not durable ({trouble})"));
+        }
+        if self.identity.known.is_none()
+            && let Some(error) = &self.identity.error
+        {
+            parts.push(format!("identity unknown ({error})"));
+        }
+        for signal in self.plan.signals.iter().take(4) {
+            if let Some(active) = self.current(signal).and_then(|index| self.rounds.get(index)) {
+                parts.push(format!("{}: {}", signal.name, self.detail(active)));
+            }
+        }
+        if self.plan.signals.len() > 4 {
+            parts.push(format!("and {} more signals", self.plan.signals.len() - 4));
+        }
+        parts.join("; ")
+    }
+
+    /// `3/5 checks passing, waiting for nginx (critical: connection refused), 2m10s left`
+    fn detail(&self, active: &Active) -> String {
+        match (&active.round.settled, &active.round.intent) {
+            (Some(Settlement::NotNeeded { why, .. }), _) => format!("not needed, {why}"),
+            (Some(settled), Some(intent)) => format!("{} {}", intent.status, settled.word()),
+            (Some(settled), None) => settled.word().to_owned(),
+            (None, Some(intent)) => self.sending_detail(active, intent.status),
+            (None, None) => self.pending_detail(active),
+        }
+    }
+
+    fn sending_detail(&self, active: &Active, status: SignalStatus) -> String {
+        let delivery = &active.delivery;
+        let mut text = format!("{status} decided, sending");
+        if delivery.attempts > 0 {
+            let _ = write!(text, ", attempt {}", delivery.attempts);
+        }
+        if let Some(trouble) = &delivery.trouble {
+            let since = seconds(self.now().saturating_sub(trouble.at));
+            let class = trouble.class.map_or(String::new(), |class| format!(" [{class:?}]"));
+            let _ = write!(text, " ({}{class} {since} ago)", trouble.text);
+        }
+        if let Some(next) = delivery.next_attempt().filter(|next| *next > self.now()) {
+            let _ = write!(text, ", again in {}", seconds(next.saturating_sub(self.now())));
+        }
+        text
+    }
+
+    fn pending_detail(&self, active: &Active) -> String {
+        let Some(signal) = self.plan.signal(&active.round.signal) else { return "left the plan".to_owned() };
+        let standings = self.standings(signal);
+        let good = standings.iter().filter(|(_, state)| state.is_satisfied()).count();
+        let mut text = format!("{good}/{} checks passing", standings.len());
+        match not_ready(&standings) {
+            Some(culprits) => {
+                let _ = write!(text, ", waiting for {culprits}");
+            }
+            None if self.identity.known.is_some() && active.round.target.is_none() => {
+                let _ = write!(text, ", {UNRESOLVED}");
+            }
+            None => text.push_str(", waiting for min_healthy_time"),
+        }
+        if let Some(timers) = self.timers(active) {
+            let _ = write!(text, ", {} left", seconds(timers.decide_by.saturating_sub(self.now()).max(0)));
+        }
+        text
+    }
+}
+
+/// Whole seconds as `2m10s`.
+fn seconds(ms: BootMs) -> String {
+    let whole = std::time::Duration::from_secs(u64::try_from(ms / 1000).unwrap_or(0));
+    humantime::format_duration(whole).to_string().replace(' ', "")
+}

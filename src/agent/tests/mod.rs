@@ -1,0 +1,5 @@
+//! The core against a model of ROS: stories told step by step, and random histories of faults, crashes and reboots.
+
+mod properties;
+mod stories;
+mod world;

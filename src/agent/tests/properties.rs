@@ -1,0 +1,115 @@
+//! Random histories. The number of cases is set by `CORE_CASES` (default 1,000; the long run takes 100,000).
+
+use super::world::{Disk, Happening, Switches, Weather, World};
+use crate::plan::{Level, OnDeadline, OnDegraded, OnUnwritable, Plan, UniqueIdStrategy, testing};
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn happenings() -> impl Strategy<Value = Vec<(u32, Happening)>> {
+    let weather = prop_oneof![
+        2 => Just(Weather::Fine),
+        1 => Just(Weather::Refused),
+        1 => Just(Weather::ResetBefore),
+        2 => Just(Weather::ResetAfter),
+        1 => Just(Weather::Throttled),
+        1 => Just(Weather::ServerError),
+        1 => Just(Weather::TooEarly),
+        1 => Just(Weather::Permission),
+        1 => Just(Weather::BadClock),
+    ];
+    let happening = prop_oneof![
+        4 => Just(Happening::Wait),
+        3 => Just(Happening::Crash),
+        1 => prop_oneof![Just(0i64), Just(-86_400 * 400), Just(3_600), -100i64..100].prop_map(Happening::Reboot),
+        1 => Just(Happening::LoseLedger),
+        2 => prop_oneof![Just(Disk::Works), Just(Disk::Refuses), Just(Disk::Hangs)].prop_map(Happening::Disk),
+        5 => weather.prop_map(Happening::Ros),
+        1 => any::<bool>().prop_map(Happening::Looks),
+        8 => (0usize..3, prop::bool::weighted(0.7)).prop_map(|(check, healthy)| Happening::Truth(check, healthy)),
+        1 => (0usize..3).prop_map(Happening::Terminal),
+        1 => (-100_000i64..100_000).prop_map(Happening::WallJump),
+        1 => any::<bool>().prop_map(Happening::Metadata),
+        1 => any::<bool>().prop_map(Happening::Hold),
+        1 => Just(Happening::Reload),
+    ];
+    prop::collection::vec((0u32..12_000, happening), 0..40)
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let ids = prop_oneof![
+        4 => Just(UniqueIdStrategy::Derived),
+        1 => Just(UniqueIdStrategy::Instance),
+        2 => Just(UniqueIdStrategy::Random),
+        1 => Just(UniqueIdStrategy::Integer(3)),
+        1 => Just(UniqueIdStrategy::Template("{instance_id}-{signal}".to_owned())),
+    ];
+    let degraded = prop_oneof![Just(OnDegraded::Success), Just(OnDegraded::Warning), Just(OnDegraded::Wait)];
+    let deadline = prop_oneof![4 => Just(OnDeadline::Failure), 1 => Just(OnDeadline::Warning), 1 => Just(OnDeadline::None)];
+    (ids, degraded, deadline, any::<bool>(), any::<bool>(), 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
+        |(unique_id, on_degraded, on_deadline, fail_fast, hold, success, failure, start_period, healthy_time, depends)| {
+            let mut checks: Vec<_> = ["a", "b", "c"].map(testing::check).into();
+            checks[2].level = Level::Wanted;
+            for check in &mut checks {
+                check.success_threshold = success;
+                check.failure_threshold = failure;
+                check.start_period = Duration::from_secs(start_period);
+            }
+            if depends {
+                checks[1].depends_on = vec![std::sync::Arc::from("a")];
+            }
+            let mut signal = testing::signal("web", "WebReady", &["a", "b", "c"]);
+            signal.deadline = Duration::from_secs(120);
+            signal.margin = Duration::from_secs(20);
+            signal.min_healthy_time = Duration::from_secs(healthy_time);
+            signal.unique_id = unique_id;
+            signal.on_degraded = on_degraded;
+            signal.on_deadline = on_deadline;
+            signal.fail_fast = fail_fast;
+            let mut plan = testing::plan(vec![signal], checks);
+            plan.on_unwritable = if hold { OnUnwritable::Hold } else { OnUnwritable::Send };
+            plan
+        },
+    )
+}
+
+fn cases() -> u32 {
+    std::env::var("CORE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_history_ends_with_one_effective_signal_and_no_false_success(
+        plan in plans(),
+        history in happenings(),
+        replay in any::<bool>(),
+        store in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let mut world = World::new(plan, Switches { tokens_replay_errors: replay, store_after_completion: store }, seed);
+        for (after, happening) in &history {
+            world.pass(i64::from(*after));
+            world.happen(happening);
+        }
+        world.heal();
+        world.judge();
+    }
+
+    #[test]
+    fn without_holds_and_metadata_faults_every_round_is_decided_by_its_deadline(plan in plans(), history in happenings(), seed in any::<u64>()) {
+        let mut world = World::new(plan, Switches { tokens_replay_errors: false, store_after_completion: false }, seed);
+        let kept = history.into_iter().filter(|(_, happening)| {
+            !matches!(happening, Happening::Hold(_) | Happening::Metadata(_) | Happening::Crash | Happening::Reboot(_) | Happening::LoseLedger)
+        });
+        let mut passed = 0;
+        for (after, happening) in kept {
+            let after = i64::from(after).min(120_000 - passed);
+            world.pass(after);
+            passed += after;
+            world.happen(&happening);
+        }
+        world.pass(120_000 - passed);
+        prop_assert!(world.core.status().signals.iter().all(|signal| signal.state != "pending"), "{}", world.core.summary());
+    }
+}

@@ -1,0 +1,295 @@
+//! Stories about the core, told step by step.
+
+use super::super::*;
+use super::world::{Disk, Happening, Switches, Weather, World};
+use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
+use crate::signal::SignalStatus;
+
+fn plain_plan() -> Plan {
+    testing::plan(vec![testing::signal("web", "WebReady", &["a"])], vec![testing::check("a")])
+}
+
+const PLAIN: Switches = Switches { tokens_replay_errors: true, store_after_completion: false };
+
+fn world(plan: Plan) -> World {
+    World::new(plan, PLAIN, 7)
+}
+
+fn state(world: &World) -> String {
+    world.core.status().signals[0].state.clone()
+}
+
+#[test]
+fn a_healthy_host_signals_success_soon_after_min_healthy_time() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.pass(8_000);
+    assert_eq!(world.core.status().signals[0].verdict, Some(SignalStatus::Success));
+    assert_eq!(state(&world), "acknowledged");
+    world.judge();
+}
+
+#[test]
+fn scenario_1_status_says_what_is_waited_for_and_for_how_long() {
+    let mut world = world(plain_plan());
+    world.pass(10_000);
+    let status = world.core.status();
+    assert!(status.summary.starts_with("web: 0/1 checks passing, waiting for a (critical: seen), 14m20s left"), "{}", status.summary);
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Ros(Weather::Permission));
+    world.pass(10_000);
+    let status = world.core.status();
+    assert!(status.summary.contains("SUCCESS decided, sending, attempt 1 (Permission Forbidden.RAM [Permission]"), "{}", status.summary);
+}
+
+#[test]
+fn scenario_2_sending_goes_on_until_ros_acknowledges_however_long_it_takes() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Ros(Weather::Refused));
+    world.pass(6 * 3600 * 1000);
+    assert_eq!(state(&world), "sending");
+    world.happen(&Happening::Ros(Weather::Fine));
+    world.pass(61_000);
+    assert_eq!(state(&world), "acknowledged");
+}
+
+#[test]
+fn sending_ends_at_give_up() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Ros(Weather::Refused));
+    world.pass(13 * 3600 * 1000);
+    assert_eq!(state(&world), "given up");
+}
+
+#[test]
+fn scenario_7_an_intent_survives_a_crash_between_record_and_receipt() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Looks(false));
+    world.happen(&Happening::Ros(Weather::ResetAfter));
+    world.pass(7_000);
+    assert_eq!(state(&world), "sending");
+    world.happen(&Happening::Truth(0, false));
+    world.happen(&Happening::Crash);
+    world.happen(&Happening::Ros(Weather::Fine));
+    world.pass(1_000);
+    assert_eq!(state(&world), "acknowledged");
+    assert_eq!(world.intents["web"].len(), 1, "the intent was never changed");
+    world.judge();
+}
+
+#[test]
+fn scenario_8_a_stack_that_waits_no_more_settles_the_intent_as_not_needed() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Ros(Weather::ResetAfter));
+    world.pass(30_000);
+    assert_eq!(state(&world), "not needed");
+    assert_eq!(world.core.status().signals[0].detail, "not needed, the stack is CREATE_COMPLETE");
+}
+
+#[test]
+fn scenario_12_a_cloned_image_sets_the_old_ledger_aside_and_begins_its_own_round() {
+    let document = LedgerDocument { instance_id: Some("i-golden-image".into()), generation: 9, ..LedgerDocument::empty() };
+    let now = Moment { boot_ms: 1_000, wall_ms: 1_790_000_000_000 };
+    let mut core = Core::new(Arc::new(plain_plan()), Arc::from("b"), document, Turn { now, dice: 1 });
+    core.step(Turn { now, dice: 2 }, Input::Tick);
+    let identity = Identity { instance_id: "i-clone".into(), region: None, stack_id: None };
+    let effects = core.step(Turn { now: now.plus(std::time::Duration::from_millis(50)), dice: 3 }, Input::Identified(Ok(identity)));
+    let set_aside = effects.iter().position(|effect| matches!(effect, Effect::SetAside { owner } if owner == "i-golden-image"));
+    let record =
+        effects.iter().position(|effect| matches!(effect, Effect::Record(document) if document.instance_id.as_deref() == Some("i-clone")));
+    assert!(set_aside.is_some() && set_aside < record, "{effects:?}");
+    assert_eq!(core.rounds[0].started, 1_000, "the clone's round began when the agent started on it");
+}
+
+#[test]
+fn scenario_12_nothing_is_sent_under_an_unknown_identity() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Metadata(false));
+    world.happen(&Happening::Crash);
+    world.happen(&Happening::Truth(0, true));
+    world.pass(60_000);
+    assert_eq!(state(&world), "pending");
+    assert!(world.core.summary().contains("identity unknown (the metadata service does not answer)"));
+    world.happen(&Happening::Metadata(true));
+    world.pass(61_000);
+    assert_eq!(state(&world), "acknowledged");
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_is_said_loudly_and_does_not_silence_a_derived_id() {
+    for disk in [Disk::Refuses, Disk::Hangs] {
+        let mut world = world(plain_plan());
+        world.happen(&Happening::Disk(disk));
+        world.happen(&Happening::Truth(0, true));
+        world.pass(20_000);
+        assert_eq!(state(&world), "acknowledged", "{disk:?}");
+        assert!(world.core.status().not_durable.is_some());
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_holds_random_ids_and_everything_when_so_configured() {
+    let mut random = plain_plan();
+    let mut signal = testing::signal("web", "WebReady", &["a"]);
+    signal.unique_id = UniqueIdStrategy::Random;
+    random.signals = vec![Arc::new(signal)];
+    let mut hold = plain_plan();
+    hold.on_unwritable = OnUnwritable::Hold;
+    for plan in [random, hold] {
+        let mut world = world(plan);
+        world.happen(&Happening::Disk(Disk::Refuses));
+        world.happen(&Happening::Truth(0, true));
+        world.pass(60_000);
+        assert_eq!(state(&world), "sending");
+        world.happen(&Happening::Disk(Disk::Works));
+        world.pass(61_000);
+        assert_eq!(state(&world), "acknowledged");
+    }
+}
+
+#[test]
+fn a_deadline_that_passed_while_the_host_was_off_gives_the_checks_one_more_margin() {
+    let mut world = world(plain_plan());
+    world.pass(10_000);
+    world.happen(&Happening::Reboot(3_600));
+    world.pass(2_000);
+    assert_eq!(state(&world), "pending");
+    world.happen(&Happening::Truth(0, true));
+    world.pass(10_000);
+    assert_eq!(world.core.status().signals[0].verdict, Some(SignalStatus::Success));
+    let mut late = self::world(plain_plan());
+    late.pass(10_000);
+    late.happen(&Happening::Reboot(3_600));
+    late.pass(31_000);
+    assert_eq!(late.core.status().signals[0].verdict, Some(SignalStatus::Failure), "one margin, not more");
+}
+
+#[test]
+fn scenario_14_a_first_boot_with_a_clock_of_1970_does_not_make_the_next_boot_overdue() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::WallJump(-1_790_000_000));
+    world.happen(&Happening::LoseLedger);
+    world.pass(20_000);
+    world.happen(&Happening::Reboot(1_790_000_000));
+    world.pass(60_000);
+    assert_eq!(state(&world), "pending", "{}", world.core.summary());
+}
+
+#[test]
+fn a_reload_keeps_the_state_of_unchanged_checks_and_starts_changed_ones_over() {
+    let mut world =
+        world(testing::plan(vec![testing::signal("web", "WebReady", &["a", "b"])], vec![testing::check("a"), testing::check("b")]));
+    world.happen(&Happening::Truth(0, true));
+    world.pass(4_000);
+    let mut changed = testing::check("b");
+    changed.failure_threshold = 5;
+    let plan = testing::plan(vec![testing::signal("web", "WebReady", &["a", "b"])], vec![testing::check("a"), changed]);
+    world.step(Input::Replan(Arc::new(plan)));
+    let status = world.core.status();
+    assert_eq!(status.checks[0].state, Some(crate::check::Health::Passing));
+    assert_eq!(status.checks[1].state, None);
+}
+
+#[test]
+fn a_reload_supersedes_only_an_intent_that_was_definitely_rejected() {
+    for (weather, expected) in [(Weather::TooEarly, "superseded"), (Weather::Refused, "sending")] {
+        let mut world = world(plain_plan());
+        world.happen(&Happening::Truth(0, true));
+        world.happen(&Happening::Ros(weather));
+        world.pass(7_000);
+        let other = testing::plan(vec![testing::signal("web", "OtherReady", &["a"])], vec![testing::check("a")]);
+        world.step(Input::Replan(Arc::new(other)));
+        let old = world.core.rounds.iter().find(|active| active.round.resource == "WebReady").unwrap();
+        let word = old.round.settled.as_ref().map_or("sending", crate::signal::Settlement::word);
+        assert_eq!(word, expected);
+        assert!(world.core.rounds.iter().any(|active| active.round.resource == "OtherReady" && active.is_open()));
+    }
+}
+
+#[test]
+fn hold_pauses_verdicts_and_survives_a_restart() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Hold(true));
+    world.happen(&Happening::Truth(0, true));
+    world.pass(20_000);
+    world.happen(&Happening::Crash);
+    world.pass(20_000);
+    assert_eq!(state(&world), "pending");
+    assert!(world.core.summary().starts_with("HELD"));
+    world.happen(&Happening::Hold(false));
+    world.pass(1_000);
+    assert_eq!(state(&world), "acknowledged");
+}
+
+#[test]
+fn an_operator_signals_once_and_cannot_contradict_it() {
+    let mut world = world(plain_plan());
+    world.pass(1_000);
+    let command = |status| Command::Signal { resource: "WebReady".into(), status, reason: "by hand".into() };
+    world.core.command(command(SignalStatus::Failure)).unwrap();
+    assert!(world.core.command(command(SignalStatus::Failure)).is_ok(), "saying it again is fine");
+    let denied = world.core.command(command(SignalStatus::Success)).unwrap_err();
+    assert_eq!(denied.message, "signal web has said FAILURE in this round");
+    world.pass(1_000);
+    assert_eq!(state(&world), "acknowledged");
+    assert!(world.core.command(Command::Cancel { signal: "web".into() }).is_err());
+}
+
+#[test]
+fn cancel_settles_a_signal_that_was_not_acknowledged() {
+    let mut world = world(plain_plan());
+    world.pass(1_000);
+    world.core.command(Command::Cancel { signal: "web".into() }).unwrap();
+    world.happen(&Happening::Truth(0, true));
+    world.pass(20_000);
+    assert_eq!(state(&world), "cancelled");
+}
+
+#[test]
+fn a_pushed_check_is_critical_after_its_ttl_and_keeps_the_last_word() {
+    let mut check = testing::check("app");
+    check.probe = crate::plan::Probe::Ttl(crate::plan::Ttl { ttl: std::time::Duration::from_secs(10) });
+    check.failure_threshold = 1;
+    let mut world = world(testing::plan(vec![testing::signal("web", "WebReady", &["app"])], vec![check]));
+    assert!(world.core.status().checks[0].state.is_none(), "initial before the first push");
+    world.step(Input::Command {
+        id: 3,
+        command: Command::Push { check: "app".into(), health: crate::check::Health::Passing, text: "warmed up".into() },
+    });
+    world.pass(3_000);
+    assert_eq!(world.core.status().checks[0].state, Some(crate::check::Health::Passing));
+    world.pass(17_000);
+    let last = world.core.status().checks[0].last.clone().unwrap();
+    assert_eq!(last.message, "nothing pushed for 10s; last: warmed up");
+    assert_eq!(state(&world), "acknowledged", "it had been passing for min_healthy_time before");
+}
+
+#[test]
+fn checks_in_flight_are_bounded() {
+    let checks: Vec<_> = (0..100).map(|index| testing::check(&format!("c{index}"))).collect();
+    let mut plan = testing::plan(vec![], checks);
+    plan.agent.max_concurrency = 7;
+    let now = Moment { boot_ms: 1_000, wall_ms: 0 };
+    let mut core = Core::new(Arc::new(plan), Arc::from("b"), LedgerDocument::empty(), Turn { now, dice: 1 });
+    let later = now.plus(std::time::Duration::from_secs(5));
+    let effects = core.step(Turn { now: later, dice: 1 }, Input::Tick);
+    assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Probe { .. })).count(), 7);
+    assert_eq!(core.wake(), None, "slots are freed by observations, not by time");
+}
+
+#[test]
+fn stopping_makes_no_verdict_but_one_last_attempt_for_what_is_owed() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Ros(Weather::TooEarly));
+    world.pass(7_000);
+    assert_eq!(state(&world), "sending");
+    world.happen(&Happening::Ros(Weather::Fine));
+    world.step(Input::Stop);
+    world.pass(200);
+    assert_eq!(state(&world), "acknowledged");
+}

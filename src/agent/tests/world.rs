@@ -1,0 +1,480 @@
+//! A world for the core: virtual time, a disk that forgets what was not synced, checks with a truth of their own, and a model of ROS
+//! that counts effective signals. Everything the core asks for is done here, with faults, and everything it does is judged.
+
+use super::super::*;
+use crate::check::Health;
+use crate::plan::{OnUnwritable, UniqueIdStrategy};
+use crate::signal::{Refusal, SignalStatus};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What may happen to the world, in order, each after some time.
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    /// Nothing but time.
+    Wait,
+    /// The agent dies and is started again.
+    Crash,
+    /// The host reboots; the wall clock of the new boot is off by this many seconds.
+    Reboot(i64),
+    /// The ledger is gone, then the agent starts again.
+    LoseLedger,
+    /// The disk refuses, hangs, or works.
+    Disk(Disk),
+    /// ROS behaves so from now on.
+    Ros(Weather),
+    /// GetStack is permitted or not.
+    Looks(bool),
+    /// The check with this number is healthy or not from now on.
+    Truth(usize, bool),
+    /// The check with this number says terminal failures.
+    Terminal(usize),
+    /// The system clock is set by this many seconds.
+    WallJump(i64),
+    /// The metadata service works or not.
+    Metadata(bool),
+    /// The operator pauses or goes on.
+    Hold(bool),
+    /// The same plan is loaded again.
+    Reload,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Disk {
+    Works,
+    Refuses,
+    Hangs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Weather {
+    Fine,
+    Refused,
+    ResetBefore,
+    ResetAfter,
+    Throttled,
+    ServerError,
+    TooEarly,
+    Permission,
+    BadClock,
+}
+
+/// Undocumented behaviour of ROS.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Switches {
+    pub(super) tokens_replay_errors: bool,
+    pub(super) store_after_completion: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Flight {
+    Observe { run: u64, check: usize },
+    Identify,
+    Recorded { generation: u64, document: Box<LedgerDocument> },
+    NotRecorded,
+    Looked { look: u64 },
+    Answered { send: u64, answer: Answer },
+}
+
+pub(super) struct World {
+    pub(super) core: Core,
+    plan: Arc<Plan>,
+    now: Moment,
+    boot: u32,
+    dice: u128,
+    flights: Vec<(BootMs, u64, Flight)>,
+    order: u64,
+    synced: LedgerDocument,
+    disk: Disk,
+    mailbox: Option<Box<LedgerDocument>>,
+    writing: bool,
+    weather: Weather,
+    looks: bool,
+    metadata: bool,
+    truth: Vec<bool>,
+    terminal: Vec<bool>,
+    // The model of ROS.
+    switches: Switches,
+    tokens: HashMap<String, Answer>,
+    received: BTreeMap<String, Vec<(String, SignalStatus)>>,
+    // The judge's notes.
+    seen: HashMap<String, Vec<(BootMs, bool)>>,
+    pub(super) intents: BTreeMap<String, BTreeSet<(String, &'static str)>>,
+    pub(super) ledger_lost: bool,
+    pub(super) ever_held: bool,
+    pub(super) ever_off: bool,
+    first_refused: bool,
+    same_ms: (BootMs, u32),
+    pub(super) notes: Vec<String>,
+}
+
+const WALL: i64 = 1_790_000_000_000;
+pub(super) const INSTANCE: &str = "i-bp1a2b3c4d5e6f7g8h9i";
+
+impl World {
+    pub(super) fn new(plan: Plan, switches: Switches, seed: u64) -> Self {
+        let plan = Arc::new(plan);
+        let now = Moment { boot_ms: 20_000, wall_ms: WALL };
+        let turn = Turn { now, dice: u128::from(seed) };
+        let checks = plan.checks.len();
+        let mut world = Self {
+            core: Core::new(Arc::clone(&plan), Arc::from("boot-0"), LedgerDocument::empty(), turn),
+            plan,
+            now,
+            boot: 0,
+            dice: u128::from(seed),
+            flights: Vec::new(),
+            order: 0,
+            synced: LedgerDocument::empty(),
+            disk: Disk::Works,
+            mailbox: None,
+            writing: false,
+            weather: Weather::Fine,
+            looks: true,
+            metadata: true,
+            truth: vec![false; checks],
+            terminal: vec![false; checks],
+            switches,
+            tokens: HashMap::new(),
+            received: BTreeMap::new(),
+            seen: HashMap::new(),
+            intents: BTreeMap::new(),
+            ledger_lost: false,
+            ever_held: false,
+            ever_off: false,
+            first_refused: false,
+            same_ms: (0, 0),
+            notes: Vec::new(),
+        };
+        world.step(Input::Tick);
+        world
+    }
+
+    fn turn(&mut self) -> Turn {
+        self.dice = self.dice.wrapping_mul(0xda94_2042_e4dd_58b5_0000_0000_0000_0001).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        Turn { now: self.now, dice: self.dice ^ (self.dice >> 64) }
+    }
+
+    fn chance(&mut self, below: u64) -> u64 {
+        let turn = self.turn();
+        (turn.dice as u64 >> 16) % below
+    }
+
+    pub(super) fn happen(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Wait => {}
+            Happening::Crash => self.restart(),
+            Happening::Reboot(off) => {
+                self.boot += 1;
+                self.now = Moment { boot_ms: 5_000, wall_ms: self.now.wall_ms + 30_000 + off * 1000 };
+                self.seen.clear();
+                self.restart();
+            }
+            Happening::LoseLedger => {
+                self.ledger_lost = true;
+                self.synced = LedgerDocument::empty();
+                self.restart();
+            }
+            Happening::Disk(disk) => self.set_disk(*disk),
+            Happening::Ros(weather) => self.weather = *weather,
+            Happening::Looks(permitted) => self.looks = *permitted,
+            Happening::Truth(check, healthy) => {
+                if let Some(truth) = self.truth.get_mut(*check) {
+                    *truth = *healthy;
+                }
+            }
+            Happening::Terminal(check) => {
+                if let Some(terminal) = self.terminal.get_mut(*check) {
+                    *terminal = true;
+                }
+            }
+            Happening::WallJump(seconds) => self.now.wall_ms += seconds * 1000,
+            Happening::Metadata(works) => self.metadata = *works,
+            Happening::Hold(held) => {
+                self.ever_held |= held;
+                self.step(Input::Command { id: 1, command: if *held { Command::Hold } else { Command::Resume } });
+            }
+            Happening::Reload => self.step(Input::Replan(Arc::clone(&self.plan))),
+        }
+    }
+
+    /// A write that hung goes on when the disk does.
+    fn set_disk(&mut self, disk: Disk) {
+        self.disk = disk;
+        self.write();
+    }
+
+    fn write(&mut self) {
+        if self.writing || self.disk == Disk::Hangs {
+            return;
+        }
+        let Some(document) = self.mailbox.take() else { return };
+        assert!(document.generation > self.synced.generation, "the generation grows");
+        self.writing = true;
+        let took = 1 + self.chance(40) as BootMs;
+        match self.disk {
+            Disk::Works => self.fly(took, Flight::Recorded { generation: document.generation, document }),
+            Disk::Refuses | Disk::Hangs => self.fly(took, Flight::NotRecorded),
+        }
+    }
+
+    fn restart(&mut self) {
+        // What was sent from memory is forgotten with it: as good as a lost ledger.
+        self.ledger_lost |= self.core.durability.is_unwritable();
+        self.mailbox = None;
+        self.writing = false;
+        self.ever_off = true;
+        self.flights.clear();
+        // Observations of an earlier run of the agent prove nothing to this one.
+        self.seen.clear();
+        let turn = self.turn();
+        let boot: Arc<str> = Arc::from(format!("boot-{}", self.boot));
+        self.core = Core::new(Arc::clone(&self.plan), boot, self.synced.clone(), turn);
+        self.step(Input::Tick);
+    }
+
+    /// Lets `ms` pass, with everything that comes due.
+    pub(super) fn pass(&mut self, ms: BootMs) {
+        let end = self.now.boot_ms + ms;
+        loop {
+            let flight = self.flights.iter().map(|(at, order, _)| (*at, *order)).min();
+            let wake = self.core.wake().map(|at| at.max(self.now.boot_ms));
+            let next = flight.map(|(at, _)| at).into_iter().chain(wake).min();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.advance_to(next);
+            match flight.filter(|(at, _)| *at <= next) {
+                Some(key) => {
+                    let index = self.flights.iter().position(|(at, order, _)| (*at, *order) == key).unwrap();
+                    let (_, _, flight) = self.flights.swap_remove(index);
+                    self.land(flight);
+                }
+                None => self.step(Input::Tick),
+            }
+        }
+        self.advance_to(end);
+    }
+
+    fn advance_to(&mut self, boot_ms: BootMs) {
+        let passed = (boot_ms - self.now.boot_ms).max(0);
+        self.now = Moment { boot_ms: self.now.boot_ms + passed, wall_ms: self.now.wall_ms + passed };
+    }
+
+    fn land(&mut self, flight: Flight) {
+        match flight {
+            Flight::Observe { run, check } => {
+                let healthy = self.truth[check];
+                let terminal = self.terminal[check];
+                let mut observation = Observation::new(if healthy { Health::Passing } else { Health::Critical }, "seen");
+                observation.terminal = terminal && !healthy;
+                let name = self.plan.checks[check].name.to_string();
+                self.seen.entry(name).or_default().push((self.now.boot_ms, healthy));
+                self.step(Input::Observed { run, observation });
+            }
+            Flight::Identify => {
+                let known = Identity { instance_id: INSTANCE.to_owned(), region: None, stack_id: None };
+                let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
+                self.step(Input::Identified(answer));
+            }
+            Flight::Recorded { generation, document } => {
+                self.synced = *document;
+                self.writing = false;
+                self.write();
+                self.step(Input::Recorded { generation });
+            }
+            Flight::NotRecorded => {
+                self.writing = false;
+                self.write();
+                self.step(Input::NotRecorded { error: "no space left on device".to_owned() });
+            }
+            Flight::Looked { look } => {
+                let result = if self.looks { Look::Waiting } else { Look::Denied("Forbidden.RAM".to_owned()) };
+                let completed = self.received.values().any(|signals| !signals.is_empty());
+                let result = match result {
+                    Look::Waiting if completed => Look::NobodyWaits("the stack is CREATE_COMPLETE".to_owned()),
+                    other => other,
+                };
+                self.step(Input::Looked { look, result });
+            }
+            Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
+        }
+    }
+
+    fn fly(&mut self, after: BootMs, flight: Flight) {
+        self.order += 1;
+        self.flights.push((self.now.boot_ms + after, self.order, flight));
+    }
+
+    pub(super) fn step(&mut self, input: Input) {
+        if self.same_ms.0 == self.now.boot_ms {
+            self.same_ms.1 += 1;
+            assert!(self.same_ms.1 < 400, "the core spins at {} ms: {:?}", self.now.boot_ms, self.core.summary());
+        } else {
+            self.same_ms = (self.now.boot_ms, 0);
+        }
+        let turn = self.turn();
+        let effects = self.core.step(turn, input);
+        for effect in effects {
+            self.perform(effect);
+        }
+        self.judge_intents();
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Identify => self.fly(20, Flight::Identify),
+            Effect::Probe { run, check, .. } => {
+                let index = self.plan.checks.iter().position(|known| known.name == check.name).unwrap();
+                let took = 5 + self.chance(300) as BootMs;
+                self.fly(took, Flight::Observe { run, check: index });
+            }
+            Effect::Cancel { run } => self.flights.retain(|(_, _, flight)| !matches!(flight, Flight::Observe { run: r, .. } if *r == run)),
+            Effect::Record(document) => {
+                // One writer, a mailbox of one: the newest document wins.
+                self.mailbox = Some(document);
+                self.write();
+            }
+            // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
+            Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
+            Effect::Look { look, .. } => self.fly(30, Flight::Looked { look }),
+            Effect::Send { send, request } => {
+                self.judge_send(&request);
+                let (delay, answer) = self.ros(&request);
+                self.fly(delay, Flight::Answered { send, answer });
+            }
+            Effect::Note(note) => self.notes.push(note.text),
+            Effect::Report(_) | Effect::Reply { .. } => {}
+        }
+    }
+
+    /// The model of ROS: what it does with one request.
+    fn ros(&mut self, request: &SignalRequest) -> (BootMs, Answer) {
+        let refusal = |class, definite, code: &str| {
+            Answer::Refused(Refusal {
+                class,
+                definite,
+                code: (!code.is_empty()).then(|| code.to_owned()),
+                message: format!("{class:?} {code}"),
+                request_id: None,
+                retry_after: None,
+                hint: None,
+            })
+        };
+        let token = request.client_token.as_str().to_owned();
+        let answer = match self.weather {
+            Weather::Refused | Weather::ResetBefore => return (10, refusal(Class::Transient, false, "")),
+            Weather::ServerError => return (10, refusal(Class::Transient, false, "InternalError")),
+            Weather::ResetAfter => {
+                self.accept(request);
+                self.tokens.insert(token, Answer::Accepted { request_id: "lost".to_owned() });
+                return (50, refusal(Class::Transient, false, ""));
+            }
+            _ if self.tokens.contains_key(&token) => self.tokens[&token].clone(),
+            Weather::Throttled => refusal(Class::Throttled, true, "Throttling"),
+            Weather::TooEarly => refusal(Class::TooEarly, true, "ResourceNotAvailable"),
+            Weather::Permission => refusal(Class::Permission, true, "Forbidden.RAM"),
+            Weather::BadClock => {
+                self.first_refused = !self.first_refused;
+                if self.first_refused { refusal(Class::Immediate, true, "InvalidTimeStamp.Expired") } else { self.accept(request) }
+            }
+            Weather::Fine => self.accept(request),
+        };
+        let replayed = matches!(answer, Answer::Accepted { .. }) || self.switches.tokens_replay_errors;
+        if replayed {
+            self.tokens.insert(token, answer.clone());
+        }
+        (25, answer)
+    }
+
+    fn accept(&mut self, request: &SignalRequest) -> Answer {
+        let signals = self.received.entry(request.target.resource.clone()).or_default();
+        if signals.is_empty() || self.switches.store_after_completion || signals[0].0 == request.unique_id.as_str() {
+            signals.push((request.unique_id.to_string(), request.status));
+        }
+        Answer::Accepted { request_id: format!("req-{}", request.unique_id) }
+    }
+
+    /// Rule 1: nothing is sent that the disk does not hold, unless the disk cannot hold it and the id can be derived again.
+    fn judge_send(&self, request: &SignalRequest) {
+        let held = self.synced.rounds.iter().any(|round| {
+            round.settled.is_none()
+                && round.intent.as_ref().is_some_and(|intent| intent.unique_id == request.unique_id && intent.status == request.status)
+        });
+        if held {
+            return;
+        }
+        let signal = self.plan.signals.iter().find(|signal| signal.resource == request.target.resource).unwrap();
+        assert!(self.core.durability.is_unwritable(), "sent before it was durable: {request:?}");
+        assert_ne!(signal.unique_id, UniqueIdStrategy::Random, "a random id was sent before it was durable");
+        assert_eq!(self.plan.on_unwritable, OnUnwritable::Send, "sent although the ledger cannot be written");
+    }
+
+    /// Promise 2 and "an intent is never changed".
+    fn judge_intents(&mut self) {
+        let mut fresh = Vec::new();
+        for active in &self.core.rounds {
+            if let Some(intent) = &active.round.intent {
+                let entry = (intent.unique_id.to_string(), intent.status.word());
+                if self.intents.entry(active.round.signal.to_string()).or_default().insert(entry) {
+                    fresh.push((active.round.signal.to_string(), intent.status, intent.decided.clone(), active.started));
+                }
+            }
+        }
+        for (signal, status, decided, started) in fresh {
+            if status == SignalStatus::Success && decided.boot_ms == self.now.boot_ms {
+                self.judge_success(&signal, started);
+            }
+        }
+    }
+
+    fn judge_success(&self, signal: &str, started: BootMs) {
+        let signal = self.plan.signal(signal).unwrap();
+        let window = self.now.boot_ms - crate::clock::millis(signal.min_healthy_time);
+        for name in &signal.checks {
+            let check = self.plan.check(name).unwrap();
+            if check.level == crate::plan::Level::Wanted || matches!(check.probe, crate::plan::Probe::Ttl(_)) {
+                continue;
+            }
+            let seen = self.seen.get(&**name).map_or(&[][..], Vec::as_slice);
+            assert!(seen.iter().all(|(at, good)| *good || *at < window), "false success: {name} was seen bad within min_healthy_time");
+            let before = seen.iter().rev().find(|(at, _)| *at <= window);
+            assert!(
+                before.is_some_and(|(at, good)| *good && *at >= started.min(window)),
+                "false success: {name} was not seen good before the window"
+            );
+        }
+    }
+
+    /// The end of the world: all faults are gone, and long enough for everything to be settled.
+    pub(super) fn heal(&mut self) {
+        self.set_disk(Disk::Works);
+        self.weather = Weather::Fine;
+        self.metadata = true;
+        self.step(Input::Command { id: 2, command: Command::Resume });
+        self.pass(30 * 60 * 1000);
+    }
+
+    /// The promises at the end.
+    pub(super) fn judge(&self) {
+        for signal in &self.plan.signals {
+            let active = &self.core.rounds[self.core.current(signal).unwrap()];
+            let settled = active.round.settled.as_ref();
+            assert!(settled.is_some(), "signal {} is not settled: {}", signal.name, self.core.summary());
+            let received = self.received.get(&signal.resource).map_or(&[][..], Vec::as_slice);
+            let ids: BTreeSet<_> = received.iter().map(|(id, _)| id).collect();
+            let may_change_id = signal.unique_id == UniqueIdStrategy::Random && self.ledger_lost;
+            assert!(ids.len() <= 1 || may_change_id, "more than one effective signal: {received:?}");
+            let statuses: BTreeSet<_> = received.iter().map(|(_, status)| status.word()).collect();
+            assert!(statuses.len() <= 1 || self.ledger_lost, "ROS was told two things: {received:?}");
+            if let Some(crate::signal::Settlement::Acknowledged { .. }) = settled {
+                let intent = active.round.intent.as_ref().unwrap();
+                let told = received.iter().any(|(id, status)| *id == intent.unique_id.as_str() && *status == intent.status);
+                assert!(told || self.ledger_lost, "acknowledged, but ROS has {received:?}");
+            }
+            let intents = self.intents.get(&*signal.name).map_or(0, BTreeSet::len);
+            assert!(
+                !received.is_empty() || matches!(settled, Some(crate::signal::Settlement::Silent { .. })),
+                "silence: {settled:?}, {intents} intents"
+            );
+        }
+        assert_eq!(self.core.wake().filter(|at| *at <= self.now.boot_ms), None, "something is overdue for ever");
+    }
+}

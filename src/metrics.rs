@@ -1,0 +1,124 @@
+//! The agent in Prometheus text (OpenMetrics), made from the status snapshot at the moment it is asked for.
+
+use crate::agent::status::{CheckView, SignalStatusView, Status};
+use crate::check::Health;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+
+/// Of the text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CheckLabels {
+    check: String,
+    kind: String,
+    level: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabels {
+    check: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SignalLabels {
+    signal: String,
+    resource: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SignalStateLabels {
+    signal: String,
+    state: String,
+}
+
+type Real = Gauge<f64, AtomicU64>;
+
+/// The snapshot as text. `skew_ms` is the server's clock minus ours, where it was measured.
+pub fn render(status: &Status, skew_ms: Option<i64>) -> String {
+    let mut registry = Registry::with_prefix("ros_signal_agent");
+    register_agent(&mut registry, status, skew_ms);
+    register_checks(&mut registry, &status.checks);
+    register_signals(&mut registry, &status.signals);
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn register_agent(registry: &mut Registry, status: &Status, skew_ms: Option<i64>) {
+    let flag = |registry: &mut Registry, name: &str, help: &str, value: bool| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::from(value));
+        registry.register(name, help, gauge);
+    };
+    flag(registry, "held", "Verdicts are paused by the operator", status.held);
+    flag(registry, "state_durable", "The ledger can be written", status.not_durable.is_none());
+    flag(registry, "identity_known", "The instance id is known", status.instance_id.is_some());
+    if let Some(skew_ms) = skew_ms {
+        let gauge = Real::default();
+        gauge.set(seconds(skew_ms));
+        registry.register_with_unit("clock_skew", "Clock of ROS minus the system clock", Unit::Seconds, gauge);
+    }
+}
+
+fn register_checks(registry: &mut Registry, checks: &[CheckView]) {
+    let state = Family::<StateLabels, Gauge>::default();
+    let runs = Family::<CheckLabels, Counter>::default();
+    let took = Family::<CheckLabels, Real>::default();
+    let age = Family::<CheckLabels, Real>::default();
+    for check in checks {
+        for (word, health) in STATES {
+            let labels = StateLabels { check: check.name.clone(), state: word.to_owned() };
+            state.get_or_create(&labels).set(i64::from(check.state == health));
+        }
+        let labels = CheckLabels { check: check.name.clone(), kind: check.kind.clone(), level: check.level.clone() };
+        runs.get_or_create(&labels).inc_by(check.runs);
+        age.get_or_create(&labels).set(seconds(check.for_ms));
+        if let Some(last) = &check.last {
+            took.get_or_create(&labels).set(seconds(last.took_ms));
+        }
+    }
+    registry.register("check_state", "Committed state of a check: 1 for the state it is in", state);
+    registry.register("check_runs", "Runs of a check since the agent started", runs);
+    registry.register_with_unit("check_last_run", "How long the last run took", Unit::Seconds, took);
+    registry.register_with_unit("check_state_age", "How long a check is in its state", Unit::Seconds, age);
+}
+
+const STATES: [(&str, Option<Health>); 5] = [
+    ("initial", None),
+    ("passing", Some(Health::Passing)),
+    ("warning", Some(Health::Warning)),
+    ("critical", Some(Health::Critical)),
+    ("unknown", Some(Health::Unknown)),
+];
+
+fn register_signals(registry: &mut Registry, signals: &[SignalStatusView]) {
+    let state = Family::<SignalStateLabels, Gauge>::default();
+    let attempts = Family::<SignalLabels, Counter>::default();
+    let healthy = Family::<SignalLabels, Gauge>::default();
+    let decides = Family::<SignalLabels, Real>::default();
+    for signal in signals {
+        let labels = SignalLabels { signal: signal.name.clone(), resource: signal.resource.clone() };
+        state.get_or_create(&SignalStateLabels { signal: signal.name.clone(), state: signal.state.clone() }).set(1);
+        attempts.get_or_create(&labels).inc_by(u64::from(signal.attempts));
+        healthy.get_or_create(&labels).set(i64::from(signal.healthy));
+        if let Some(within) = signal.decides_within_ms {
+            decides.get_or_create(&labels).set(seconds(within));
+        }
+    }
+    registry.register("signal_state", "State of a signal: 1 for the state it is in", state);
+    registry.register("signal_attempts", "Attempts to send since the agent started", attempts);
+    registry.register("signal_healthy", "All required checks have been passing for min_healthy_time", healthy);
+    registry.register_with_unit("signal_decides_within", "Time until the decision at the latest", Unit::Seconds, decides);
+}
+
+fn seconds(ms: i64) -> f64 {
+    std::time::Duration::from_millis(ms.unsigned_abs()).as_secs_f64().copysign(if ms < 0 { -1.0 } else { 1.0 })
+}

@@ -1,0 +1,135 @@
+//! What the end of a child means. Pure.
+
+use super::output::Output;
+use crate::check::{Health, Observation};
+use crate::plan::{Exec, ExitCodes};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// A shell says so that a command it ran was killed by SIGKILL: 128 + 9 (POSIX, Shell Command Language 2.8.2).
+const SHELL_SAYS_KILLED: i32 = 137;
+const SIGKILL: i32 = 9;
+
+/// The observation for a child that ended by itself. `out_of_memory`: the kernel has killed for want of memory during the run.
+pub(super) fn observe(exec: &Exec, status: ExitStatus, output: &Output, out_of_memory: bool) -> Observation {
+    let mut observation = match (status.code(), status.signal()) {
+        (Some(code), _) => exited(exec, code, output, out_of_memory),
+        (None, Some(signal)) => Observation::new(Health::Critical, killed(signal, out_of_memory)),
+        (None, None) => Observation::new(Health::Unknown, format!("the command ended in a way that is not known: {status}")),
+    };
+    observation.output = output.shown();
+    observation
+}
+
+fn exited(exec: &Exec, code: i32, output: &Output, out_of_memory: bool) -> Observation {
+    let terminal = exec.fatal.contains(&code);
+    let health = match (terminal, exec.exit_codes, code) {
+        (true, _, _) => Health::Critical,
+        (_, _, 0) => Health::Passing,
+        (_, ExitCodes::Nagios, 1) => Health::Warning,
+        (_, ExitCodes::Nagios, 3) => Health::Unknown,
+        _ => Health::Critical,
+    };
+    let said = match code {
+        SHELL_SAYS_KILLED => None,
+        _ => output.first_line(),
+    };
+    let message = said.unwrap_or_else(|| match (code, out_of_memory) {
+        (SHELL_SAYS_KILLED, true) => "exit code 137: a process of the command was killed for want of memory".to_owned(),
+        (SHELL_SAYS_KILLED, false) => "exit code 137: a process of the command was killed by SIGKILL, not by the agent".to_owned(),
+        _ => format!("exit code {code}"),
+    });
+    let mut observation = Observation::new(health, message);
+    observation.terminal = terminal;
+    observation
+}
+
+fn killed(signal: i32, out_of_memory: bool) -> String {
+    match (signal, out_of_memory) {
+        (SIGKILL, true) => "killed by SIGKILL for want of memory (the cgroup counts an oom_kill)".to_owned(),
+        (SIGKILL, false) => "killed by SIGKILL, not by the agent: by somebody, or by the kernel for want of memory".to_owned(),
+        (other, _) => format!("killed by {}", signal_name(other)),
+    }
+}
+
+/// signal(7), numbers of x86 and ARM.
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS (a system call that the sandbox of the unit forbids)",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::Stream;
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    fn exec(exit_codes: ExitCodes) -> Exec {
+        Exec {
+            command: vec!["/bin/true".to_owned()],
+            exit_codes,
+            fatal: vec![78],
+            kill_grace: Duration::from_secs(5),
+            environment: BTreeMap::new(),
+            working_directory: "/".into(),
+        }
+    }
+
+    fn seen(exit_codes: ExitCodes, wait_status: i32, output: &Output) -> (Health, bool, String) {
+        let seen = observe(&exec(exit_codes), ExitStatus::from_raw(wait_status), output, false);
+        (seen.health, seen.terminal, seen.message)
+    }
+
+    #[test]
+    fn exit_codes_mean_what_their_map_says() {
+        use ExitCodes::{Nagios, Zero};
+        let silent = Output::default();
+        let table = [
+            (Zero, 0, Health::Passing),
+            (Zero, 1, Health::Critical),
+            (Zero, 3, Health::Critical),
+            (Nagios, 0, Health::Passing),
+            (Nagios, 1, Health::Warning),
+            (Nagios, 2, Health::Critical),
+            (Nagios, 3, Health::Unknown),
+            (Nagios, 4, Health::Critical),
+        ];
+        for (map, code, health) in table {
+            assert_eq!(seen(map, code << 8, &silent), (health, false, format!("exit code {code}")), "{map:?} {code}");
+        }
+        assert_eq!(seen(Zero, 78 << 8, &silent), (Health::Critical, true, "exit code 78".to_owned()));
+    }
+
+    #[test]
+    fn scenario_32_death_by_signal_is_told_apart_from_a_timeout_and_from_want_of_memory() {
+        let mut output = Output::default();
+        output.push(Stream::Err, b"Killed\n");
+        let says = |status: i32, oom: bool| observe(&exec(ExitCodes::Zero), ExitStatus::from_raw(status), &output, oom).message;
+        assert_eq!(says(11, false), "killed by SIGSEGV");
+        assert_eq!(says(34, false), "killed by signal 34");
+        assert_eq!(says(9, true), "killed by SIGKILL for want of memory (the cgroup counts an oom_kill)");
+        assert_eq!(says(9, false), "killed by SIGKILL, not by the agent: by somebody, or by the kernel for want of memory");
+        assert_eq!(says(137 << 8, true), "exit code 137: a process of the command was killed for want of memory");
+        assert_eq!(says(137 << 8, false), "exit code 137: a process of the command was killed by SIGKILL, not by the agent");
+    }
+}

@@ -1,0 +1,405 @@
+//! `type = "exec"`: a child process, its exit code and what it says.
+//!
+//! Each run is a task of its own that lives from the start of the child until the last of its processes is reaped, whatever becomes of
+//! the future that asked for it. It goes: start; wait for the leader's end or the timeout; on timeout TERM to the group, `kill_grace`,
+//! KILL; on cancellation KILL at once; then the rest of the group and its orphans are killed and reaped, the pipes are read empty and
+//! closed. So a grandchild that holds a pipe cannot stall us, and the next run never begins before the last one is gone.
+//!
+//! Bounds: [`DRAIN`] for what is left in the pipes, [`DEATH`] for a process to die of SIGKILL. One that does not (it hangs in the
+//! kernel) is said to be so and is looked for again after every later run.
+
+mod environment;
+mod exit;
+mod leader;
+mod memory;
+mod orphans;
+mod output;
+
+use super::Job;
+use super::progress::{Doing, Progress};
+use super::text::{one_line, span};
+use super::threads::Pool;
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
+use crate::plan::{Exec, Name};
+use leader::{Leader, StartError, Watch};
+use orphans::Over;
+use output::{Output, Stream};
+use rustix::process::{Pid, Signal};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+pub use environment::is_reserved;
+pub use orphans::adopt_orphans;
+
+/// How long the pipes are read after all writers should be dead.
+const DRAIN: Duration = Duration::from_millis(200);
+/// How long processes may take to die of SIGKILL.
+const DEATH: Duration = Duration::from_secs(2);
+/// A program that is just being written is tried again so often, and after so long.
+const BUSY_TRIES: usize = 10;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// What is read from a pipe at once.
+const CHUNK: usize = 16 * 1024;
+
+/// All runs of exec checks.
+pub(super) struct Children {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    files: Pool,
+    /// The one thread for sweeps.
+    sweeps: Pool,
+    registry: Mutex<Registry>,
+    /// Number of runs going on; changes are waited for by shutdown.
+    going_on: watch::Sender<usize>,
+    closing: watch::Sender<bool>,
+    /// Tells marks of this prober from others.
+    mark_prefix: String,
+}
+
+#[derive(Default)]
+struct Registry {
+    last: u64,
+    /// By number. Bounded by `max_exec` of the core.
+    runs: BTreeMap<u64, Run>,
+    /// Leaders that do not die, by check. Their checks start no other before they are gone.
+    stuck: BTreeMap<Name, Leader>,
+    /// Orphans that do not die: no sweep waits for them again.
+    given_up: BTreeSet<i32>,
+}
+
+#[derive(Clone)]
+struct Run {
+    begun_boot_ms: i64,
+    leader: Option<Pid>,
+}
+
+/// A run in the registry, until it is dropped.
+struct Registered {
+    shared: Arc<Shared>,
+    number: u64,
+    check: Name,
+}
+
+/// How the wait for a leader ended.
+enum End {
+    Exited,
+    TimedOut,
+    Cancelled,
+}
+
+impl Children {
+    pub(super) fn new(files: Pool) -> Self {
+        let (going_on, _) = watch::channel(0);
+        let (closing, _) = watch::channel(false);
+        static PROBERS: AtomicU64 = AtomicU64::new(0);
+        let own = (rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms, PROBERS.fetch_add(1, Ordering::Relaxed));
+        let mark_prefix = format!("{}-{}-{}-", own.0, own.1, own.2);
+        Self {
+            shared: Arc::new(Shared { files, sweeps: Pool::new("sweep", 1), registry: Mutex::default(), going_on, closing, mark_prefix }),
+        }
+    }
+
+    /// Makes one observation; keeps the timeout itself.
+    pub(super) async fn look(&self, job: &Job, exec: &Exec) -> Observation {
+        if *self.shared.closing.borrow() {
+            return Observation::new(Health::Unknown, "the agent is stopping");
+        }
+        if let Some(pid) = self.shared.stuck(&job.check.name) {
+            let message = format!("process {pid} of an earlier run hangs in the kernel and does not die of SIGKILL; no other is started");
+            return Observation::new(Health::Critical, message);
+        }
+        // The sender is dropped with this future, which is what tells the task that nobody waits any more.
+        let (_alive, cancelled) = oneshot::channel::<()>();
+        let run = supervise(Registered::new(&self.shared, &job.check.name), job.clone(), exec.clone(), cancelled);
+        match tokio::spawn(run).await {
+            Ok(observation) => observation,
+            Err(_) => Observation::new(Health::Unknown, "the run was cut off"),
+        }
+    }
+
+    /// Kills all groups, waits until they are reaped, and sweeps once more.
+    pub(super) async fn shutdown(&self) {
+        self.shared.closing.send_replace(true);
+        let mut going_on = self.shared.going_on.subscribe();
+        // Only a process that does not die of SIGKILL makes this end by time.
+        let _ = tokio::time::timeout(2 * DEATH, going_on.wait_for(|count| *count == 0)).await;
+        self.shared.sweep(None).await;
+    }
+}
+
+impl Shared {
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pid of a leader of `check` that does not die.
+    fn stuck(&self, check: &Name) -> Option<i32> {
+        let mut registry = self.registry();
+        let leader = registry.stuck.get_mut(check)?;
+        if leader.is_there() {
+            return Some(leader.pid().as_raw_pid());
+        }
+        registry.stuck.remove(check);
+        None
+    }
+
+    /// Kills and reaps what belongs to no run but `over`, for some time.
+    async fn sweep(&self, over: Option<&Registered>) {
+        if !orphans::adopting() {
+            return;
+        }
+        let until = Instant::now() + DEATH;
+        let owner: Arc<str> = Arc::from("");
+        let progress = Progress::default();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let others = self.others(over);
+            if !orphans::any_besides(&others.leaders) {
+                return;
+            }
+            let pass = self.sweeps.run(&owner, &progress, Doing::Preparing, move || orphans::sweep(&others));
+            // No thread, or one that hangs: the sweep after a later run does it.
+            let Ok(Ok(left)) = tokio::time::timeout_at(until, pass).await else { return };
+            if !self.is_news(left, Instant::now() >= until) {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Whether any of `left` is worth another pass. At the `end` they are given up: they hang in the kernel, or run as somebody else.
+    fn is_news(&self, left: BTreeSet<i32>, end: bool) -> bool {
+        let mut registry = self.registry();
+        let news = !left.is_subset(&registry.given_up);
+        if news && end {
+            tracing::warn!(pids = ?left, "processes of a check do not die of SIGKILL");
+            registry.given_up = left;
+            return false;
+        }
+        registry.given_up.retain(|pid| left.contains(pid));
+        news
+    }
+
+    fn others(&self, over: Option<&Registered>) -> Over {
+        let registry = self.registry();
+        let number = over.map(|over| over.number);
+        let others = || registry.runs.iter().filter(|(other, _)| Some(**other) != number).map(|(_, run)| run);
+        Over {
+            group: number.and_then(|number| registry.runs.get(&number)).and_then(|run| run.leader),
+            leaders: others().filter_map(|run| run.leader).map(Pid::as_raw_pid).collect(),
+            mark_prefix: self.mark_prefix.clone(),
+            numbers: registry.runs.keys().copied().filter(|other| Some(*other) != number).collect(),
+            last: registry.last,
+            oldest_boot_ms: others().map(|run| run.begun_boot_ms).min().unwrap_or_else(|| Moment::now().boot_ms),
+        }
+    }
+}
+
+impl Registered {
+    fn new(shared: &Arc<Shared>, check: &Name) -> Self {
+        let mut registry = shared.registry();
+        registry.last += 1;
+        let number = registry.last;
+        registry.runs.insert(number, Run { begun_boot_ms: Moment::now().boot_ms, leader: None });
+        drop(registry);
+        shared.going_on.send_modify(|count| *count += 1);
+        Self { shared: Arc::clone(shared), number, check: Arc::clone(check) }
+    }
+
+    /// What the processes of this run carry in their environment.
+    fn mark(&self) -> String {
+        format!("{}{}", self.shared.mark_prefix, self.number)
+    }
+
+    fn led_by(&self, leader: &Leader) {
+        if let Some(run) = self.shared.registry().runs.get_mut(&self.number) {
+            run.leader = Some(leader.pid());
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.registry().runs.remove(&self.number);
+        self.shared.going_on.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// One run from start to the last reaped process.
+async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Receiver<()>) -> Observation {
+    let deadline = Instant::now() + job.check.timeout;
+    let killed_before = memory::oom_kills();
+    let mut closing = run.shared.closing.subscribe();
+    let stop = async move {
+        tokio::select! {
+            _ = cancelled => {}
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+    };
+    tokio::pin!(stop);
+    let environment = environment::of_run(&job, &exec, &run.mark());
+    let mut leader = match start(&run, &exec, environment, deadline, job.check.timeout).await {
+        Ok(leader) => leader,
+        Err(trouble) => return trouble,
+    };
+    run.led_by(&leader);
+    let (mut pipes, watch) = match leader.pipes() {
+        Ok((out, err)) => (Pipes { out: Some(out), err: Some(err), output: Output::default() }, leader.watch()),
+        Err(error) => {
+            leader.signal(Signal::KILL);
+            return Observation::new(Health::Unknown, format!("the output of the command cannot be read: {error}"));
+        }
+    };
+    let end = if Instant::now() >= deadline {
+        End::TimedOut
+    } else {
+        tokio::select! {
+            biased;
+            () = &mut stop => End::Cancelled,
+            () = pipes.read_while(watch.ended()) => End::Exited,
+            () = tokio::time::sleep_until(deadline) => End::TimedOut,
+        }
+    };
+    let mut obeyed = true;
+    if matches!(end, End::TimedOut) {
+        obeyed = tokio::select! {
+            obeyed = terminate(&leader, &watch, &mut pipes, exec.kill_grace) => obeyed,
+            () = &mut stop => false,
+        };
+    }
+    let status = finish(&run, leader, &watch, &mut pipes).await;
+    let out_of_memory = matches!((killed_before, memory::oom_kills()), (Some(before), Some(after)) if after > before);
+    let program = one_line(exec.command.first().map_or("", String::as_str));
+    match (end, status) {
+        (End::Exited, Some(status)) => exit::observe(&exec, status, &pipes.output, out_of_memory),
+        (End::Exited, None) => Observation::new(Health::Unknown, format!("{program} ended, but the kernel does not say how")),
+        (End::Cancelled, _) => Observation::new(Health::Unknown, "the run was stopped"),
+        (End::TimedOut, status) => timed_out(job.check.timeout, &program, status.is_some(), obeyed, &pipes.output),
+    }
+}
+
+/// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever. A start that is merely slow is waited for
+/// somewhat beyond the timeout, so that what it starts late is gone before the observation is made.
+async fn start(
+    run: &Registered,
+    exec: &Exec,
+    environment: BTreeMap<String, String>,
+    deadline: Instant,
+    timeout: Duration,
+) -> Result<Leader, Observation> {
+    let unknown = |message| Observation::new(Health::Unknown, message);
+    let progress = Progress::default();
+    let environment = Arc::new(environment);
+    for attempt in 1.. {
+        let (own_exec, own_environment) = (exec.clone(), Arc::clone(&environment));
+        let doing = Doing::ReadingFile(exec.command.first().cloned().unwrap_or_default());
+        // A leader that comes too late is dropped by its thread, which kills it.
+        let starting = run.shared.files.run(&run.check, &progress, doing, move || leader::start(&own_exec, &own_environment));
+        match tokio::time::timeout_at(deadline + DEATH, starting).await {
+            Err(_) => return Err(progress.timed_out(timeout)),
+            Ok(Err(error)) => return Err(unknown(format!("no thread to start the command: {error}"))),
+            Ok(Ok(Ok(leader))) => return Ok(leader),
+            Ok(Ok(Err(StartError::Other(message)))) => return Err(unknown(message)),
+            Ok(Ok(Err(StartError::Busy(message)))) if attempt >= BUSY_TRIES => {
+                return Err(unknown(format!("cannot start {message}")));
+            }
+            Ok(Ok(Err(StartError::Busy(_)))) => tokio::time::sleep(BUSY_PAUSE).await,
+        }
+    }
+    Err(unknown("the command could not be started".to_owned()))
+}
+
+/// TERM, and the grace. True if the whole group has gone by itself.
+async fn terminate(leader: &Leader, watch: &Watch, pipes: &mut Pipes, grace: Duration) -> bool {
+    leader.signal(Signal::TERM);
+    let gone = async {
+        watch.ended().await;
+        let mut pause = Duration::from_millis(5);
+        while orphans::group_lives(leader.pid()) {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    };
+    tokio::time::timeout(grace, pipes.read_while(gone)).await.is_ok()
+}
+
+/// Kills what is left, reaps it, and empties the pipes. `None` if the leader does not die or nobody knows how it did.
+async fn finish(run: &Registered, mut leader: Leader, watch: &Watch, pipes: &mut Pipes) -> Option<std::process::ExitStatus> {
+    leader.signal(Signal::KILL);
+    let died = tokio::time::timeout(DEATH, pipes.read_while(watch.ended())).await;
+    let status = match died {
+        Ok(()) => leader.reap().ok(),
+        Err(_) => {
+            run.shared.registry().stuck.insert(Arc::clone(&run.check), leader);
+            None
+        }
+    };
+    // What is in the pipes is read while orphans that hold them are being killed.
+    pipes.read_while(run.shared.sweep(Some(run))).await;
+    let _ = tokio::time::timeout(DRAIN, pipes.read_to_end()).await;
+    status
+}
+
+fn timed_out(timeout: Duration, program: &str, reaped: bool, obeyed: bool, output: &Output) -> Observation {
+    let how = match (reaped, obeyed) {
+        (false, _) => "; it hangs in the kernel and does not die of SIGKILL",
+        (true, false) => "; it did not end on SIGTERM and was killed",
+        (true, true) => "",
+    };
+    let mut observation = Observation::new(Health::Critical, format!("timed out after {} while running {program}{how}", span(timeout)));
+    observation.output = output.shown();
+    observation
+}
+
+/// The reading ends of a child's output. `None` once the last writer has closed.
+struct Pipes {
+    out: Option<pipe::Receiver>,
+    err: Option<pipe::Receiver>,
+    output: Output,
+}
+
+impl Pipes {
+    /// Reads both until `done`. Cancel-safe.
+    async fn read_while(&mut self, done: impl Future<Output = ()>) {
+        tokio::select! {
+            () = done => {}
+            () = async { self.read_to_end().await; std::future::pending().await } => {}
+        }
+    }
+
+    /// Reads both until all writers have closed. Cancel-safe: a cancelled read of a pipe has taken nothing.
+    async fn read_to_end(&mut self) {
+        let mut from_out = vec![0; CHUNK];
+        let mut from_err = vec![0; CHUNK];
+        while self.out.is_some() || self.err.is_some() {
+            let (stream, read) = tokio::select! {
+                read = read(&mut self.out, &mut from_out) => (Stream::Out, read),
+                read = read(&mut self.err, &mut from_err) => (Stream::Err, read),
+            };
+            let buffer = if stream == Stream::Out { &from_out } else { &from_err };
+            match buffer.get(..read).filter(|bytes| !bytes.is_empty()) {
+                Some(bytes) => self.output.push(stream, bytes),
+                None if stream == Stream::Out => self.out = None,
+                None => self.err = None,
+            }
+        }
+    }
+}
+
+/// How many bytes came; 0 at the end, or when the pipe cannot be read any more. Waits for ever if there is no pipe.
+async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
+    match pipe {
+        Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,147 @@
+//! What a child said: the first line of each stream, and the last 4 KiB of both as they arrived.
+
+use crate::check::OUTPUT_LIMIT;
+use crate::probe::text::{last_bytes, one_line, printable};
+use std::collections::VecDeque;
+
+/// What is kept of a first line.
+const LINE_LIMIT: usize = 512;
+
+/// Which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+/// Bounded, however much a child says.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    out: Line,
+    err: Line,
+    tail: VecDeque<u8>,
+    cut: u64,
+}
+
+/// The first line that is not blank.
+#[derive(Debug, Default)]
+struct Line {
+    bytes: Vec<u8>,
+    complete: bool,
+}
+
+impl Line {
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.complete {
+                return;
+            }
+            match byte {
+                b'\n' if self.bytes.iter().all(u8::is_ascii_whitespace) => self.bytes.clear(),
+                b'\n' => self.complete = true,
+                other => self.bytes.push(*other),
+            }
+            self.complete |= self.bytes.len() >= LINE_LIMIT;
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let trimmed = text.trim();
+        (!trimmed.is_empty()).then(|| one_line(trimmed))
+    }
+}
+
+impl Output {
+    /// Takes what arrived on `stream`.
+    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Out => self.out.push(bytes),
+            Stream::Err => self.err.push(bytes),
+        }
+        let kept = bytes.get(bytes.len().saturating_sub(OUTPUT_LIMIT)..).unwrap_or_default();
+        let too_many = (self.tail.len() + kept.len()).saturating_sub(OUTPUT_LIMIT);
+        self.tail.drain(..too_many);
+        self.tail.extend(kept);
+        self.cut += (bytes.len() - kept.len() + too_many) as u64;
+    }
+
+    /// First line of the standard output, else of the standard error.
+    pub(super) fn first_line(&self) -> Option<String> {
+        self.out.text().or_else(|| self.err.text())
+    }
+
+    /// The tail, fit to be shown, with the count of what was cut before it; at most [`OUTPUT_LIMIT`] bytes.
+    pub(super) fn shown(&self) -> String {
+        let bytes: Vec<u8> = self.tail.iter().copied().collect();
+        // A character that was cut through at the front is not worth a replacement character.
+        let from = if self.cut == 0 { 0 } else { bytes.iter().take(3).take_while(|byte| *byte & 0xc0 == 0x80).count() };
+        let raw = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
+        let text = printable(&raw);
+        if self.cut == 0 && text.len() <= OUTPUT_LIMIT {
+            return text;
+        }
+        // Escapes make text longer, so what is cut of it is counted before escaping: too few rather than too many.
+        let head = format!("[{} bytes cut]\n", self.cut);
+        let tail = last_bytes(&text, OUTPUT_LIMIT - head.len());
+        let more = printable_prefix_cut(&raw, tail);
+        let head = if more == 0 { head } else { format!("[{} bytes cut]\n", self.cut + more) };
+        format!("{head}{}", last_bytes(tail, OUTPUT_LIMIT - head.len()))
+    }
+}
+
+/// How many bytes of `raw` are not in `shown`, the end of its printable form.
+fn printable_prefix_cut(raw: &str, shown: &str) -> u64 {
+    let mut room = shown.len();
+    let mut kept = 0;
+    for (at, character) in raw.char_indices().rev() {
+        let width = printable(character.encode_utf8(&mut [0; 4])).len();
+        if width > room {
+            break;
+        }
+        room -= width;
+        kept = raw.len() - at;
+    }
+    (raw.len() - kept) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_is_the_first_line_that_says_something_and_stderr_only_if_stdout_is_silent() {
+        let mut output = Output::default();
+        output.push(Stream::Err, b"warning: x\nmore");
+        assert_eq!(output.first_line().unwrap(), "warning: x");
+        output.push(Stream::Out, b"\n  \n  dis");
+        output.push(Stream::Out, b"k ok\x07\nrest");
+        assert_eq!(output.first_line().unwrap(), "disk ok\\x07");
+    }
+
+    #[test]
+    fn megabytes_leave_the_last_4_kib_and_the_count_of_the_rest() {
+        let mut output = Output::default();
+        for _ in 0..300 {
+            output.push(Stream::Out, &[b'x'; 8192]);
+        }
+        output.push(Stream::Err, b"the end");
+        let shown = output.shown();
+        assert!(shown.starts_with("[24535"), "{}", &shown[..40]);
+        assert!(shown.ends_with("xthe end"));
+        assert!(shown.len() <= OUTPUT_LIMIT);
+        let cut: usize = shown[1..shown.find(' ').unwrap()].parse().unwrap();
+        let kept = shown.len() - shown.find('\n').unwrap() - 1;
+        assert_eq!(cut + kept, 300 * 8192 + 7);
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_and_escapes_stay_within_the_limit() {
+        let mut output = Output::default();
+        output.push(Stream::Out, &[0x1b; 4096]);
+        output.push(Stream::Out, &[0xff, b'a']);
+        let shown = output.shown();
+        assert!(shown.len() <= OUTPUT_LIMIT);
+        assert!(shown.ends_with("\\x1b\u{fffd}a"), "{shown}");
+    }
+}

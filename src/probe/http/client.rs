@@ -1,0 +1,261 @@
+//! One HTTP client for each check, kept between runs: parsing certificates for every run would cost more than the run.
+//!
+//! A client is made anew when the configuration of its check or one of its files has changed, and after an hour, so that a renewed
+//! certificate store of the system is read. There are no more clients than checks: a reload forgets them all.
+
+use crate::plan::{Http, Name};
+use crate::probe::lookup::{Lookups, Resolver};
+use crate::probe::progress::{Doing, Progress};
+use crate::probe::text::place;
+use crate::probe::threads::Pool;
+use crate::tls::{self, Roots};
+use reqwest::Url;
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long clients and the system's certificates are kept.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+/// Redirects that are followed.
+const REDIRECTS: usize = 5;
+
+/// The clients of all checks.
+pub(crate) struct Clients {
+    files: Pool,
+    lookups: Lookups,
+    entries: Mutex<HashMap<Name, Entry>>,
+    /// The system's certificates, once for all checks. Held while they are loaded, so that they are loaded once.
+    roots: Arc<tokio::sync::Mutex<Option<(Instant, Roots)>>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    progress: Progress,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    http: Http,
+    stamps: Vec<Stamp>,
+    built: Instant,
+    client: reqwest::Client,
+}
+
+/// Device, inode, size and time of change of a file; `None` for a file that cannot be read.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+impl Clients {
+    /// No client yet.
+    pub(crate) fn new(files: Pool, lookups: Lookups) -> Self {
+        Self { files, lookups, entries: Mutex::default(), roots: Arc::default() }
+    }
+
+    /// Forgets all clients and certificates.
+    pub(crate) fn forget(&self) {
+        self.entries().clear();
+        // Somebody is loading them just now: then they are fresh.
+        if let Ok(mut roots) = self.roots.try_lock() {
+            *roots = None;
+        }
+    }
+
+    /// What the client of the check `name` is doing.
+    pub(crate) fn progress(&self, name: &Name) -> Progress {
+        self.entries().entry(Arc::clone(name)).or_default().progress.clone()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Name, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client for `http`, made anew if need be. Errors are sentences for a person.
+    pub(super) async fn client(&self, name: &Name, http: &Http, progress: &Progress) -> Result<reqwest::Client, String> {
+        let paths = paths(http);
+        let stamps = match paths.first() {
+            None => Vec::new(),
+            Some(first) => self.on_files(name, progress, first.clone(), move || paths.iter().map(|path| stamp(path)).collect()).await?,
+        };
+        if let Some(client) = self.kept(name, http, &stamps) {
+            return Ok(client);
+        }
+        let client = self.build(name, http, progress).await?;
+        let kept = Kept { http: http.clone(), stamps, built: Instant::now(), client: client.clone() };
+        let mut entries = self.entries();
+        let entry = entries.entry(Arc::clone(name)).or_default();
+        entry.progress = progress.clone();
+        entry.kept = Some(kept);
+        Ok(client)
+    }
+
+    fn kept(&self, name: &Name, http: &Http, stamps: &[Stamp]) -> Option<reqwest::Client> {
+        let entries = self.entries();
+        let kept = entries.get(name)?.kept.as_ref()?;
+        let fresh = kept.built.elapsed() < MAX_AGE && kept.stamps == stamps && kept.http == *http;
+        fresh.then(|| kept.client.clone())
+    }
+
+    async fn on_files<T: Send + 'static>(
+        &self,
+        name: &Name,
+        progress: &Progress,
+        path: PathBuf,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let doing = Doing::ReadingFile(path.display().to_string());
+        self.files.run(name, progress, doing, work).await.map_err(|error| format!("no thread to read {}: {error}", path.display()))
+    }
+
+    async fn build(&self, name: &Name, http: &Http, progress: &Progress) -> Result<reqwest::Client, String> {
+        if http.proxy.is_some() && http.tls.server_name.is_some() {
+            return Err("server_name and proxy do not go together".to_owned());
+        }
+        let roots = if needs_roots(http) { self.roots(name, progress, http.tls.ca_file.is_some()).await? } else { None };
+        let options = http.tls.clone();
+        let first = paths(http).into_iter().next().unwrap_or_default();
+        // Without files nothing blocks.
+        let config = match first.as_os_str().is_empty() {
+            true => tls::client_config(&options, roots.as_ref()),
+            false => self.on_files(name, progress, first, move || tls::client_config(&options, roots.as_ref())).await?,
+        };
+        let config = config.map_err(|error| one_sentence(&error))?;
+        let resolver = Resolver { lookups: self.lookups.clone(), progress: progress.clone(), place: place(&http.url), alias: alias(http) };
+        let mut builder = tls::plain_builder(config)
+            .pool_max_idle_per_host(0)
+            .dns_resolver(resolver)
+            .connector_layer(Watched { progress: progress.clone(), place: place(&http.url) });
+        if http.follow_redirects {
+            builder = builder.redirect(same_host(http));
+        }
+        if let Some(path) = &http.unix_socket {
+            builder = builder.unix_socket(path.clone());
+        }
+        if let Some(proxy) = &http.proxy {
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|_| "the proxy is not a usable URL".to_owned())?;
+            builder = builder.proxy(proxy);
+        }
+        builder.build().map_err(|error| format!("no HTTP client can be made: {}", error.without_url()))
+    }
+
+    /// The system's certificates. Their absence matters only to checks without a `ca_file`.
+    async fn roots(&self, name: &Name, progress: &Progress, may_lack: bool) -> Result<Option<Roots>, String> {
+        let mut kept = self.roots.lock().await;
+        if let Some((_, roots)) = kept.as_ref().filter(|(loaded, _)| loaded.elapsed() < MAX_AGE) {
+            return Ok(Some(roots.clone()));
+        }
+        match self.on_files(name, progress, PathBuf::from("/etc/ssl"), Roots::load).await? {
+            Ok(roots) => {
+                *kept = Some((Instant::now(), roots.clone()));
+                Ok(Some(roots))
+            }
+            Err(_) if may_lack => Ok(None),
+            Err(error) => Err(one_sentence(&error)),
+        }
+    }
+}
+
+/// Messages of observations are one line.
+fn one_sentence(error: &tls::Error) -> String {
+    error.to_string().replace("\nhint: ", "; ")
+}
+
+/// Plain HTTP to one place needs no certificate store, and so does `tls_verify = false`.
+fn needs_roots(http: &Http) -> bool {
+    let https = |url: &Url| url.scheme() == "https";
+    http.tls.verify && (https(&http.url) || http.follow_redirects || http.proxy.as_ref().is_some_and(https))
+}
+
+/// Files whose change makes a client stale.
+fn paths(http: &Http) -> Vec<PathBuf> {
+    let client = http.tls.client.iter().flat_map(|(cert, key)| [cert.clone(), key.clone()]);
+    http.tls.ca_file.iter().cloned().chain(client).collect()
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
+}
+
+/// The URL that is asked for: with `server_name`, TLS takes its name from the URL and the resolver leads to the real host.
+pub(super) fn target(http: &Http) -> Result<Url, String> {
+    let mut url = http.url.clone();
+    if let Some(name) = &http.tls.server_name {
+        let wrong = || format!("server_name {name} is not a DNS name");
+        url.set_host(Some(name)).map_err(|_| wrong())?;
+        if !matches!(url.host(), Some(host) if name.eq_ignore_ascii_case(&host.to_string())) || name.parse::<std::net::IpAddr>().is_ok() {
+            return Err(wrong());
+        }
+    }
+    Ok(url)
+}
+
+fn alias(http: &Http) -> Option<(String, String)> {
+    let name = http.tls.server_name.clone()?;
+    Some((name, http.url.host_str()?.to_owned()))
+}
+
+/// Follows to the same host only, and never from https to http; else the redirect itself is the answer.
+fn same_host(http: &Http) -> reqwest::redirect::Policy {
+    let hosts: Vec<String> = http.url.host_str().map(str::to_owned).into_iter().chain(http.tls.server_name.clone()).collect();
+    let secure = http.url.scheme() == "https";
+    reqwest::redirect::Policy::custom(move |attempt| {
+        let same = attempt.url().host_str().is_some_and(|to| hosts.iter().any(|host| host.eq_ignore_ascii_case(to)));
+        if !same || (secure && attempt.url().scheme() != "https") {
+            return attempt.stop();
+        }
+        if attempt.previous().len() > REDIRECTS { attempt.error("too many redirects") } else { attempt.follow() }
+    })
+}
+
+/// Notes in [`Progress`] when the connection stands.
+#[derive(Clone)]
+struct Watched {
+    progress: Progress,
+    place: String,
+}
+
+/// A connector that is watched.
+#[derive(Clone)]
+struct WatchedConnector<S> {
+    inner: S,
+    watch: Watched,
+}
+
+impl<S> tower_layer::Layer<S> for Watched {
+    type Service = WatchedConnector<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        WatchedConnector { inner, watch: self.clone() }
+    }
+}
+
+impl<S, R> tower_service::Service<R> for WatchedConnector<S>
+where
+    S: tower_service::Service<R>,
+    S::Future: Send + 'static,
+    S::Response: 'static,
+    S::Error: 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let Watched { progress, place } = self.watch.clone();
+        progress.now(Doing::Connecting(place.clone()));
+        let connecting = self.inner.call(request);
+        Box::pin(async move {
+            let connected = connecting.await;
+            progress.now(Doing::WaitingForAnswer(place));
+            connected
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! One HTTP exchange with ROS, bounded in time and size.
+
+use super::body;
+use super::request::Prepared;
+use crate::clock::Moment;
+use crate::transport::{self, Trouble};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An answer, whoever wrote it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// All headers.
+    pub(super) headers: HeaderMap,
+    /// At most [`body::LIMIT`] bytes.
+    pub(super) body: Vec<u8>,
+    /// Before the request went out.
+    pub(super) sent: Moment,
+    /// When the headers had come.
+    pub(super) received: Moment,
+}
+
+/// Sends `prepared` and reads the answer, until `deadline`. `within` is the whole time of the attempt, for the message.
+///
+/// # Errors
+/// If no complete answer came.
+pub(super) async fn exchange(
+    http: &reqwest::Client,
+    prepared: &Prepared,
+    host: &str,
+    deadline: Instant,
+    within: Duration,
+) -> Result<Reply, Trouble> {
+    let sent = Moment::now();
+    // An empty POST says so (RFC 9110 section 8.6); some gateways answer 411 otherwise.
+    let request = http.post(prepared.url.expose()).headers(prepared.headers.clone()).header(CONTENT_LENGTH, "0");
+    let response = match tokio::time::timeout_at(deadline, request.send()).await {
+        Err(_) => {
+            return Err(Trouble::after_connecting(format!(
+                "timed out after {} waiting for the answer of {host}",
+                humantime::format_duration(within)
+            )));
+        }
+        Ok(Err(error)) => return Err(transport::describe(&error, host)),
+        Ok(Ok(response)) => response,
+    };
+    let received = Moment::now();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    match tokio::time::timeout_at(deadline, transport::read_body(response, body::LIMIT, host)).await {
+        Err(_) => Err(Trouble::after_connecting(format!(
+            "timed out after {} in the middle of the answer of {host}",
+            humantime::format_duration(within)
+        ))),
+        Ok(Err(trouble)) => Err(trouble),
+        Ok(Ok(body)) => Ok(Reply { status, headers, body, sent, received }),
+    }
+}
