@@ -17,7 +17,7 @@ pub(super) fn url(value: &Value) -> Parsed<Url> {
     }
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     if authority.contains('@') {
-        let hint = "a check has `username` and `password_file` for that";
+        let hint = "passwords do not belong in the configuration; an http check has `username` and `password_file`";
         return Err(Problem::new("must not hold a user or password").hint(hint).into());
     }
     // The parser would guess at these, and its tables of names in other scripts are not built in.

@@ -76,14 +76,19 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-/// Whether a line that follows `earlier` lines may be the rest of a secret that began there: a string or array over several lines.
-/// The nearest lines count, back to the last one that begins a key or a table.
+/// Longest line that is searched for secrets, in bytes. Longer ones are never shown.
+pub(super) const LINE_LIMIT: usize = 4096;
+/// Most lines of one string or array that are searched for its beginning.
+const LINES_LIMIT: usize = 200;
+
+/// Whether a line that follows `earlier` lines, the nearest first, may be the rest of a secret that began there: a string or array
+/// over several lines. If it cannot be known it may be one.
 pub(super) fn continues_secret<'a>(line: &str, earlier: impl Iterator<Item = &'a str>) -> bool {
     if begins_statement(line) {
         return false;
     }
-    for line in earlier.take(1000) {
-        if secret_at(line).is_some() {
+    for (count, line) in earlier.enumerate() {
+        if count >= LINES_LIMIT || line.len() > LINE_LIMIT || secret_at(line).is_some() {
             return true;
         }
         if begins_statement(line) {

@@ -96,6 +96,9 @@ impl Source {
     /// `line`, which begins at byte `line_start`, without what may be secret.
     fn shown(&self, line: &str, line_start: usize) -> String {
         let earlier = self.text.get(..line_start).unwrap_or_default().trim_end_matches('\n').rsplit('\n');
+        if line.len() > secrecy::LINE_LIMIT {
+            return format!("[a line of {} bytes]", line.len());
+        }
         if secrecy::continues_secret(line, earlier) {
             return secrecy::HIDDEN.to_owned();
         }

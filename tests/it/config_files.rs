@@ -240,6 +240,12 @@ fn files_that_are_too_large_or_too_many_or_no_files_are_refused() {
 }
 
 #[test]
+fn a_very_long_line_is_not_shown() {
+    let host = Host::new().with("etc/config.toml", format!("[agent]\nlog = [{}]\n", "\"x\",".repeat(5000)));
+    assert!(host.told().ends_with(":2:7: error: `log` must be a string, not an array\n[a line of 20008 bytes]\n      ^^^^^^^^^^^^^^^^^"));
+}
+
+#[test]
 fn a_pipe_in_place_of_a_file_does_not_hold_up_the_start() {
     let host = Host::new().with("etc/conf.d/x", "");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -267,6 +273,15 @@ fn exec_checks_come_only_from_files_that_root_or_the_agent_alone_can_change() {
     assert!(why.contains("the directory") && why.contains("conf.d"), "{why}");
     assert_eq!(refused(&directory, 0, 0o1777), None, "in a sticky directory only the owner can replace the file");
     assert!(refused(&directory, 1000, 0o755).is_some(), "the owner of the directory can replace the file");
+}
+
+#[test]
+fn no_number_of_warnings_lets_a_refusal_be_forgotten() {
+    let many: String = (0..300).map(|n| format!("[check.a{n}]\ntype = \"http\"\nurl = \"http://localhost/\"\nbody = \"x\"\n")).collect();
+    let host = Host::new().with("etc/config.toml", format!("{SIGNAL}{many}{EXEC}"));
+    assert_eq!(host.load().unwrap().warnings.len(), 200, "more than anybody reads");
+    let owners = rooted([(host.path("etc/config.toml"), Owner { uid: 1000, mode: 0o644 })]);
+    assert!(host.load_with(&owners).unwrap_err()[0].message.contains("belongs to user 1000"));
 }
 
 #[test]

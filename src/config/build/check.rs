@@ -2,10 +2,11 @@
 
 use super::{http, probe};
 use crate::config::forms::{self, Written};
-use crate::config::fragment::{Entry, Table, Value};
+use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
 use crate::config::owners::{self, Owners};
 use crate::config::reader::{Notes, Problem, Reader, shorten, text};
+use crate::config::secrecy;
 use crate::config::source::Place;
 use crate::plan::{Check, Level, Name, Probe};
 
@@ -93,8 +94,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
     let start_period = reader.duration("start_period");
     let success_threshold = reader.number("success_threshold");
     let failure_threshold = reader.number("failure_threshold");
-    let depends_on = reader.value("depends_on", |value| forms::names(value, ""));
-    let tags = reader.value("tags", |value| forms::names(value, ""));
+    let depends_on = reader.value("depends_on", |value| forms::names(value, None));
+    let tags = reader.value("tags", |value| forms::names(value, None));
     let probe = match kind {
         Some("http") => http::http(reader).map(|http| Probe::Http(Box::new(http))),
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
@@ -156,7 +157,7 @@ fn judge_owners(name: &str, value: &Value, header: Place, owners: &Owners, notes
 /// The first part of `value` that `file` wrote.
 fn first_in(value: &Value, file: usize) -> Option<Place> {
     match &value.data {
-        crate::config::fragment::Data::Table(table) => table.0.values().find_map(|entry| first_in(&entry.value, file)),
+        Data::Table(table) => table.0.values().find_map(|entry| first_in(&entry.value, file)),
         _ => (value.place.file() == Some(file)).then_some(value.place),
     }
 }
@@ -164,12 +165,12 @@ fn first_in(value: &Value, file: usize) -> Option<Place> {
 /// Warns of a file that holds what may be secret and that others can read.
 fn warn_of_secrets(table: &Table, notes: &mut Notes) {
     let inner = |name: &str| match table.0.get(name).map(|entry| &entry.value.data) {
-        Some(crate::config::fragment::Data::Table(table)) => table.0.iter().collect::<Vec<_>>(),
+        Some(Data::Table(table)) => table.0.iter().collect::<Vec<_>>(),
         _ => Vec::new(),
     };
-    let named = inner("headers").into_iter().chain(inner("environment")).filter(|(name, _)| crate::config::secrecy::is_secret_name(name));
+    let named = inner("headers").into_iter().chain(inner("environment")).filter(|(name, _)| secrecy::is_secret_name(name));
     let body = table.0.get_key_value("body");
-    let sent = table.0.get_key_value("send").filter(|(_, entry)| text(&entry.value).is_ok_and(crate::config::secrecy::mentions_secret));
+    let sent = table.0.get_key_value("send").filter(|(_, entry)| text(&entry.value).is_ok_and(secrecy::mentions_secret));
     let secrets: Vec<_> = named.chain(body).chain(sent).map(|(name, entry)| (shorten(name), entry.key)).collect();
     for (name, place) in secrets {
         let Some(source) = place.file().and_then(|file| notes.sources.get(file)) else {

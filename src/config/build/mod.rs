@@ -32,7 +32,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let drafts = drafts.unwrap_or_default();
     graph::resolve(&drafts, notes);
     let signals = signal::signals(root.0.get("signal"), &stack, &drafts, no_checks_needed, notes);
-    if notes.has_errors() {
+    if notes.refused {
         return None;
     }
     let mut checks: Vec<_> = drafts.into_iter().filter_map(|draft| draft.check).map(Arc::new).collect();
@@ -49,7 +49,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     for (signal, places) in &signals {
         signal::judge_times(&plan, signal, places, notes);
     }
-    (!notes.has_errors()).then_some(plan)
+    (!notes.refused).then_some(plan)
 }
 
 /// A reader of a table that stands alone, written or not.

@@ -81,7 +81,7 @@ fn signal(
     let reader = &mut reader;
     let resource = reader.value("resource", |value| forms::identifier(value, 255, "-_."));
     let condition = reader.optional("condition", |value| forms::identifier(value, 255, "-_."));
-    let selected = reader.optional("checks", |value| forms::names(value, "tag:"));
+    let selected = reader.optional("checks", |value| forms::names(value, Some("tag:")));
     let deadline = reader.duration("deadline");
     let margin = reader.duration("margin");
     let min_healthy_time = reader.duration("min_healthy_time");
