@@ -8,7 +8,7 @@
 use crate::clock::{BootMs, Moment};
 use crate::plan;
 use crate::secret::Secret;
-use crate::transport;
+use crate::transport::{self, Trouble};
 use reqwest::{StatusCode, Url};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub enum Error {
         url: String,
         /// Why.
         cause: String,
+        /// There was a connection, but no answer on it.
+        connected: bool,
     },
     /// No token, and plain access is not allowed.
     #[error("the metadata service at {url} gave no token: {cause}")]
@@ -219,7 +221,7 @@ impl Metadata {
     pub async fn get(&self, path: &str) -> Result<Document, Error> {
         match tokio::time::timeout(LOOKUP_TIMEOUT, self.get_unbounded(path)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.unreachable(format!("timed out after {}s", LOOKUP_TIMEOUT.as_secs()))),
+            Err(_) => Err(self.unreachable(Trouble::after_connecting(format!("timed out after {}s", LOOKUP_TIMEOUT.as_secs())))),
         }
     }
 
@@ -263,7 +265,8 @@ impl Metadata {
                 *kept = Some(Token { value: value.clone(), expires });
                 Ok(Some(value))
             }
-            Err(Error::NoToken { cause, .. }) if self.allow_plain => {
+            // Without an answer too: where packets may not hop far, the answer to PUT alone is lost.
+            Err(Error::NoToken { cause, .. } | Error::Unreachable { cause, connected: true, .. }) if self.allow_plain => {
                 tracing::debug!(target: "instance", %cause, "no metadata token, going on without");
                 Ok(None)
             }
@@ -272,7 +275,11 @@ impl Metadata {
     }
 
     async fn fetch_token(&self) -> Result<Secret, Error> {
-        let request = self.http.put(self.url("api/token")).header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL_SECONDS).body("");
+        let request = self
+            .http
+            .put(self.url("api/token"))
+            .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL_SECONDS)
+            .header("Content-Length", "0");
         let response = request.send().await.map_err(|error| self.trouble(&error))?;
         let no_token = |cause: &str| Error::NoToken { url: self.base.to_string(), cause: cause.to_owned() };
         if response.status() != StatusCode::OK {
@@ -283,8 +290,7 @@ impl Metadata {
     }
 
     async fn text(&self, response: reqwest::Response) -> Result<Option<Secret>, Error> {
-        let body =
-            transport::read_body(response, BODY_LIMIT, self.base.authority()).await.map_err(|trouble| self.unreachable(trouble.message))?;
+        let body = transport::read_body(response, BODY_LIMIT, self.base.authority()).await.map_err(|trouble| self.unreachable(trouble))?;
         let body = zeroize::Zeroizing::new(body);
         Ok(std::str::from_utf8(&body).ok().map(|text| Secret::new(text.trim())))
     }
@@ -294,11 +300,11 @@ impl Metadata {
     }
 
     fn trouble(&self, error: &reqwest::Error) -> Error {
-        self.unreachable(transport::describe(error, self.base.authority()).message)
+        self.unreachable(transport::describe(error, self.base.authority()))
     }
 
-    fn unreachable(&self, cause: String) -> Error {
-        Error::Unreachable { url: self.base.to_string(), cause }
+    fn unreachable(&self, trouble: Trouble) -> Error {
+        Error::Unreachable { url: self.base.to_string(), cause: trouble.message, connected: trouble.connected }
     }
 }
 

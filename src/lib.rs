@@ -11,6 +11,7 @@
 //! `docs/architecture.md` says why the walls stand where they do.
 
 pub mod agent;
+pub mod alarm;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -8,7 +8,7 @@
 //!
 //! `<N>` is the priority of sd-daemon(3). The journal has its own times, so the lines have none. An event is one line, always: control
 //! characters, line breaks above all, are escaped, because messages quote the output of checks and the answers of servers, and a line
-//! break would let them write lines of their own. `tracing-subscriber` escapes terminal sequences only, hence [`Line`].
+//! break would let them write lines of their own. `tracing-subscriber` escapes terminal sequences only, hence a format of our own.
 //!
 //! A span's own field must not be called `name`: in JSON that is the key of the span's name.
 
@@ -248,7 +248,7 @@ fn bounded(text: &str) -> String {
     if text.len() <= LINE_LIMIT {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LINE_LIMIT);
+    let end = (0..=LINE_LIMIT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     format!("{}… ({} bytes in all)", text.get(..end).unwrap_or_default(), text.len())
 }
 

@@ -79,6 +79,16 @@ impl Notifier {
         Self { active: var_os("NOTIFY_SOCKET").is_some(), status: Status::default(), complained: false }
     }
 
+    /// Tells nobody, whatever the environment says.
+    pub fn silent() -> Self {
+        Self { active: false, status: Status::default(), complained: false }
+    }
+
+    /// Whether somebody listens.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
     /// Start-up, or a reload, is over.
     pub fn ready(&mut self) {
         self.send(&[NotifyState::Ready]);

@@ -67,7 +67,10 @@ pub(crate) fn describe(error: &reqwest::Error, host: &str) -> Trouble {
         return Trouble { connected: false, message: format!("{name} does not resolve ({})", root_cause(error)), hint: Some(hint) };
     }
     if error.is_connect() && error.is_timeout() {
-        return Trouble { connected: false, message: format!("timed out connecting to {host}"), hint: None };
+        let is_address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        // Resolving is part of connecting, and the two cannot be told apart.
+        let doing = if is_address { "connecting to" } else { "resolving or connecting to" };
+        return Trouble { connected: false, message: format!("timed out {doing} {host}"), hint: None };
     }
     if let Some(tls) = find::<rustls::Error>(error) {
         return Trouble { connected: false, message: format!("TLS with {host} failed: {tls}"), hint: tls_hint(tls) };

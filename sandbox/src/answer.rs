@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::refusal::Refusal;
 use crate::switches::Format;
 
+/// The request id stands in this header too (2015 API pages).
+pub(crate) const REQUEST_ID_HEADER: &str = "x-acs-request-id";
+
 /// What becomes of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -106,7 +109,7 @@ fn write(status: u16, root: &str, request_id: &str, value: &Value, format: Forma
             Answer::new(status, "text/xml;charset=utf-8", xml.into_bytes())
         }
     };
-    answer.headers.push(("x-acs-request-id".to_owned(), request_id.to_owned()));
+    answer.headers.push((REQUEST_ID_HEADER.to_owned(), request_id.to_owned()));
     answer
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use ring::digest;
 use serde_json::{Map, Value};
 
 use crate::answer::{self, Answer};
@@ -71,7 +72,8 @@ pub(crate) struct ClientTokens {
 
 #[derive(Debug, Clone)]
 struct Call {
-    parameters: Vec<(String, String)>,
+    /// SHA-256 of the operation's parameters.
+    parameters: Vec<u8>,
     request_id: String,
     result: Result<(), Refusal>,
 }
@@ -175,9 +177,7 @@ impl Answering<'_> {
         let Some(token) = client_token(request)? else {
             return wanted.run(inner, request, fault, now);
         };
-        let mut parameters: Vec<(String, String)> =
-            request.parameters().filter(|(name, _)| name != "ClientToken" && !COMMON.contains(&name.as_str())).cloned().collect();
-        parameters.sort();
+        let parameters = fingerprint(request);
         if let Some(earlier) = inner.client_tokens.calls.get(token) {
             if earlier.parameters != parameters {
                 let message = "The request uses the same client token as a previous, but non-identical request.";
@@ -196,6 +196,14 @@ impl Answering<'_> {
     }
 }
 
+/// What makes two requests the same: the parameters of the operation, whatever their order and way of travelling.
+fn fingerprint(request: &Request) -> Vec<u8> {
+    let own = |name: &str| name != "ClientToken" && !COMMON.contains(&name);
+    let mut parameters: Vec<&(String, String)> = request.parameters().filter(|(name, _)| own(name)).collect();
+    parameters.sort();
+    digest::digest(&digest::SHA256, serde_json::json!(parameters).to_string().as_bytes()).as_ref().to_vec()
+}
+
 /// The parameters of SignalResource, checked by the rules of its page.
 struct SignalResource<'a> {
     resource: &'a str,
@@ -212,7 +220,9 @@ impl<'a> SignalResource<'a> {
             "SUCCESS" => SignalStatus::Success,
             "WARNING" => SignalStatus::Warning,
             "FAILURE" => SignalStatus::Failure,
-            _ => return Err(Refusal::invalid_parameter("Status", "it must be SUCCESS, FAILURE or WARNING")),
+            _ => {
+                return Err(Refusal::invalid_parameter("Status", "it must be SUCCESS, FAILURE or WARNING"));
+            }
         };
         let unique_id = required(request, "UniqueId")?;
         if unique_id.chars().count() > 64 {
@@ -254,7 +264,9 @@ pub(crate) fn required<'a>(request: &'a Request, name: &str) -> Result<&'a str, 
 }
 
 fn client_token(request: &Request) -> Result<Option<&str>, Refusal> {
-    let Some(token) = request.parameter("ClientToken") else { return Ok(None) };
+    let Some(token) = request.parameter("ClientToken") else {
+        return Ok(None);
+    };
     let charset = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if token.is_empty() || token.len() > 64 || !token.chars().all(charset) {
         return Err(Refusal::invalid_parameter("ClientToken", "it must have 1 to 64 letters, digits, '-' or '_'"));

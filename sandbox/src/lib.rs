@@ -17,6 +17,8 @@
 //! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `metadata`;
 //! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `control` scripts it all.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod api;
 mod clock;
@@ -151,7 +153,7 @@ impl Drop for Running {
 }
 
 impl Sandbox {
-    /// Starts a sandbox on the current tokio runtime (a current-thread one will do).
+    /// Starts a sandbox on the current tokio runtime, which needs I/O and time enabled (a current-thread one will do).
     ///
     /// # Errors
     /// The address is not loopback or taken, or the certificate cannot be made or written.
@@ -242,6 +244,12 @@ impl Sandbox {
     /// The requests that ROS and the metadata service saw, oldest first; the last 4096.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.running.world.lock().records.all()
+    }
+
+    /// How many requests came in all, and how many of them are no longer kept.
+    pub fn requests_seen_and_dropped(&self) -> (u64, u64) {
+        let inner = self.running.world.lock();
+        (inner.records.seen(), inner.records.dropped())
     }
 
     /// Adds a fault; gives its id.

@@ -1,5 +1,7 @@
 //! `ros-sandbox`: runs the sandbox alone, prints one line of JSON that says where, and serves until told to stop.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -111,7 +111,9 @@ pub(crate) fn get_stack_resource(
 /// `Data`, `ErrorData` and `JoinedErrorData` of a condition: JSON text `{signal id: data}`, as Heat builds it.
 /// SignalResource carries no data, so the data of each signal is empty.
 fn attributes(stack: &Stack, resource: &Resource, switches: &Switches) -> Vec<(&'static str, Value)> {
-    let ResourceKind::Condition(condition) = &resource.kind else { return Vec::new() };
+    let ResourceKind::Condition(condition) = &resource.kind else {
+        return Vec::new();
+    };
     if resource.status.in_progress() && !switches.data_readable_in_progress {
         return vec![("Data", Value::Null), ("ErrorData", Value::Null), ("JoinedErrorData", Value::Null)];
     }
@@ -195,7 +197,9 @@ pub(crate) fn list_stack_events(stack: &Stack, request: &Request) -> Result<Memb
 }
 
 fn number(request: &Request, name: &str, default: usize, largest: usize) -> Result<usize, Refusal> {
-    let Some(text) = request.parameter(name) else { return Ok(default) };
+    let Some(text) = request.parameter(name) else {
+        return Ok(default);
+    };
     let number = text.parse().ok().filter(|number| (1..=largest).contains(number));
     number.ok_or_else(|| Refusal::invalid_parameter(name, "it is not a number or out of range"))
 }

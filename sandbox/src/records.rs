@@ -11,6 +11,9 @@ use crate::signature::{MASK, Scheme};
 /// Requests kept; beyond that the oldest are dropped and counted.
 const RECORDS_KEPT: usize = 4096;
 
+/// Parameters kept of one request.
+const PARAMETERS_KEPT: usize = 64;
+
 /// Bytes kept of a parameter's value or a path; the rest is cut off.
 const TEXT_KEPT: usize = 1024;
 
@@ -45,12 +48,16 @@ pub struct RequestRecord {
     pub nonce: Option<String>,
     /// `User-Agent` of the client.
     pub user_agent: Option<String>,
+    /// Whether the request carried a token of the metadata service's hardened mode.
+    pub metadata_token: bool,
     /// Kind of the scripted fault that struck, such as `reset`.
     pub fault: Option<String>,
     /// HTTP status answered; none: reset, or not answered yet.
     pub status: Option<u16>,
     /// Error code answered; none with a status of 200: success.
     pub code: Option<String>,
+    /// `RequestId` answered, for ROS.
+    pub request_id: Option<String>,
 }
 
 /// The list.
@@ -78,7 +85,8 @@ impl Records {
             let value = if name == "SecurityToken" { MASK.to_owned() } else { cut(value) };
             (cut(name), value)
         });
-        let nonce = request.header("x-acs-signature-nonce").or_else(|| request.parameter("SignatureNonce").map(cut));
+        let nonce = request.header("x-acs-signature-nonce");
+        let nonce = nonce.as_deref().or_else(|| request.parameter("SignatureNonce")).map(cut);
         self.kept.push_back(RequestRecord {
             number: self.last_number,
             at: rfc3339(now),
@@ -91,12 +99,14 @@ impl Records {
             signature,
             verified: false,
             replayed: false,
-            parameters: parameters.collect(),
+            parameters: parameters.take(PARAMETERS_KEPT).collect(),
             nonce,
             user_agent: request.header("user-agent").map(|agent| cut(&agent)),
+            metadata_token: request.header("x-aliyun-ecs-metadata-token").is_some(),
             fault: None,
             status: None,
             code: None,
+            request_id: None,
         });
         self.last_number
     }

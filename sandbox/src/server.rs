@@ -204,7 +204,9 @@ async fn read(door: &Door, incoming: hyper::Request<Incoming>) -> Result<Request
     let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect());
     let body = match body.await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err(Answer::text(413, "the body is larger than 1 MiB, or broke off")),
+        Ok(Err(_)) => {
+            return Err(Answer::text(413, "the body is larger than 1 MiB, or broke off"));
+        }
         Err(_) => return Err(Answer::text(408, "the body took too long")),
     };
     let headers =

@@ -129,8 +129,7 @@ impl Stack {
         let due: Vec<String> = self
             .conditions()
             .filter(|(_, resource, condition)| {
-                resource.status.in_progress()
-                    && (condition.look_at.is_some_and(|at| at <= now) || condition.deadline.is_some_and(|at| at <= now))
+                resource.status.waits() && (condition.look_at.is_some_and(|at| at <= now) || condition.deadline.is_some_and(|at| at <= now))
             })
             .map(|(name, _, _)| name.clone())
             .collect();
@@ -151,7 +150,7 @@ impl Stack {
         });
         let conditions = self
             .conditions()
-            .filter(|(_, resource, _)| resource.status.in_progress())
+            .filter(|(_, resource, _)| resource.status.waits())
             .flat_map(|(_, _, condition)| [condition.look_at, condition.deadline])
             .flatten();
         handles.chain(conditions).chain(self.rollback_ends).min()
@@ -202,7 +201,9 @@ impl Stack {
                 && matches!(handle.available, Available::At(at) if at <= now)
             {
                 handle.available = Available::Now;
-                opened.push((name.clone(), resource.status.with(Phase::Complete)));
+                if resource.status.waits() {
+                    opened.push((name.clone(), resource.status.with(Phase::Complete)));
+                }
             }
         }
         for (name, status) in opened {
@@ -216,7 +217,7 @@ impl Stack {
         for resource in self.resources.values_mut() {
             if let ResourceKind::Condition(condition) = &mut resource.kind
                 && condition.handle == handle
-                && resource.status.in_progress()
+                && resource.status.waits()
             {
                 condition.deadline = Some(now + time::Duration::seconds_f64(condition.timeout));
             }
@@ -224,7 +225,9 @@ impl Stack {
     }
 
     fn set_resource_status(&mut self, name: &str, status: Status, reason: &str, now: Moment) {
-        let Some(resource) = self.resources.get_mut(name) else { return };
+        let Some(resource) = self.resources.get_mut(name) else {
+            return;
+        };
         if resource.status == status && resource.reason == reason {
             return;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
 
-use crate::answer::{Answer, Outcome};
+use crate::answer::{self, Answer, Outcome};
 use crate::api::{self, ClientTokens, Scripted, Seen};
 use crate::clock::{Clock, Moment, rfc3339};
 use crate::faults::Faults;
@@ -101,7 +101,9 @@ impl World {
                 stack.advance(now, &switches);
                 stack.put(spec, now, &switches);
             }
-            None if full => return Err(SpecError::TooMany { what: "stacks", limit: STACKS_KEPT }),
+            None if full => {
+                return Err(SpecError::TooMany { what: "stacks", limit: STACKS_KEPT });
+            }
             None => {
                 inner.stacks.insert(id.to_owned(), Stack::create(id, spec, now));
             }
@@ -154,6 +156,8 @@ impl World {
             if let Outcome::Answer(answer) = outcome {
                 record.status = Some(answer.status);
                 record.code.clone_from(&answer.code);
+                let id = answer.headers.iter().find(|(name, _)| name == answer::REQUEST_ID_HEADER);
+                record.request_id = id.map(|(_, id)| id.clone());
             }
         });
     }

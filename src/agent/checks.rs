@@ -33,11 +33,13 @@ impl CheckRun {
 }
 
 impl Core {
-    /// Makes the runs fit the plan: unchanged checks keep their state, changed ones start over, removed ones are cancelled.
+    /// Makes the runs fit the plan: unchanged checks keep their state, changed ones start over, removed ones are cancelled. Without a
+    /// signal nobody wants to know, and nothing runs.
     pub(super) fn fit_checks(&mut self) {
         let plan = Arc::clone(&self.plan);
         let mut old = std::mem::take(&mut self.checks);
-        for check in &plan.checks {
+        let wanted: &[Arc<Check>] = if plan.signals.is_empty() { &[] } else { &plan.checks };
+        for check in wanted {
             let kept = old.remove(&check.name).and_then(|run| {
                 if run.check == *check {
                     return Some(run);

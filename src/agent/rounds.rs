@@ -163,9 +163,12 @@ impl Core {
         self.history.clear();
         self.held = false;
         self.open_rounds();
-        for active in &mut self.rounds {
-            active.round.started = self.began.clone();
-            active.started = self.began.boot_ms;
+        // Before the first answer of the metadata service the rounds ran already; a machine that was copied while it ran begins now.
+        if self.identity.known.is_none() {
+            for active in &mut self.rounds {
+                active.round.started = self.began.clone();
+                active.started = self.began.boot_ms;
+            }
         }
         self.cancel_runs();
         self.checks.clear();

@@ -168,6 +168,17 @@ impl Core {
         any && all
     }
 
+    /// When time alone will make a signal count as healthy, for those who wait for it.
+    pub fn healthy_wake(&self) -> Option<BootMs> {
+        let open = self.rounds.iter().filter(|active| active.is_open());
+        let times = open.filter_map(|active| {
+            let signal = self.plan.signal(&active.round.signal)?;
+            let since = healthy_since(&self.standings(signal), active.started)?;
+            Some(since.saturating_add(millis(signal.min_healthy_time)))
+        });
+        times.filter(|at| *at > self.now()).min()
+    }
+
     fn is_planned(&self, active: &Active) -> bool {
         let same = |signal: &Signal| {
             self.current(signal).and_then(|index| self.rounds.get(index)).is_some_and(|found| std::ptr::eq(found, active))

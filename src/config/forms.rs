@@ -4,6 +4,7 @@ use super::fragment::{Data, Entry, Table, Value};
 use super::reader::{Parsed, Problem, shorten, text};
 use super::source::Place;
 use crate::plan::Name;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,15 +15,17 @@ pub(super) struct Written<T> {
     pub(super) place: Place,
 }
 
+/// What a name looks like.
+const NAME_HINT: &str = "a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or digit";
+
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=64).contains(&text.len()) && text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
 /// The name of a check or signal.
 pub(super) fn name(text: &str) -> Result<Name, Problem> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let good = (1..=64).contains(&text.len()) && text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if good {
-        return Ok(Arc::from(text));
-    }
-    let hint = "a name has 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or digit";
-    Err(Problem::new(format!("`{}` is not a name", shorten(text))).hint(hint))
+    if is_name(text) { Ok(Arc::from(text)) } else { Err(Problem::new(format!("`{}` is not a name", shorten(text))).hint(NAME_HINT)) }
 }
 
 /// A string without control characters, of 1 to `most` characters.
@@ -85,17 +88,17 @@ pub(super) fn each<T>(value: &Value, mut parse: impl FnMut(&str) -> Result<T, Pr
 }
 
 /// An array of names of which none comes twice. `prefix` may stand before a name.
-pub(super) fn names(value: &Value, prefix: &str) -> Parsed<Vec<Written<String>>> {
-    let mut seen = std::collections::BTreeSet::new();
+pub(super) fn names(value: &Value, prefix: Option<&str>) -> Parsed<Vec<Written<String>>> {
+    let mut seen = BTreeSet::new();
     each(value, |text| {
-        name(text.strip_prefix(prefix).filter(|_| !prefix.is_empty()).unwrap_or(text)).map_err(|problem| {
-            let message = format!("has {}", problem.message.replace("is not", "which is not"));
-            Problem { message, ..problem }
-        })?;
-        if seen.insert(text.to_owned()) {
-            return Ok(text.to_owned());
+        let bare = prefix.and_then(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+        if !is_name(bare) {
+            return Err(Problem::new(format!("has `{}`, which is not a name", shorten(text))).hint(NAME_HINT));
         }
-        Err(Problem::new(format!("has `{text}` twice")))
+        if !seen.insert(text.to_owned()) {
+            return Err(Problem::new(format!("has `{text}` twice")));
+        }
+        Ok(text.to_owned())
     })
 }
 

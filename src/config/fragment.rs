@@ -6,7 +6,7 @@
 use super::diagnostic::{Diagnostic, Severity};
 use super::secrecy::is_secret_name;
 use super::source::{Place, Source, Sources};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value as Toml};
 
@@ -106,15 +106,16 @@ pub(super) fn parse(sources: &mut Sources, file: usize, errors: &mut Vec<Diagnos
     if let Some(source) = sources.0.get_mut(file) {
         source.secrets = secrets;
     }
+    // After the first error of a line the parser guesses.
+    let mut told = BTreeSet::new();
     for error in syntax.iter().take(super::LIMIT) {
         let span = error.span().unwrap_or(0..0);
+        let Some(source) = sources.get(file).filter(|source| told.insert(source.line_of(span.start))) else {
+            continue;
+        };
         let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
-        errors.push(sources.diagnostic(
-            Severity::Error,
-            Place::new(file, &span),
-            message,
-            sources.get(file).and_then(|s| hint(s, span.start)),
-        ));
+        let hint = hint(source, span.start);
+        errors.push(sources.diagnostic(Severity::Error, Place::new(file, &span), message, hint));
     }
     match data {
         Data::Table(table) => table,

@@ -144,7 +144,7 @@ fn read_file(path: &Path, owners: &Owners) -> Result<Option<Source>, Box<Diagnos
         )));
     }
     let text = String::from_utf8(bytes).map_err(|error| Box::new(not_utf8(path, &error)))?;
-    Ok(Some(Source { path: path.to_owned(), text, facts: owners.facts(path, &metadata), secrets: Vec::new() }))
+    Ok(Some(Source::new(path.to_owned(), text, owners.facts(path, &metadata))))
 }
 
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostic {

@@ -98,11 +98,8 @@ pub fn load(layout: &Layout, owners: &Owners, environment: &Environment) -> Resu
         broken.extend(lines.map(|position| (file, position.line)));
         fragment::merge(&mut root, table);
     }
-    if broken.is_empty() && !diagnostics.is_empty() {
-        // A file that could not be read: what is missing may stand in it.
-        broken.push((usize::MAX, 0));
-    }
-    let mut notes = Notes { sources, diagnostics, origins: Origins::default(), broken };
+    let incomplete = !diagnostics.is_empty();
+    let mut notes = Notes { sources, diagnostics, refused: incomplete, incomplete, origins: Origins::default(), broken };
     let plan = build::plan(&root, owners, environment, &mut notes);
     let Notes { sources, mut diagnostics, origins, .. } = notes;
     let files: Vec<PathBuf> = sources.0.iter().map(|source| source.path.clone()).collect();

@@ -10,15 +10,23 @@ use std::net::{IpAddr, Ipv6Addr};
 pub(super) fn url(value: &Value) -> Parsed<Url> {
     let text = text(value)?;
     let example = "a URL looks like \"http://127.0.0.1:8080/healthz\"";
-    let url = Url::parse(text).map_err(|error| Problem::new(format!("is not a URL: {error}")).hint(example))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(Problem::new("must begin with http:// or https://").hint(example).into());
+    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = rest.ok_or_else(|| Problem::new("must begin with http:// or https://").hint(example))?;
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Problem::new("must not have blanks or control characters").hint("write a blank as %20").into());
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        let hint = "a check has `username` and `password_file` for that";
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if authority.contains('@') {
+        let hint = "passwords do not belong in the configuration; an http check has `username` and `password_file`";
         return Err(Problem::new("must not hold a user or password").hint(hint).into());
     }
-    Ok(url)
+    // The parser would guess at these, and its tables of names in other scripts are not built in.
+    if authority.is_empty() || !authority.is_ascii() || authority.contains('%') {
+        return Err(Problem::new("has a bad host").hint("write names in other scripts in their xn-- form").into());
+    }
+    let url = Url::parse(text).map_err(|error| Problem::new(format!("is not a URL: {error}")).hint(example))?;
+    let guessed = !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some();
+    if guessed { Err(Problem::new("is not a URL").hint(example).into()) } else { Ok(url) }
 }
 
 /// A URL that may be plain http only on loopback or at `plain`, an address.

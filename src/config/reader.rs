@@ -46,9 +46,14 @@ pub(super) type Parsed<T> = Result<T, Vec<Problem>>;
 #[derive(Debug)]
 pub(super) struct Notes {
     pub(super) sources: Sources,
+    /// At most [`super::LIMIT`] of each severity; the rest is dropped.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// There was an error, kept or dropped.
+    pub(super) refused: bool,
     pub(super) origins: Origins,
-    /// Files with syntax errors, and the lines of these: what is missing there is no error of its own.
+    /// Some file was not read, or not understood: what is missing may stand there, so that it is no error of its own.
+    pub(super) incomplete: bool,
+    /// Files and lines with syntax errors.
     pub(super) broken: Vec<(usize, usize)>,
 }
 
@@ -62,19 +67,21 @@ impl Notes {
 
     /// An error of something that is missing, or does not fit something else. Not said while files are half understood.
     pub(super) fn misfit(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
-        if self.broken.is_empty() {
+        if !self.incomplete {
             self.push(Severity::Error, place, message.into(), hint);
         }
     }
 
     pub(super) fn warn(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
-        if self.broken.is_empty() {
+        if !self.incomplete {
             self.push(Severity::Warning, place, message.into(), hint);
         }
     }
 
     fn push(&mut self, severity: Severity, place: Place, message: String, hint: Option<String>) {
-        if self.diagnostics.len() < super::LIMIT {
+        let same = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+        self.refused |= severity == Severity::Error;
+        if same < super::LIMIT {
             self.diagnostics.push(self.sources.diagnostic(severity, place, message, hint));
         }
     }
@@ -87,10 +94,6 @@ impl Notes {
             let line = self.sources.get(file).map_or(0, |source| source.line_of(start));
             self.broken.contains(&(file, line))
         }
-    }
-
-    pub(super) fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 }
 

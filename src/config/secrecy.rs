@@ -29,7 +29,8 @@ const WORDS: [&str; 15] = [
 /// Whether the value of a key, header or variable of this name may be secret. Names of files (`password_file`) are not.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    if name.ends_with("_file") {
+    // `[ros] signature` is the name of a scheme.
+    if name.ends_with("_file") || name == "signature" {
         return false;
     }
     name == "body" || WORDS.iter().any(|word| name.contains(word))
@@ -56,7 +57,9 @@ pub(super) fn secret_at(line: &str) -> Option<usize> {
         let before = line.get(..at)?.trim_end();
         let before = before.trim_end_matches(['"', '\'']);
         let word = before.rsplit(|c: char| !is_word(c)).next()?;
-        is_secret_name(word).then_some(at + 1)
+        // In a URL it is a signature indeed.
+        let signature = word.eq_ignore_ascii_case("signature") && word.len() < before.trim_start().len();
+        (signature || is_secret_name(word)).then_some(at + 1)
     });
     let by_url = line.match_indices("://").find_map(|(at, mark)| {
         let start = at + mark.len();
@@ -73,14 +76,19 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-/// Whether a line that follows `earlier` lines may be the rest of a secret that began there: a string or array over several lines.
-/// The nearest lines count, back to the last one that begins a key or a table.
+/// Longest line that is searched for secrets, in bytes. Longer ones are never shown.
+pub(super) const LINE_LIMIT: usize = 4096;
+/// Most lines of one string or array that are searched for its beginning.
+const LINES_LIMIT: usize = 200;
+
+/// Whether a line that follows `earlier` lines, the nearest first, may be the rest of a secret that began there: a string or array
+/// over several lines. If it cannot be known it may be one.
 pub(super) fn continues_secret<'a>(line: &str, earlier: impl Iterator<Item = &'a str>) -> bool {
     if begins_statement(line) {
         return false;
     }
-    for line in earlier.take(1000) {
-        if secret_at(line).is_some() {
+    for (count, line) in earlier.enumerate() {
+        if count >= LINES_LIMIT || line.len() > LINE_LIMIT || secret_at(line).is_some() {
             return true;
         }
         if begins_statement(line) {
@@ -114,6 +122,8 @@ mod tests {
         assert_eq!(hide(r#"command = ["x", "--password", "p"]"#), r#"command = ["x", "--password",[hidden]"#);
         assert_eq!(hide(r#"url = "http://me:pw@example.com/""#), r#"url = "http://[hidden]"#);
         assert_eq!(hide(r#"url = "http://example.com/?token=abc""#), r#"url = "http://example.com/?token=[hidden]"#);
+        assert_eq!(hide(r#"url = "http://h/?signature=abc""#), r#"url = "http://h/?signature=[hidden]"#);
+        assert_eq!(hide(r#"signature = "hmac-sha1""#), r#"signature = "hmac-sha1""#);
         assert_eq!(hide(r#"password_file = "/etc/pw""#), r#"password_file = "/etc/pw""#);
         assert_eq!(hide(r#"expect_body = "ok""#), r#"expect_body = "ok""#);
     }

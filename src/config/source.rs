@@ -45,8 +45,10 @@ impl Place {
 pub(super) struct Source {
     /// As it is named in messages.
     pub(super) path: PathBuf,
-    /// Its text; empty when it is not UTF-8.
+    /// Its text.
     pub(super) text: String,
+    /// Byte offsets at which its lines begin, but for the first.
+    lines: Vec<usize>,
     /// Who owns it and its directories.
     pub(super) facts: Vec<Facts>,
     /// Byte ranges of values that may be secret.
@@ -54,9 +56,15 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// A file that was read.
+    pub(super) fn new(path: PathBuf, text: String, facts: Vec<Facts>) -> Self {
+        let lines = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+        Self { path, text, lines, facts, secrets: Vec::new() }
+    }
+
     /// The line, from 1, on which byte `at` stands.
     pub(super) fn line_of(&self, at: usize) -> usize {
-        self.before(at).matches('\n').count() + 1
+        self.lines.partition_point(|start| *start <= at) + 1
     }
 
     /// Text before byte `at`, moved down to the boundary of a character.
@@ -88,6 +96,9 @@ impl Source {
     /// `line`, which begins at byte `line_start`, without what may be secret.
     fn shown(&self, line: &str, line_start: usize) -> String {
         let earlier = self.text.get(..line_start).unwrap_or_default().trim_end_matches('\n').rsplit('\n');
+        if line.len() > secrecy::LINE_LIMIT {
+            return format!("[a line of {} bytes]", line.len());
+        }
         if secrecy::continues_secret(line, earlier) {
             return secrecy::HIDDEN.to_owned();
         }

@@ -1,11 +1,12 @@
 //! How long a verdict takes at best and at worst, from the configuration alone. Pure.
 //!
-//! *Best*: every run takes no time and passes at once. A check needs its `initial_delay`, or its dependencies, whichever ends later,
-//! and `success_threshold` runs with `start_interval` between them.
+//! *Best*: every run takes no time and passes at once. A check begins after its `initial_delay` or its dependencies, whichever ends
+//! later, and needs `success_threshold` runs with `start_interval` between them.
 //!
-//! *Worst*, for a host that becomes healthy: after its dependencies and its `initial_delay`, and the splay of the first run, the
-//! check fails through its whole `start_period`, then takes as many runs as the greater of its thresholds, each of which uses up its
-//! `timeout`, with `start_interval` between them. A ttl check is pushed to at the last moment.
+//! *Worst*, for a host that becomes healthy: the check begins after its dependencies, its `initial_delay` with the splay of the first
+//! run, or its `start_period`, whichever ends last (both periods count from the start of the round). Then it takes one run that just
+//! missed the change and `success_threshold` more, or `failure_threshold` runs if that is more; each uses up its `timeout`, with
+//! `start_interval` between them. A ttl check is pushed to at the last moment.
 //!
 //! The signal adds `min_healthy_time`, and at worst `degraded_grace`. (With `on_degraded = "wait"` a degraded host waits for the
 //! deadline by intent; that is not counted.)
@@ -54,18 +55,16 @@ fn later(a: Times, b: Times) -> Times {
 
 fn of_check(check: &Check, ready: Times) -> Times {
     let pace = check.start_interval.min(check.interval);
-    let runs = check.success_threshold.max(check.failure_threshold);
+    let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);
     let one = match &check.probe {
         Probe::Ttl(ttl) => ttl.ttl,
         Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
     };
-    let best = ready.best.max(check.initial_delay).saturating_add(pace.saturating_mul(check.success_threshold.saturating_sub(1)));
-    let worst = [
-        check.initial_delay,
-        check.interval.min(SPLAY),
-        check.start_period,
-        one.saturating_mul(runs),
-        pace.saturating_mul(runs.saturating_sub(1)),
-    ];
-    Times { best, worst: worst.into_iter().fold(ready.worst, Duration::saturating_add) }
+    let first = check.initial_delay.saturating_add(pace.min(SPLAY));
+    let begins = ready.worst.max(first).max(check.start_period);
+    let running = one.saturating_mul(runs).saturating_add(pace.saturating_mul(runs.saturating_sub(1)));
+    Times {
+        best: ready.best.max(check.initial_delay).saturating_add(pace.saturating_mul(check.success_threshold.saturating_sub(1))),
+        worst: begins.saturating_add(running),
+    }
 }

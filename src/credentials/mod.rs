@@ -25,7 +25,7 @@ pub const RENEW_BEFORE: Duration = Duration::from_secs(15 * 60);
 /// See [`RENEW_BEFORE`].
 pub const RENEW_JITTER: Duration = Duration::from_secs(60);
 
-/// Renewals within [`FORCED_WINDOW_MS`] that a refusal may force.
+/// Renewals in a minute that refusals may force.
 pub const FORCED_LIMIT: usize = 2;
 
 const FORCED_WINDOW_MS: i64 = 60_000;
@@ -67,10 +67,9 @@ impl Keys {
     }
 
     fn same(&self, other: &Self) -> bool {
-        let token = |keys: &Self| keys.security_token.as_ref().map(|token| token.expose().to_owned());
         self.access_key_id == other.access_key_id
             && self.access_key_secret.expose() == other.access_key_secret.expose()
-            && token(self).map(zeroize::Zeroizing::new) == token(other).map(zeroize::Zeroizing::new)
+            && self.security_token().map(Secret::expose) == other.security_token().map(Secret::expose)
     }
 
     #[cfg(test)]
@@ -153,11 +152,11 @@ struct Cached {
     version: Option<source::Version>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     cached: Option<Cached>,
     forced: VecDeque<BootMs>,
-    random: Option<Random>,
+    random: Random,
 }
 
 /// The credentials in use.
@@ -172,7 +171,7 @@ impl Cache {
     /// A cache over `provider`. Asks nothing yet. `environment` is the process's; `random` spreads renewals.
     pub fn new(provider: &Provider, environment: &HashMap<String, String>, metadata: &Arc<Metadata>, random: Random) -> Self {
         let sources = source::sources(provider, environment, metadata);
-        Self { sources, state: tokio::sync::Mutex::new(State { random: Some(random), ..State::default() }) }
+        Self { sources, state: tokio::sync::Mutex::new(State { cached: None, forced: VecDeque::new(), random }) }
     }
 
     /// The credentials to sign with now.
@@ -229,7 +228,10 @@ impl Cache {
             let version = source::version(&self.sources);
             let found = source.find().await.and_then(|found| Self::accept(found, state, version, now, server_ms));
             match found {
-                Ok(keys) => return Ok(keys),
+                Ok(keys) => {
+                    tracing::debug!(target: "credentials", source = keys.source(), passed_over = %Error { attempts }, "credentials found");
+                    return Ok(keys);
+                }
                 Err(refused) => attempts.push(Attempt { source: source.to_string(), why: refused.why, hint: refused.hint }),
             }
         }
@@ -251,7 +253,7 @@ impl Cache {
             Some(left) if left <= 0 => Some(UNJUDGED_MS),
             left => left,
         };
-        let jitter = state.random.as_mut().map_or(Duration::ZERO, |random| random.up_to(RENEW_JITTER));
+        let jitter = state.random.up_to(RENEW_JITTER);
         let early = crate::clock::millis(RENEW_BEFORE + jitter);
         let keys = Arc::new(found.keys);
         state.cached = Some(Cached {

@@ -167,13 +167,14 @@ impl<S: Storage> Ledger<S> {
     /// Reads what is there and, where the lock allows, puts the unusable aside.
     fn load(&mut self, opened: &mut Opened) -> Result<(), WriteError> {
         match self.look() {
-            Found::Nothing => Ok(()),
+            // That there is nothing must be durable as well: a predecessor may have set a file aside without syncing.
+            Found::Nothing => self.sync_dir(),
             Found::Document(document) => {
                 if let Standing::Unlocked { seen } = &mut self.standing {
                     *seen = Some(document.clone());
                 }
                 opened.document = Some(document);
-                self.storage.sync_dir().map_err(|error| self.dir_error("sync", &error))
+                self.sync_dir()
             }
             Found::Unusable { aside, why } => {
                 tracing::error!(path = %self.storage.path().join(LEDGER).display(), why, "the ledger cannot be used");
@@ -268,8 +269,8 @@ impl<S: Storage> Ledger<S> {
             Found::Document(document) => Some(document) != seen,
             Found::Unusable { .. } => true,
         };
-        if unseen && self.due == Due::Nothing {
-            self.due = Due::SetAside(Aside::Unread);
+        if self.due == Due::Nothing {
+            self.due = if unseen { Due::SetAside(Aside::Unread) } else { Due::Sync };
         }
         Ok(())
     }
@@ -281,7 +282,7 @@ impl<S: Storage> Ledger<S> {
             self.due = Due::Sync;
         }
         if self.due == Due::Sync {
-            self.storage.sync_dir().map_err(|error| self.dir_error("sync", &error))?;
+            self.sync_dir()?;
             self.due = Due::Nothing;
         }
         Ok(path)
@@ -321,7 +322,7 @@ impl<S: Storage> Ledger<S> {
             return Err(error);
         }
         self.storage.rename(TEMPORARY, LEDGER).map_err(|error| self.error("replace", LEDGER, &error))?;
-        self.storage.sync_dir().map_err(|error| self.dir_error("sync", &error))
+        self.sync_dir()
     }
 
     fn write_temporary(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
@@ -341,6 +342,10 @@ impl<S: Storage> Ledger<S> {
             }
         }
         Ok(())
+    }
+
+    fn sync_dir(&mut self) -> Result<(), WriteError> {
+        self.storage.sync_dir().map_err(|error| self.dir_error("sync", &error))
     }
 
     fn error(&self, doing: &'static str, name: &str, error: &io::Error) -> WriteError {

@@ -101,6 +101,15 @@ fn holder(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+impl Drop for Disk {
+    /// Closing is not enough: a child that another thread is just starting has a copy of the descriptor until it executes its program.
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            let _ = rustix::fs::flock(lock, FlockOperation::NonBlockingUnlock);
+        }
+    }
+}
+
 impl Storage for Disk {
     type File = File;
 
@@ -196,6 +205,11 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(self.dir()?)?)
+        match rustix::fs::fsync(self.dir()?) {
+            // fsync(2): "does not support synchronization". Some network and FUSE file systems say so of directories; nothing more
+            // can be done there, and to call it a failure would be memory mode for ever.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            other => Ok(other?),
+        }
     }
 }

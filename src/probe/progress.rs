@@ -30,6 +30,8 @@ pub(super) enum Doing {
     WaitingForAnswer(String),
     /// The answer has begun.
     ReadingAnswer(String),
+    /// The observation is made; what is still being read is only to be shown with it.
+    Decided(Observation),
 }
 
 /// Shared with the parts that know: the resolver and the connector of an HTTP client.
@@ -56,6 +58,7 @@ impl Progress {
             Doing::Connecting(place) => format!(" connecting to {place}"),
             Doing::Sending(place) => format!(" sending to {place}"),
             Doing::WaitingForAnswer(place) => format!(" waiting for the answer of {place}"),
+            Doing::Decided(observation) => return observation,
             Doing::ReadingAnswer(place) => format!(" reading the answer of {place}"),
         };
         Observation::new(Health::Critical, format!("timed out after {}{what}", span(timeout)))

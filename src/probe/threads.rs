@@ -117,3 +117,34 @@ impl Pool {
         self.seats.available_permits()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Health;
+    use crate::probe::within;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn scenario_20_a_check_whose_files_hang_takes_one_thread_however_often_it_runs() {
+        let pool = Pool::new("file", 2);
+        let (hung, well): (Arc<str>, Arc<str>) = (Arc::from("hung"), Arc::from("well"));
+        let (let_go, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let doing = || Doing::ReadingFile("/nfs/ca.pem".to_owned());
+        for _ in 0..10 {
+            let (progress, held) = (Progress::default(), Arc::clone(&held));
+            let look = async {
+                let read = pool.run(&hung, &progress, doing(), move || held.lock().unwrap().recv().is_ok()).await;
+                panic!("nobody let it go, yet {read:?}")
+            };
+            let seen = within(Duration::from_millis(3), &progress, look).await;
+            assert_eq!((seen.health, seen.message.as_str()), (Health::Critical, "timed out after 3ms reading the file /nfs/ca.pem"));
+        }
+        assert_eq!(pool.free(), 1);
+        assert_eq!(pool.run(&well, &Progress::default(), doing(), || 5).await.unwrap(), 5);
+        let_go.send(()).unwrap();
+        assert_eq!(pool.run(&hung, &Progress::default(), doing(), || 6).await.unwrap(), 6);
+    }
+}

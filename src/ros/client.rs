@@ -34,6 +34,12 @@ const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections are kept for the send that follows a look, not longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Stacks that are remembered as seen.
+const SEEN_LIMIT: usize = 16;
+
+/// Looks in a row that must miss a stack that was seen, before it counts as deleted.
+const MISSED_MEANS_DELETED: u32 = 2;
+
 /// A clock that was off by more than this explains a time error.
 const SKEW_THAT_MATTERS_MS: i64 = 30_000;
 
@@ -94,6 +100,17 @@ pub struct Client {
 struct Learned {
     clock: ServerClock,
     choice: Choice,
+    /// Newest last; beyond [`SEEN_LIMIT`] the oldest is forgotten, which costs only a later conclusion.
+    seen: Vec<Seen>,
+}
+
+/// A stack that a look has found.
+#[derive(Debug)]
+struct Seen {
+    host: Option<Url>,
+    stack_id: String,
+    /// Looks in a row that have not found it since.
+    missed: u32,
 }
 
 impl Client {
@@ -130,7 +147,7 @@ impl Client {
             .pool_max_idle_per_host(1)
             .build()
             .map_err(Error::Http)?;
-        let learned = Mutex::new(Learned { clock: ServerClock::default(), choice });
+        let learned = Mutex::new(Learned { clock: ServerClock::default(), choice, seen: Vec::new() });
         Ok(Self { http, scheme: settings.signature, timeout: settings.timeout, credentials, account: OnceLock::new(), learned })
     }
 
@@ -171,8 +188,14 @@ impl Client {
 
     async fn look_unbounded(&self, target: &Target, condition: Option<&str>) -> Look {
         let stack = match self.get_stack(target).await {
-            Ok(stack) => stack,
+            Ok(stack) => {
+                self.remember(target);
+                stack
+            }
             Err(refusal) if refusal.class == Class::Permission => return Look::Denied(explain(refusal)),
+            Err(refusal) if refusal.code.as_deref() == Some("StackNotFound") && self.is_gone(target) => {
+                return Look::NobodyWaits("the stack was deleted".to_owned());
+            }
             Err(refusal) => return Look::Failed(explain(refusal)),
         };
         let look = stack::read(&stack.status, None);
@@ -187,6 +210,28 @@ impl Client {
                 look
             }
         }
+    }
+
+    /// The stack answered: only then can it be missed later.
+    fn remember(&self, target: &Target) {
+        let mut learned = self.learned();
+        let host = learned.choice.current().cloned();
+        learned.seen.retain(|seen| seen.stack_id != target.stack_id);
+        if learned.seen.len() >= SEEN_LIMIT {
+            learned.seen.remove(0);
+        }
+        learned.seen.push(Seen { host, stack_id: target.stack_id.clone(), missed: 0 });
+    }
+
+    /// Whether a stack that is not found was deleted: it was seen before at this very host, and is missed not for the first time.
+    fn is_gone(&self, target: &Target) -> bool {
+        let mut learned = self.learned();
+        let host = learned.choice.current().cloned();
+        let Some(seen) = learned.seen.iter_mut().find(|seen| seen.stack_id == target.stack_id && seen.host == host) else {
+            return false;
+        };
+        seen.missed += 1;
+        seen.missed >= MISSED_MEANS_DELETED
     }
 
     /// One attempt at GetStack.

@@ -80,6 +80,9 @@ struct Codes {
     by_status: HashMap<String, Action>,
 }
 
+/// Codes longer than this are not looked up; those that are known are a third as long.
+const CODE_LIMIT: usize = 128;
+
 fn codes() -> &'static Codes {
     static CODES: OnceLock<Codes> = OnceLock::new();
     CODES.get_or_init(|| {
@@ -93,7 +96,7 @@ fn codes() -> &'static Codes {
 
 /// What to do about an answer with this code and HTTP status.
 pub(super) fn action(code: Option<&str>, status: u16) -> Action {
-    let mut code = code;
+    let mut code = code.filter(|code| code.len() <= CODE_LIMIT);
     // Ends: every turn makes the code shorter.
     while let Some(known) = code {
         if let Some(action) = codes().by_code.get(known) {
@@ -219,5 +222,6 @@ mod tests {
     fn an_unknown_part_after_a_dot_does_not_hide_what_is_known() {
         assert_eq!(action(Some("Throttling.Region"), 400), Action::Throttle);
         assert_eq!(action(Some("Forbidden.RAM.Whatever"), 403), Action::Permission);
+        assert_eq!(action(Some(&format!("Throttling{}", ".".repeat(60_000))), 400), Action::Permanent);
     }
 }

@@ -4,7 +4,7 @@ use super::body;
 use super::request::Prepared;
 use crate::clock::Moment;
 use crate::transport::{self, Trouble};
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -35,7 +35,8 @@ pub(super) async fn exchange(
     within: Duration,
 ) -> Result<Reply, Trouble> {
     let sent = Moment::now();
-    let request = http.post(prepared.url.expose()).headers(prepared.headers.clone()).body("");
+    // An empty POST says so (RFC 9110 section 8.6); some gateways answer 411 otherwise.
+    let request = http.post(prepared.url.expose()).headers(prepared.headers.clone()).header(CONTENT_LENGTH, "0");
     let response = match tokio::time::timeout_at(deadline, request.send()).await {
         Err(_) => {
             return Err(Trouble::after_connecting(format!(

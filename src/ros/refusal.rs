@@ -14,6 +14,9 @@ use crate::secret::Secret;
 use crate::signal::{Class, Refusal, Target};
 use crate::transport::{Trouble, clean};
 
+/// `ACS3-HMAC-SHA256`, a line feed and 64 digits; those of HMAC-SHA1 are longer.
+const SHORTEST_STRING_TO_SIGN: usize = 81;
+
 /// What is needed to explain an answer.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
@@ -63,7 +66,8 @@ fn foreign(reply: &Reply, context: &Context<'_>) -> Refused {
         300..=399 => Some("redirects are not followed".to_owned()),
         _ => None,
     };
-    let action = codes::action(None, reply.status);
+    // Whoever wrote it cannot tell what will not heal: only ROS can.
+    let action = if reply.status == 429 { Action::Throttle } else { Action::Retry };
     let refusal = Refusal {
         class: action.class(),
         definite: false,
@@ -109,7 +113,7 @@ fn refused(reply: &Reply, body: &Body, context: &Context<'_>) -> Refused {
 /// The server tells its string to sign after the first colon of the message.
 fn compare(said: &str, signed: &Secret) -> Comparison {
     let theirs = said.split_once(':').map_or("", |(_, theirs)| theirs.trim());
-    if theirs.is_empty() {
+    if theirs.len() < SHORTEST_STRING_TO_SIGN {
         Comparison::NotShown
     } else if signed.expose().contains(theirs) {
         Comparison::Same
@@ -138,7 +142,7 @@ fn hint(action: Action, comparison: Option<Comparison>, context: &Context<'_>) -
         Action::Credentials => {
             Some(format!("ROS does not take the access key {} from {}", context.keys.access_key_id(), context.keys.source()))
         }
-        Action::RetryUntilDeadline | Action::PermanentAfterGrace => {
+        Action::RetryUntilDeadline | Action::PermanentAfterGrace if *operation == "SignalResource" => {
             Some(format!("is {} the logical ID of the ALIYUN::ROS::WaitConditionHandle in the template?", target.resource))
         }
         Action::PermanentAfterEndpointCheck => {
@@ -187,6 +191,9 @@ mod tests {
 
     const NOW: Moment = Moment { boot_ms: 0, wall_ms: 0 };
 
+    const OURS: &str = "ACS3-HMAC-SHA256\n14fcb42f91fcbd21fdec5a4ef6f9e866f8140fc689eedbd2a3e64eb60d2de3aa";
+    const THEIRS: &str = "ACS3-HMAC-SHA256\n5b5ee70b18b0e95a235f6524cf0f7ffdbb5b73035d752b7933bdf69f0a476e65";
+
     fn judge(status: u16, body: &str, signed: &str) -> Result<Body, Refusal> {
         let keys = Keys::for_tests("AKID", "made-up-secret", Some("made/up+token"));
         let target = Target { region: "cn-hangzhou".into(), stack_id: "S".into(), resource: "R".into() };
@@ -206,7 +213,7 @@ mod tests {
 
     fn error(status: u16, code: &str, message: &str) -> Refusal {
         let body = serde_json::json!({"RequestId": "R-1", "Code": code, "Message": message}).to_string();
-        judge(status, &body, "ours\ncanonical").unwrap_err()
+        judge(status, &body, &format!("{OURS}\ncanonical")).unwrap_err()
     }
 
     #[test]
@@ -233,7 +240,7 @@ mod tests {
         assert_eq!(refusal.message, "HTTP 503 from ros.test with a body that is not ROS's (no content type)");
         assert_eq!((refusal.class, refusal.definite), (Class::Transient, false));
         let refusal = judge(403, "<html>", "").unwrap_err();
-        assert_eq!((refusal.class, refusal.definite), (Class::Permanent, false), "no code of ROS: it may have arrived");
+        assert_eq!((refusal.class, refusal.definite), (Class::Transient, false), "only ROS can say that it is permanent");
     }
 
     #[test]
@@ -255,12 +262,13 @@ mod tests {
 
     #[test]
     fn a_refused_signature_says_which_side_is_wrong() {
-        let hint = |message: &str| error(400, "SignatureDoesNotMatch", message).hint.unwrap();
-        assert!(hint("not matched. server string to sign is:ours").contains("the access key secret is wrong"));
-        assert!(hint("not matched. server string to sign is:theirs").contains("altered on its way"));
-        assert!(hint("not matched").contains("or the request was altered"));
-        assert_eq!(error(400, "SignatureDoesNotMatch", "x:theirs").class, Class::Permanent);
-        assert_eq!(error(400, "SignatureDoesNotMatch", "x:ours").class, Class::Credentials);
+        let refused = |theirs: &str| error(400, "SignatureDoesNotMatch", &format!("not matched. server string to sign is:{theirs}"));
+        let same = refused(OURS);
+        assert!(same.class == Class::Credentials && same.hint.unwrap().contains("the access key secret is wrong"));
+        let different = refused(THEIRS);
+        assert!(different.class == Class::Permanent && different.hint.unwrap().contains("altered on its way"));
+        let not_shown = refused("");
+        assert!(not_shown.class == Class::Credentials && not_shown.hint.unwrap().contains("or the request was altered"));
     }
 
     #[test]

@@ -139,6 +139,44 @@ fn every_fault_at_every_call_keeps_a_file_that_was_not_understood() {
 }
 
 #[test]
+fn a_disk_that_breaks_for_good_at_any_call_keeps_the_newest_durable_document() {
+    let before = [("ledger.json", bytes(1))];
+    let calls = run(World::with(&before), &[2, 3]).observer.world().calls.len();
+    for at in 0..calls {
+        for errno in ERRNOS {
+            let run = run(World::with(&before).failing(at, Fault::Broken(errno)), &[2, 3]);
+            assert_eq!(run.opened.document.is_some(), at > 2, "the third call reads");
+            let durable = run.durable.max(1);
+            for loss in run.observer.world().power_losses() {
+                assert_survived(loss, durable, run.attempted, None, &format!("{errno} from call {at} on"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_fault_at_every_call_keeps_the_ledger_of_another_instance() {
+    let old = bytes(1);
+    let replay = |world: World| {
+        let (sim, observer) = Sim::new(world);
+        let (mut ledger, _) = Ledger::open_on(sim).unwrap();
+        // What fails here is done before the write.
+        let _ = ledger.archive("i-old");
+        let durable = if ledger.write(&document(8)).is_ok() { 8 } else { 0 };
+        (observer.world(), durable)
+    };
+    let before = World::with(&[("ledger.json", old.clone())]);
+    for (at, (call, length)) in replay(before.clone()).0.calls.iter().enumerate() {
+        for fault in faults(call, *length) {
+            let (world, durable) = replay(before.clone().failing(at, fault));
+            for (number, after) in world.power_losses().into_iter().chain([world.killed()]).enumerate() {
+                assert_survived(after, durable, 8, Some(&old), &format!("{fault:?} at call {at} ({call}), end {number}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_system_that_stays_broken_is_memory_mode_and_mended_it_is_used_again() {
     let (sim, observer) = Sim::new(World::with(&[("ledger.json", bytes(1))]).failing(1, Fault::Error(Errno::ROFS)));
     let (mut ledger, opened) = Ledger::open_on(sim).unwrap();
@@ -379,6 +417,31 @@ fn a_hung_disk_blocks_neither_record_nor_close_and_the_newest_document_wins() {
     assert_eq!(runtime.block_on(handle.close(Duration::from_millis(10))), None, "it still hangs");
     assert_eq!(reopen(observer.world().worst_power_loss()).0.document, Some(document(10_000)));
     drop(leave);
+}
+
+#[test]
+fn the_thread_is_called_ledger() {
+    let (entered_tx, entered) = mpsc::channel();
+    let (leave, leave_rx) = mpsc::channel();
+    let (sim, _) = Sim::new(World::default());
+    let (ledger, _) = Ledger::open_on(sim.stalling(entered_tx, leave_rx)).unwrap();
+    let handle = ledger.start().unwrap();
+    handle.record(document(1));
+    entered.recv_timeout(LONG).unwrap();
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names: Vec<String> = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok()).collect();
+    assert!(names.iter().any(|name| name == "ledger\n"), "{names:?}");
+    drop(leave);
+}
+
+#[test]
+fn a_child_does_not_inherit_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("ledger.lock");
+    let (_ledger, _) = Ledger::open(dir.path()).unwrap();
+    let output = std::process::Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.contains("/proc/") && !listed.contains(lock.to_str().unwrap()), "{listed}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Error(Errno),
     /// The call fails and has done its work all the same.
     ErrorAfter(Errno),
+    /// This call and all that follow fail and do nothing.
+    Broken(Errno),
     /// A write takes only half of what it was given; other calls are not hurt.
     Short,
     /// The process ends before the call.
@@ -91,8 +93,8 @@ impl World {
         self.live.iter().map(|(name, inode)| (name.as_str(), self.inodes[*inode].live.as_slice())).collect()
     }
 
-    fn reborn(&self, live: BTreeMap<String, usize>, contents: impl Fn(&Inode) -> Vec<u8>) -> Self {
-        let inodes = self.inodes.iter().map(|inode| contents(inode)).map(|bytes| Inode { durable: bytes.clone(), live: bytes }).collect();
+    fn reborn(&self, live: BTreeMap<String, usize>, contents: impl FnMut(&Inode) -> Vec<u8>) -> Self {
+        let inodes = self.inodes.iter().map(contents).map(|bytes| Inode { durable: bytes.clone(), live: bytes }).collect();
         Self { inodes, durable: live.clone(), live, ..Self::default() }
     }
 
@@ -185,9 +187,10 @@ impl Sim {
         }
         let at = world.calls.len();
         world.calls.push((name, bytes));
-        match world.fault.filter(|(fault_at, _)| *fault_at == at).map(|(_, fault)| fault) {
+        let hits = |(from, fault): &(usize, Fault)| *from == at || (*from < at && matches!(fault, Fault::Broken(_)));
+        match world.fault.filter(hits).map(|(_, fault)| fault) {
             None | Some(Fault::Short | Fault::CrashAt(_)) => effect(&mut world),
-            Some(Fault::Error(errno)) => Err(errno.into()),
+            Some(Fault::Error(errno) | Fault::Broken(errno)) => Err(errno.into()),
             Some(Fault::ErrorAfter(errno)) => effect(&mut world).and(Err(errno.into())),
             Some(Fault::CrashBefore) => {
                 world.dead = true;
@@ -222,9 +225,17 @@ impl Storage for Sim {
     }
 
     fn lock(&mut self) -> Result<(), LockError> {
-        let result = self.call("lock", 0, |world| if world.locked { Err(Errno::WOULDBLOCK.into()) } else { Ok(world.locked = true) });
+        let result = self.call("lock", 0, |world| {
+            if std::mem::replace(&mut world.locked, true) {
+                return Err(io::Error::from(Errno::WOULDBLOCK));
+            }
+            Ok(())
+        });
         match result {
-            Ok(()) => Ok(self.owns_lock = true),
+            Ok(()) => {
+                self.owns_lock = true;
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LockError::Held(Some(4711))),
             Err(error) => {
                 // Whoever fails after locking closes the file and so gives the lock back.

@@ -1,8 +1,17 @@
 //! Behaviour, one module per theme.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod config_broken;
+mod config_files;
+mod config_plan;
+mod config_robust;
+mod config_schema;
+mod crash;
+mod credentials;
+mod daemon;
+mod host;
 mod ledger;
 mod ledger_model;
 mod probe;
+mod ros;
 mod systemd;

@@ -69,7 +69,9 @@ impl Stack {
         self.replace_resources(spec, now);
         let names: Vec<String> = self.resources.keys().cloned().collect();
         for name in names {
-            let Some(before) = self.resources.get(&name).map(|resource| resource.status) else { continue };
+            let Some(before) = self.resources.get(&name).map(|resource| resource.status) else {
+                continue;
+            };
             self.set_resource_status(&name, resource_status(spec.status, Some(before)), "", now);
         }
     }
@@ -89,7 +91,9 @@ impl Stack {
             }
         }
         for name in &names {
-            let Some(resource) = self.resources.get(name) else { continue };
+            let Some(resource) = self.resources.get(name) else {
+                continue;
+            };
             if resource.created == now && resource.status.operation == Operation::Create {
                 continue;
             }
@@ -203,7 +207,7 @@ impl Stack {
     pub(super) fn fail(&mut self, reason: &str, now: Moment) {
         let waiting: Vec<(String, Status)> = self
             .conditions()
-            .filter(|(_, resource, _)| resource.status.in_progress())
+            .filter(|(_, resource, _)| resource.status.waits())
             .map(|(name, resource, _)| (name.clone(), resource.status.with(Phase::Failed)))
             .collect();
         for (name, status) in waiting {

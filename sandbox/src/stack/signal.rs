@@ -76,7 +76,7 @@ impl Stack {
         let name = self.signalled_handle(named, switches)?;
         let waiting: Vec<String> = self
             .conditions()
-            .filter(|(_, resource, condition)| condition.handle == name && resource.status.in_progress())
+            .filter(|(_, resource, condition)| condition.handle == name && resource.status.waits())
             .map(|(condition, _, _)| condition.clone())
             .collect();
         // A handle without a condition is waited for as long as its stack is being made or updated.
@@ -174,7 +174,7 @@ impl Stack {
         let Some(Resource { kind: ResourceKind::Condition(condition), status, .. }) = self.resources.get(name) else {
             return;
         };
-        if !status.in_progress() {
+        if !status.waits() {
             return;
         }
         let status = *status;
@@ -193,7 +193,9 @@ impl Stack {
     }
 
     fn judge(&self, condition: &Condition, now: Moment, switches: &Switches) -> Look {
-        let Some(handle) = self.handle(&condition.handle) else { return Look::Waiting };
+        let Some(handle) = self.handle(&condition.handle) else {
+            return Look::Waiting;
+        };
         let current = || handle.signals.iter().filter(|(_, signal)| signal.waited_for == self.operation);
         if let Some((id, _)) = current().find(|(_, signal)| signal.kind == SignalStatus::Failure) {
             return Look::Failed(format!("WaitConditionFailure: signal {id} reported FAILURE"));

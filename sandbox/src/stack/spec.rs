@@ -148,7 +148,7 @@ pub enum SpecError {
         /// What it names.
         handle: String,
     },
-    /// A number is out of its range.
+    /// A number, or the length of a text, is out of its range.
     #[error("{what} of '{resource}' must be {range}")]
     OutOfRange {
         /// Logical id of the resource, or id of the stack.
@@ -173,10 +173,17 @@ pub(crate) fn check(id: &str, spec: &StackSpec) -> Result<(), SpecError> {
     if id.is_empty() || id.len() > 255 || id.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
         return Err(SpecError::StackId(id.chars().take(255).collect()));
     }
+    for (what, text) in [("region", &spec.region), ("name", &spec.name)] {
+        if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > 255) {
+            return Err(out_of_range(id, what, "1 to 255 bytes long"));
+        }
+    }
     if !(0.0..=43_200.0).contains(&spec.rollback_seconds) {
         return Err(out_of_range(id, "rollback_seconds", "0 to 43200"));
     }
-    let Some(resources) = &spec.resources else { return Ok(()) };
+    let Some(resources) = &spec.resources else {
+        return Ok(());
+    };
     if resources.len() > RESOURCES_ALLOWED {
         return Err(SpecError::TooMany { what: "resources in a stack", limit: RESOURCES_ALLOWED });
     }
@@ -206,6 +213,9 @@ fn check_resource(name: &str, resource: &ResourceSpec, all: &BTreeMap<String, Re
                 return Err(out_of_range(name, "timeout", "above 0 and at most 43200 seconds"));
             }
             Ok(())
+        }
+        ResourceSpec::Other { resource_type } if resource_type.is_empty() || resource_type.len() > 255 => {
+            Err(out_of_range(name, "resource_type", "1 to 255 bytes long"))
         }
         ResourceSpec::Other { .. } => Ok(()),
     }

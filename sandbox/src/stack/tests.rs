@@ -320,3 +320,26 @@ fn the_timeline_tells_each_step_once_in_order() {
     assert_eq!(told, expected);
     assert!(r.stack.take_timeline().is_empty());
 }
+
+#[test]
+fn nothing_times_out_while_a_stack_is_deleted_or_checked() {
+    for status in ["DELETE_IN_PROGRESS", "CHECK_IN_PROGRESS", "REVIEW_IN_PROGRESS"] {
+        let early = ResourceSpec::Handle { mode: Mode::Full, count: -1, too_early_for: 10.0, too_early: false };
+        let mut r = waiting(early, 1);
+        r.stack.put(&StackSpec::default().status(status.parse().unwrap()), r.now, &r.switches);
+        r.pass(1000).is(status);
+        assert_eq!(r.stack.next_due(), None);
+    }
+}
+
+#[test]
+fn after_an_advance_nothing_is_due_any_more() {
+    for seconds in [0, 1, 10, 299, 300, 301, 310, 311, 100_000] {
+        let early = ResourceSpec::Handle { mode: Mode::Full, count: -1, too_early_for: 10.0, too_early: false };
+        let mut r = waiting(early, 2);
+        r.switches.evaluation_interval_ms = 1000;
+        r.stack.rollback = true;
+        r.pass(10).send("a", Success).pass(seconds);
+        assert!(r.stack.next_due().is_none_or(|due| due > r.now), "{seconds}");
+    }
+}

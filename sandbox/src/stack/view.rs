@@ -137,7 +137,9 @@ impl Stack {
 
     /// Signals of the latest creation or update at the handle of a condition, with their ids.
     pub(crate) fn signals_of(&self, condition: &super::Condition) -> Vec<(&String, &Signal)> {
-        let Some(handle) = self.handle(&condition.handle) else { return Vec::new() };
+        let Some(handle) = self.handle(&condition.handle) else {
+            return Vec::new();
+        };
         handle.signals.iter().filter(|(_, signal)| signal.operation == self.operation).collect()
     }
 

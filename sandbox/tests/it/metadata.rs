@@ -46,6 +46,8 @@ async fn hardened_mode_wants_a_token_that_has_not_expired() {
     let token = metadata(&sandbox, "PUT", "/latest/api/token", &[TTL]).await.unwrap().body;
     let with_token = [("X-aliyun-ecs-metadata-token", token.as_str())];
     assert_eq!(metadata(&sandbox, "GET", path, &with_token).await.unwrap().status, 200);
+    let carried: Vec<bool> = sandbox.requests().iter().map(|request| request.metadata_token).collect();
+    assert_eq!(carried, [false, false, true]);
     sandbox.advance_clock(Duration::from_secs(60));
     assert_eq!(metadata(&sandbox, "GET", path, &with_token).await.unwrap().status, 401);
 }

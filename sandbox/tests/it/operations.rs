@@ -93,6 +93,7 @@ async fn the_same_client_token_is_the_same_request() {
     let token = [("ClientToken", "t-1")];
     let first = caller.signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap().accepted();
     let again = caller.signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap().accepted();
+    assert_eq!(sandbox.requests()[0].request_id.as_ref(), Some(&first));
     let by_sha1 = Caller::sha1().signal_with(&sandbox, "i-1", "SUCCESS", &token).await.unwrap().accepted();
     assert_eq!((&first, &first), (&again, &by_sha1));
     let signal = &sandbox.stack(STACK).unwrap().resources["WebReady"].signals[0];

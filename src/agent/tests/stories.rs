@@ -1,7 +1,7 @@
 //! Stories about the core, told step by step.
 
 use super::super::*;
-use super::world::{Disk, Happening, Switches, Weather, World};
+use super::world::{Disk, Happening, INSTANCE, Switches, Weather, World};
 use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
@@ -103,6 +103,20 @@ fn scenario_12_a_cloned_image_sets_the_old_ledger_aside_and_begins_its_own_round
         effects.iter().position(|effect| matches!(effect, Effect::Record(document) if document.instance_id.as_deref() == Some("i-clone")));
     assert!(set_aside.is_some() && set_aside < record, "{effects:?}");
     assert_eq!(core.rounds[0].started, 1_000, "the clone's round began when the agent started on it");
+}
+
+#[test]
+fn scenario_13_a_copy_of_a_running_machine_drops_what_the_original_decided() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Ros(Weather::Refused));
+    world.pass(10_000);
+    let now = Moment { boot_ms: 60_000, wall_ms: 1_790_000_040_000 };
+    let identity = Identity { instance_id: "i-copy".into(), region: None, stack_id: None };
+    let effects = world.core.step(Turn { now, dice: 9 }, Input::Identified(Ok(identity)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::SetAside { owner } if owner == INSTANCE)), "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Look { .. } | Effect::Send { .. })), "{effects:?}");
+    assert_eq!((state(&world).as_str(), world.core.rounds[0].started), ("pending", 60_000));
 }
 
 #[test]
@@ -271,14 +285,18 @@ fn a_pushed_check_is_critical_after_its_ttl_and_keeps_the_last_word() {
 #[test]
 fn checks_in_flight_are_bounded() {
     let checks: Vec<_> = (0..100).map(|index| testing::check(&format!("c{index}"))).collect();
-    let mut plan = testing::plan(vec![], checks);
+    let names: Vec<_> = checks.iter().map(|check| check.name.to_string()).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut plan = testing::plan(vec![testing::signal("web", "WebReady", &names)], checks);
     plan.agent.max_concurrency = 7;
     let now = Moment { boot_ms: 1_000, wall_ms: 0 };
     let mut core = Core::new(Arc::new(plan), Arc::from("b"), LedgerDocument::empty(), Turn { now, dice: 1 });
+    core.step(Turn { now, dice: 1 }, Input::Identified(Ok(Identity { instance_id: "i-1".into(), region: None, stack_id: None })));
+    core.step(Turn { now, dice: 1 }, Input::Recorded { generation: 2 });
     let later = now.plus(std::time::Duration::from_secs(5));
     let effects = core.step(Turn { now: later, dice: 1 }, Input::Tick);
     assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Probe { .. })).count(), 7);
-    assert_eq!(core.wake(), None, "slots are freed by observations, not by time");
+    assert!(core.wake().unwrap() > 800_000, "slots are freed by observations, not by time");
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl World {
 
     fn chance(&mut self, below: u64) -> u64 {
         let turn = self.turn();
-        (turn.dice as u64 >> 16) % below
+        u64::try_from((turn.dice >> 16) & u128::from(u32::MAX)).unwrap() % below
     }
 
     pub(super) fn happen(&mut self, happening: &Happening) {

@@ -2,6 +2,7 @@
 
 use crate::config::Environment;
 use crate::config::forms;
+use crate::config::fragment::Value;
 use crate::config::network;
 use crate::config::reader::{Parsed, Problem, Reader, shorten, text};
 use crate::plan::{Agent, Credentials, Endpoint, Instance, OnUnwritable, Provider, Ros, SignatureScheme};
@@ -116,7 +117,7 @@ fn needed_file(reader: &mut Reader<'_>, file: Option<PathBuf>) -> Option<PathBuf
 }
 
 /// The name of a systemd credential: a file name (systemd.exec(5), LoadCredential=).
-fn credential_name(value: &crate::config::fragment::Value) -> Parsed<String> {
+fn credential_name(value: &Value) -> Parsed<String> {
     let name = forms::line(value, 255)?;
     if name.contains('/') || name == "." || name == ".." {
         return Err(Problem::new("must be the name of a credential, not a path").into());

@@ -2,10 +2,11 @@
 
 use super::{http, probe};
 use crate::config::forms::{self, Written};
-use crate::config::fragment::{Entry, Table, Value};
+use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
 use crate::config::owners::{self, Owners};
 use crate::config::reader::{Notes, Problem, Reader, shorten, text};
+use crate::config::secrecy;
 use crate::config::source::Place;
 use crate::plan::{Check, Level, Name, Probe};
 
@@ -25,21 +26,26 @@ pub(super) struct Draft {
     pub(super) check: Option<Check>,
 }
 
-/// All checks, in order of name.
-pub(super) fn drafts(checks: Option<&Entry>, owners: &Owners, notes: &mut Notes) -> Vec<Draft> {
-    let Some((entry, table)) =
-        checks.and_then(|entry| super::table("check.NAME", &entry.value, entry.key, notes).map(|table| (entry, table)))
-    else {
-        return Vec::new();
-    };
-    if table.0.len() > CHECKS_LIMIT {
-        notes.misfit(entry.key, format!("{} checks, at most {CHECKS_LIMIT} are possible", table.0.len()), None);
-        return Vec::new();
+impl Draft {
+    fn without_check(name: &str, header: Place, enabled: bool) -> Self {
+        Self { name: name.to_owned(), header, enabled, level: None, depends_on: Vec::new(), tags: Vec::new(), check: None }
     }
-    table.0.iter().filter_map(|(name, entry)| draft(name, entry, owners, notes)).collect()
 }
 
-fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Option<Draft> {
+/// All checks, in order of name. None: there is no saying which there are.
+pub(super) fn drafts(checks: Option<&Entry>, owners: &Owners, notes: &mut Notes) -> Option<Vec<Draft>> {
+    let Some(entry) = checks else {
+        return Some(Vec::new());
+    };
+    let table = super::table("check.NAME", &entry.value, entry.key, notes)?;
+    if table.0.len() > CHECKS_LIMIT {
+        notes.misfit(entry.key, format!("{} checks, at most {CHECKS_LIMIT} are possible", table.0.len()), None);
+        return None;
+    }
+    Some(table.0.iter().map(|(name, entry)| draft(name, entry, owners, notes)).collect())
+}
+
+fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Draft {
     let valid = match forms::name(name) {
         Ok(name) => Some(name),
         Err(problem) => {
@@ -47,7 +53,9 @@ fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Optio
             None
         }
     };
-    let table = super::table(&format!("check.{}", shorten(name)), &entry.value, entry.key, notes)?;
+    let Some(table) = super::table(&format!("check.{}", shorten(name)), &entry.value, entry.key, notes) else {
+        return Draft::without_check(name, entry.key, true);
+    };
     let kind = kind_of(table);
     let sections: Vec<&'static Section> = [Some(&keys::CHECK), kind.map(|(_, section)| section)].into_iter().flatten().collect();
     let mut reader = Reader::new(&sections, table, &["check", name], entry.key, notes);
@@ -55,22 +63,14 @@ fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Optio
     reader.refuse_unknown(&others);
     let enabled = reader.flag("enabled");
     if enabled == Some(false) {
-        return Some(Draft {
-            name: name.to_owned(),
-            header: entry.key,
-            enabled: false,
-            level: None,
-            depends_on: Vec::new(),
-            tags: Vec::new(),
-            check: None,
-        });
+        return Draft::without_check(name, entry.key, false);
     }
     let draft = read(name, valid, kind.map(|(name, _)| name), &mut reader);
     if kind.is_some_and(|(name, _)| name == "exec") {
         judge_owners(name, &entry.value, entry.key, owners, notes);
     }
     warn_of_secrets(table, notes);
-    Some(draft)
+    draft
 }
 
 /// The type of a check, if it is written and known.
@@ -94,8 +94,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
     let start_period = reader.duration("start_period");
     let success_threshold = reader.number("success_threshold");
     let failure_threshold = reader.number("failure_threshold");
-    let depends_on = reader.value("depends_on", |value| forms::names(value, ""));
-    let tags = reader.value("tags", |value| forms::names(value, ""));
+    let depends_on = reader.value("depends_on", |value| forms::names(value, None));
+    let tags = reader.value("tags", |value| forms::names(value, None));
     let probe = match kind {
         Some("http") => http::http(reader).map(|http| Probe::Http(Box::new(http))),
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
@@ -157,7 +157,7 @@ fn judge_owners(name: &str, value: &Value, header: Place, owners: &Owners, notes
 /// The first part of `value` that `file` wrote.
 fn first_in(value: &Value, file: usize) -> Option<Place> {
     match &value.data {
-        crate::config::fragment::Data::Table(table) => table.0.values().find_map(|entry| first_in(&entry.value, file)),
+        Data::Table(table) => table.0.values().find_map(|entry| first_in(&entry.value, file)),
         _ => (value.place.file() == Some(file)).then_some(value.place),
     }
 }
@@ -165,12 +165,12 @@ fn first_in(value: &Value, file: usize) -> Option<Place> {
 /// Warns of a file that holds what may be secret and that others can read.
 fn warn_of_secrets(table: &Table, notes: &mut Notes) {
     let inner = |name: &str| match table.0.get(name).map(|entry| &entry.value.data) {
-        Some(crate::config::fragment::Data::Table(table)) => table.0.iter().collect::<Vec<_>>(),
+        Some(Data::Table(table)) => table.0.iter().collect::<Vec<_>>(),
         _ => Vec::new(),
     };
-    let named = inner("headers").into_iter().chain(inner("environment")).filter(|(name, _)| crate::config::secrecy::is_secret_name(name));
+    let named = inner("headers").into_iter().chain(inner("environment")).filter(|(name, _)| secrecy::is_secret_name(name));
     let body = table.0.get_key_value("body");
-    let sent = table.0.get_key_value("send").filter(|(_, entry)| text(&entry.value).is_ok_and(crate::config::secrecy::mentions_secret));
+    let sent = table.0.get_key_value("send").filter(|(_, entry)| text(&entry.value).is_ok_and(secrecy::mentions_secret));
     let secrets: Vec<_> = named.chain(body).chain(sent).map(|(name, entry)| (shorten(name), entry.key)).collect();
     for (name, place) in secrets {
         let Some(source) = place.file().and_then(|file| notes.sources.get(file)) else {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 pub(super) fn resolve(drafts: &[Draft], notes: &mut Notes) {
     for draft in drafts {
         for needed in &draft.depends_on {
-            complain_unless_known(&needed.what, needed.place, drafts, notes);
+            is_known(&needed.what, needed.place, drafts, notes);
         }
     }
     for cycle in cycles(drafts) {
@@ -25,21 +25,19 @@ pub(super) fn resolve(drafts: &[Draft], notes: &mut Notes) {
     }
 }
 
-/// Complains about a check called `name` that is unknown or not enabled.
-pub(super) fn complain_unless_known(name: &str, place: Place, drafts: &[Draft], notes: &mut Notes) {
-    match drafts.iter().find(|draft| draft.name == name) {
-        Some(draft) if draft.enabled => {}
-        Some(_) => notes.misfit(
-            place,
-            format!("check `{name}` is not enabled"),
-            Some("remove the name here, or `enabled = false` there".to_owned()),
-        ),
+/// Whether there is an enabled check called `name`; complains if not.
+pub(super) fn is_known(name: &str, place: Place, drafts: &[Draft], notes: &mut Notes) -> bool {
+    let (message, hint) = match drafts.iter().find(|draft| draft.name == name) {
+        Some(draft) if draft.enabled => return true,
+        Some(_) => (format!("check `{name}` is not enabled"), Some("remove the name here, or `enabled = false` there".to_owned())),
         None => {
             let names = drafts.iter().filter(|draft| draft.enabled).map(|draft| draft.name.as_str());
             let hint = nearest(name, names).map(|near| format!("did you mean `{near}`?"));
-            notes.misfit(place, format!("there is no check `{name}`"), hint);
+            (format!("there is no check `{name}`"), hint)
         }
-    }
+    };
+    notes.misfit(place, message, hint);
+    false
 }
 
 /// `names` and all they depend on, each once, dependencies first.

@@ -28,10 +28,11 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let stack = agent::stack(&mut single(root, "stack", &keys::STACK, &empty, notes));
 
     let drafts = check::drafts(root.0.get("check"), owners, notes);
+    let no_checks_needed = drafts.is_none() || agent.as_ref().is_none_or(|(_, allow)| *allow);
+    let drafts = drafts.unwrap_or_default();
     graph::resolve(&drafts, notes);
-    let allow_no_checks = agent.as_ref().is_some_and(|(_, allow)| *allow);
-    let signals = signal::signals(root.0.get("signal"), &stack, &drafts, allow_no_checks, notes);
-    if notes.has_errors() {
+    let signals = signal::signals(root.0.get("signal"), &stack, &drafts, no_checks_needed, notes);
+    if notes.refused {
         return None;
     }
     let mut checks: Vec<_> = drafts.into_iter().filter_map(|draft| draft.check).map(Arc::new).collect();
@@ -48,7 +49,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     for (signal, places) in &signals {
         signal::judge_times(&plan, signal, places, notes);
     }
-    (!notes.has_errors()).then_some(plan)
+    (!notes.refused).then_some(plan)
 }
 
 /// A reader of a table that stands alone, written or not.

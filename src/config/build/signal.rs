@@ -10,7 +10,7 @@ use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten, text};
 use crate::config::source::Place;
 use crate::config::times::times;
 use crate::plan::{Level, Name, OnDeadline, OnDegraded, Plan, Signal, UniqueIdStrategy};
-use crate::signal::{FIRST_ROUND, Target, unique_id};
+use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id};
 use humantime::format_duration;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) fn signals(
     signals: Option<&Entry>,
     defaults: &Stack,
     drafts: &[Draft],
-    allow_no_checks: bool,
+    no_checks_needed: bool,
     notes: &mut Notes,
 ) -> Vec<(Arc<Signal>, Places)> {
     let Some((entry, table)) =
@@ -53,7 +53,7 @@ pub(super) fn signals(
     }
     let mut built: Vec<(Arc<Signal>, Places)> = Vec::new();
     for (name, entry) in &table.0 {
-        let Some((signal, places)) = signal(name, entry, defaults, drafts, allow_no_checks, notes) else {
+        let Some((signal, places)) = signal(name, entry, defaults, drafts, no_checks_needed, notes) else {
             continue;
         };
         if let Some((twin, _)) = built.iter().find(|(other, _)| same_effect(other, &signal)) {
@@ -71,7 +71,7 @@ fn signal(
     entry: &Entry,
     defaults: &Stack,
     drafts: &[Draft],
-    allow_no_checks: bool,
+    no_checks_needed: bool,
     notes: &mut Notes,
 ) -> Option<(Signal, Places)> {
     let valid = forms::name(name).map_err(|problem| notes.error(entry.key, problem.message, problem.hint)).ok();
@@ -81,7 +81,7 @@ fn signal(
     let reader = &mut reader;
     let resource = reader.value("resource", |value| forms::identifier(value, 255, "-_."));
     let condition = reader.optional("condition", |value| forms::identifier(value, 255, "-_."));
-    let selected = reader.optional("checks", |value| forms::names(value, "tag:"));
+    let selected = reader.optional("checks", |value| forms::names(value, Some("tag:")));
     let deadline = reader.duration("deadline");
     let margin = reader.duration("margin");
     let min_healthy_time = reader.duration("min_healthy_time");
@@ -99,8 +99,8 @@ fn signal(
     }
     judge_deadline(reader, deadline, margin);
     judge_integers(reader, strategy.as_ref(), mode, count);
-    let checks = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
-    if selected.is_some() && !allow_no_checks {
+    let (checks, known) = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
+    if selected.is_some() && known && !no_checks_needed {
         demand_required_check(reader, &checks, drafts);
     }
     let places = Places { header: reader.header(), deadline: reader.place("deadline"), unique_id: reader.place("unique_id") };
@@ -201,28 +201,30 @@ fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, 
     }
 }
 
-/// The checks that the signal needs, in the order in which they can run.
-fn checks(reader: &mut Reader<'_>, selected: Option<&[Written<String>]>, drafts: &[Draft]) -> Vec<String> {
+/// The checks that the signal needs, in the order in which they can run, and whether all that it names are known.
+fn checks(reader: &mut Reader<'_>, selected: Option<&[Written<String>]>, drafts: &[Draft]) -> (Vec<String>, bool) {
     let Some(selected) = selected else {
         let all: Vec<_> = drafts.iter().filter(|draft| draft.enabled).map(|draft| draft.name.clone()).collect();
-        return graph::closure(&all, drafts);
+        return (graph::closure(&all, drafts), true);
     };
     let mut names = Vec::new();
+    let mut known = true;
     for item in selected {
         let Some(tag) = item.what.strip_prefix("tag:") else {
-            graph::complain_unless_known(&item.what, item.place, drafts, reader.notes);
+            known &= graph::is_known(&item.what, item.place, drafts, reader.notes);
             names.push(item.what.clone());
             continue;
         };
         let tagged: Vec<_> = drafts.iter().filter(|draft| draft.tags.iter().any(|other| other == tag)).collect();
         if tagged.is_empty() {
+            known = false;
             let tags = drafts.iter().flat_map(|draft| &draft.tags).map(String::as_str);
             let hint = keys::nearest(tag, tags).map(|near| format!("did you mean `tag:{near}`?"));
             reader.notes.misfit(item.place, format!("no check has the tag `{tag}`"), hint);
         }
         names.extend(tagged.into_iter().map(|draft| draft.name.clone()));
     }
-    graph::closure(&names, drafts)
+    (graph::closure(&names, drafts), known)
 }
 
 fn demand_required_check(reader: &mut Reader<'_>, checks: &[String], drafts: &[Draft]) {
@@ -237,7 +239,7 @@ fn demand_required_check(reader: &mut Reader<'_>, checks: &[String], drafts: &[D
     reader.notes.misfit(place, format!("`{title}` has no required check"), Some(hint.to_owned()));
 }
 
-fn sample_id(signal: &Signal) -> Result<crate::signal::UniqueId, crate::signal::IdError> {
+fn sample_id(signal: &Signal) -> Result<UniqueId, IdError> {
     let target = Target {
         region: signal.region.clone().unwrap_or_else(|| SAMPLE_REGION.to_owned()),
         stack_id: signal.stack_id.clone().unwrap_or_else(|| SAMPLE_STACK.to_owned()),
@@ -249,8 +251,15 @@ fn sample_id(signal: &Signal) -> Result<crate::signal::UniqueId, crate::signal::
 fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
     let place = reader.place("unique_id");
     if let Err(error) = sample_id(signal) {
-        let hint = "with a host's own instance ID, ROS takes ids of 1 to 64 characters".to_owned();
-        reader.notes.misfit(place, error.to_string(), Some(hint));
+        let hint = match &error {
+            IdError::Placeholder(word) => {
+                let known = ["instance_id", "signal", "resource", "stack_id", "region"];
+                keys::nearest(word, known).map(|near| format!("did you mean {{{near}}}?"))
+            }
+            IdError::Length(..) => Some("this is the id as an instance would have it; leave a part out".to_owned()),
+            IdError::Control(_) | IdError::Unclosed(_) => None,
+        };
+        reader.notes.misfit(place, error.to_string(), hint);
         return;
     }
     if let UniqueIdStrategy::Template(template) = &signal.unique_id

@@ -172,3 +172,43 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::ExitCodes;
+
+    fn shell(script: &str) -> Leader {
+        let exec = Exec {
+            command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+            exit_codes: ExitCodes::Zero,
+            fatal: Vec::new(),
+            kill_grace: Duration::ZERO,
+            environment: BTreeMap::new(),
+            working_directory: "/".into(),
+        };
+        start(&exec, &BTreeMap::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_child_is_seen_with_and_without_a_pidfd_and_its_status_is_kept() {
+        for pidfd in [true, false] {
+            let mut leader = shell("exit 7");
+            let mut watch = leader.watch();
+            if !pidfd {
+                watch.pidfd = None;
+            }
+            watch.ended().await;
+            assert_eq!(leader.reap().unwrap().code(), Some(7), "pidfd: {pidfd}");
+            assert!(!leader.is_there());
+        }
+    }
+
+    #[test]
+    fn a_leader_that_nobody_wants_any_more_is_killed_and_reaped_on_its_thread() {
+        let leader = shell("trap '' TERM; while :; do sleep 1; done");
+        let pid = leader.pid();
+        drop(leader);
+        assert_eq!(rustix::process::test_kill_process(pid), Err(Errno::SRCH));
+    }
+}

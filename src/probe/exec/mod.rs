@@ -3,10 +3,10 @@
 //! Each run is a task of its own that lives from the start of the child until the last of its processes is reaped, whatever becomes of
 //! the future that asked for it. It goes: start; wait for the leader's end or the timeout; on timeout TERM to the group, `kill_grace`,
 //! KILL; on cancellation KILL at once; then the rest of the group and its orphans are killed and reaped, the pipes are read empty and
-//! closed. So a grandchild that holds a pipe cannot stall us, and the next run never begins before the last one is gone.
+//! closed. So a grandchild that holds a pipe cannot stall us, and nothing outlives the observation.
 //!
-//! Bounds: [`DRAIN`] for what is left in the pipes, [`DEATH`] for a process to die of SIGKILL. One that does not (it hangs in the
-//! kernel) is said to be so and is looked for again after every later run.
+//! Bounds: 200 ms for what is left in the pipes, 2 s for a process to die of SIGKILL. One that does not (it hangs in the kernel) is said
+//! to be so; its check starts no other before it is gone.
 
 mod environment;
 mod exit;
@@ -27,6 +27,7 @@ use orphans::Over;
 use output::{Output, Stream};
 use rustix::process::{Pid, Signal};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -99,7 +100,9 @@ impl Children {
     pub(super) fn new(files: Pool) -> Self {
         let (going_on, _) = watch::channel(0);
         let (closing, _) = watch::channel(false);
-        let mark_prefix = format!("{}-{}-", rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms);
+        static PROBERS: AtomicU64 = AtomicU64::new(0);
+        let own = (rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms, PROBERS.fetch_add(1, Ordering::Relaxed));
+        let mark_prefix = format!("{}-{}-{}-", own.0, own.1, own.2);
         Self {
             shared: Arc::new(Shared { files, sweeps: Pool::new("sweep", 1), registry: Mutex::default(), going_on, closing, mark_prefix }),
         }
@@ -257,10 +260,15 @@ async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Re
             return Observation::new(Health::Unknown, format!("the output of the command cannot be read: {error}"));
         }
     };
-    let end = tokio::select! {
-        () = pipes.read_while(watch.ended()) => End::Exited,
-        () = tokio::time::sleep_until(deadline) => End::TimedOut,
-        () = &mut stop => End::Cancelled,
+    let end = if Instant::now() >= deadline {
+        End::TimedOut
+    } else {
+        tokio::select! {
+            biased;
+            () = &mut stop => End::Cancelled,
+            () = pipes.read_while(watch.ended()) => End::Exited,
+            () = tokio::time::sleep_until(deadline) => End::TimedOut,
+        }
     };
     let mut obeyed = true;
     if matches!(end, End::TimedOut) {
@@ -280,7 +288,8 @@ async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Re
     }
 }
 
-/// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever.
+/// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever. A start that is merely slow is waited for
+/// somewhat beyond the timeout, so that what it starts late is gone before the observation is made.
 async fn start(
     run: &Registered,
     exec: &Exec,
@@ -296,7 +305,7 @@ async fn start(
         let doing = Doing::ReadingFile(exec.command.first().cloned().unwrap_or_default());
         // A leader that comes too late is dropped by its thread, which kills it.
         let starting = run.shared.files.run(&run.check, &progress, doing, move || leader::start(&own_exec, &own_environment));
-        match tokio::time::timeout_at(deadline, starting).await {
+        match tokio::time::timeout_at(deadline + DEATH, starting).await {
             Err(_) => return Err(progress.timed_out(timeout)),
             Ok(Err(error)) => return Err(unknown(format!("no thread to start the command: {error}"))),
             Ok(Ok(Ok(leader))) => return Ok(leader),

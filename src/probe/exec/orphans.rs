@@ -20,15 +20,20 @@ const ENVIRONMENT_LIMIT: u64 = 256 * 1024;
 const MS_PER_TICK: i64 = 10;
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
+/// Whether every orphan must come from a run.
+static ALL_OURS: AtomicBool = AtomicBool::new(false);
 
-/// Makes this process the parent of all orphans among its descendants, for `main` to call once.
+/// Makes this process the parent of all orphans among its descendants, for `main` to call once, before anything else is started.
 ///
 /// From then on every child of this process must have been started by a [`crate::probe::Prober`]: any other would be taken for an
-/// orphan when no run is going on.
+/// orphan when no run is going on. Where that cannot be so, because there are children already (`sh -c 'service & exec ...'`) or because
+/// this is the init of a container, processes without the mark of a run are left alone, and only reaped when they are dead.
 ///
 /// # Errors
 /// If the kernel refuses, which it has not done since Linux 3.4. Orphans then go to init, and are not killed.
 pub fn adopt_orphans() -> io::Result<()> {
+    let init = rustix::process::getpid().is_init();
+    ALL_OURS.store(!init && pids().is_empty(), Ordering::Relaxed);
     // prctl(2): any pid but zero sets the attribute of the caller.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     ADOPTING.store(true, Ordering::Relaxed);
@@ -115,6 +120,9 @@ fn standing(kin: &Kin, over: &Over) -> Standing {
             Some(number) if number <= over.last && !over.numbers.contains(&number) => Standing::Stray,
             _ => Standing::Spared,
         };
+    }
+    if !kin.zombie && !ALL_OURS.load(Ordering::Relaxed) {
+        return Standing::Spared;
     }
     // One tick, because start times are rounded down.
     match kin.started_boot_ms + MS_PER_TICK < over.oldest_boot_ms {
@@ -204,4 +212,29 @@ fn mark_of(pid: Pid) -> Option<String> {
     let value = std::str::from_utf8(value).ok()?;
     // Our own environment shows in a child that has not yet become its program.
     (!value.is_empty()).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_found_with_and_without_the_lists_of_the_kernel() {
+        let mut child = std::process::Command::new("/bin/sleep").arg("1000").env("ROS_SIGNAL_RUN", "1-2-3").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        assert!(by_parent().contains(&pid));
+        assert!(listed().is_none_or(|pids| pids.contains(&pid)));
+        // Until execve is done the environment is still ours; spawn returns after it.
+        assert_eq!(mark_of(pid).as_deref(), Some("1-2-3"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(kin_of(pid), None);
+    }
+
+    #[test]
+    fn a_name_with_spaces_and_brackets_does_not_shift_the_fields() {
+        let kin = kin_of(rustix::process::getpid()).unwrap();
+        assert_eq!(kin.group, rustix::process::getpgrp().as_raw_pid());
+        assert!(!kin.zombie && kin.started_boot_ms > 0);
+    }
 }

@@ -1,11 +1,13 @@
 //! What a child said: the first line of each stream, and the last 4 KiB of both as they arrived.
 
 use crate::check::OUTPUT_LIMIT;
-use crate::probe::text::{last_bytes, one_line, printable};
+use crate::probe::text::{one_line, printable};
 use std::collections::VecDeque;
 
 /// What is kept of a first line.
 const LINE_LIMIT: usize = 512;
+/// Room for `[N bytes cut]` and the end of its line, whatever N.
+const HEAD_ROOM: usize = 40;
 
 /// Which stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,28 +83,23 @@ impl Output {
         if self.cut == 0 && text.len() <= OUTPUT_LIMIT {
             return text;
         }
-        // Escapes make text longer, so what is cut of it is counted before escaping: too few rather than too many.
-        let head = format!("[{} bytes cut]\n", self.cut);
-        let tail = last_bytes(&text, OUTPUT_LIMIT - head.len());
-        let more = printable_prefix_cut(&raw, tail);
-        let head = if more == 0 { head } else { format!("[{} bytes cut]\n", self.cut + more) };
-        format!("{head}{}", last_bytes(tail, OUTPUT_LIMIT - head.len()))
+        let start = start_of_tail(&raw, OUTPUT_LIMIT - HEAD_ROOM);
+        format!("[{} bytes cut]\n{}", self.cut + start as u64, printable(raw.get(start..).unwrap_or_default()))
     }
 }
 
-/// How many bytes of `raw` are not in `shown`, the end of its printable form.
-fn printable_prefix_cut(raw: &str, shown: &str) -> u64 {
-    let mut room = shown.len();
-    let mut kept = 0;
+/// Where the longest end of `raw` begins whose printable form has at most `room` bytes: escapes make text longer.
+fn start_of_tail(raw: &str, mut room: usize) -> usize {
+    let mut start = raw.len();
     for (at, character) in raw.char_indices().rev() {
         let width = printable(character.encode_utf8(&mut [0; 4])).len();
         if width > room {
             break;
         }
         room -= width;
-        kept = raw.len() - at;
+        start = at;
     }
-    (raw.len() - kept) as u64
+    start
 }
 
 #[cfg(test)]
@@ -143,5 +140,26 @@ mod tests {
         let shown = output.shown();
         assert!(shown.len() <= OUTPUT_LIMIT);
         assert!(shown.ends_with("\\x1b\u{fffd}a"), "{shown}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_child_says_is_bounded_and_harmless(chunks in proptest::collection::vec(
+            (proptest::bool::ANY, proptest::collection::vec(proptest::num::u8::ANY, 0..3000)), 0..6,
+        )) {
+            let mut output = Output::default();
+            let mut said = 0;
+            for (out, bytes) in &chunks {
+                said += bytes.len() as u64;
+                output.push(if *out { Stream::Out } else { Stream::Err }, bytes);
+            }
+            let shown = output.shown();
+            assert!(shown.len() <= OUTPUT_LIMIT);
+            assert!(shown.chars().all(|character| !character.is_control() || "\n\t".contains(character)));
+            assert_eq!(output.cut, said.saturating_sub(OUTPUT_LIMIT as u64));
+            if let Some(line) = output.first_line() {
+                assert!(!line.chars().any(char::is_control) && !line.is_empty());
+            }
+        }
     }
 }

@@ -106,6 +106,7 @@ async fn answer(http: &Http, request: reqwest::RequestBuilder, progress: &Progre
     let url = masked(&http.url);
     let at_head = expect::head(http, &judged, &url);
     if at_head.health == Health::Critical {
+        progress.now(Doing::Decided(at_head.clone()));
         // Whatever arrives in time is shown; a body that fails now tells nothing new.
         let _ = tokio::time::timeout(SHOWN_PATIENCE, read_body(&mut response, &mut judged, SHOWN_LIMIT)).await;
         return with_output(at_head, &judged);

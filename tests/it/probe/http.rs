@@ -287,7 +287,9 @@ async fn user_and_query_of_the_url_are_masked_in_every_message() {
 
 #[test]
 fn proxies_of_the_environment_are_ignored_and_a_configured_one_is_used() {
-    if !in_own_process_with_proxy("probe::http::proxies_of_the_environment_are_ignored_and_a_configured_one_is_used") {
+    let nowhere = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].map(|variable| (variable, "http://127.0.0.1:1"));
+    let name = "probe::http::proxies_of_the_environment_are_ignored_and_a_configured_one_is_used";
+    if !in_process_with(name, &nowhere) {
         return;
     }
     runtime().block_on(async {
@@ -301,17 +303,15 @@ fn proxies_of_the_environment_are_ignored_and_a_configured_one_is_used() {
     });
 }
 
-fn in_own_process_with_proxy(name: &str) -> bool {
-    const MARK: &str = "PROBE_TEST_WITH_PROXY";
-    if std::env::var_os(MARK).is_some() {
-        return true;
-    }
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", name, "--nocapture"]).env(MARK, "1");
-    for variable in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
-        child.env(variable, "http://127.0.0.1:1");
-    }
-    let done = child.env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap();
-    assert!(done.status.success(), "{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    false
+#[tokio::test]
+async fn an_answer_that_has_failed_is_not_spoiled_by_a_body_that_hangs() {
+    let port = server(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nhalf").await;
+        let _ = stream.read(&mut [0; 16]).await;
+    })
+    .await;
+    let asked = Probe::Http(Box::new(http(&format!("http://127.0.0.1:{port}/"))));
+    let seen = Prober::new().run(job(asked, Duration::from_millis(80))).await;
+    assert_eq!(seen.message, format!("HTTP 500 from http://127.0.0.1:{port}/, expected 200-399"));
 }

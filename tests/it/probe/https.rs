@@ -224,3 +224,25 @@ async fn the_client_for_ros_trusts_the_extra_ca_and_follows_no_redirect() {
     let (port, _) = answering("HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(client.get(format!("http://127.0.0.1:{port}/")).send().await.unwrap().status(), 302);
 }
+
+#[test]
+fn a_system_without_certificates_matters_only_to_checks_that_need_them() {
+    let none = [("SSL_CERT_FILE", "/no/such/file"), ("SSL_CERT_DIR", "/no/such/directory")];
+    if !in_process_with("probe::https::a_system_without_certificates_matters_only_to_checks_that_need_them", &none) {
+        return;
+    }
+    runtime().block_on(async {
+        let authority = Authority::new();
+        let (port, _) = authority.server(&["localhost"], false, as_written).await;
+        let mut asked = http(&format!("https://localhost:{port}/"));
+        let seen = run_http(asked.clone()).await;
+        assert_eq!(seen.health, Health::Unknown);
+        assert!(seen.message.starts_with("no CA certificates of the system could be loaded; "), "{}", seen.message);
+        asked.tls.ca_file = Some(authority.ca_file());
+        assert_eq!(run_http(asked).await.health, Health::Passing);
+        let (port, _) = answering(ok("{}")).await;
+        assert_eq!(run_http(http(&format!("http://127.0.0.1:{port}/"))).await.health, Health::Passing);
+        assert!(ros_signal_agent::tls::client_builder(None).is_err());
+        assert!(ros_signal_agent::tls::client_builder(Some(&authority.ca_file())).is_ok());
+    });
+}

@@ -147,3 +147,24 @@ fn hundreds_of_runs_leak_no_descriptor_no_zombie_and_no_thread() {
         until("the threads are gone", || threads() <= lean).await;
     });
 }
+
+#[test]
+fn children_the_agent_was_given_are_none_of_the_checks_business() {
+    if !in_own_process("probe::leftovers::children_the_agent_was_given_are_none_of_the_checks_business") {
+        return;
+    }
+    runtime().block_on(async {
+        // As after `sh -c 'service & exec ros-signal-agent run'`.
+        let mut service = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        adopt_orphans().unwrap();
+        let prober = Prober::new();
+        let seen = look(&prober, sh("setsid sleep 1000 & sleep 0.1; echo fine"), 20_000).await;
+        assert_eq!(seen.message, "fine");
+        prober.shutdown().await;
+        let left = children();
+        assert!(left.len() == 1 && left[0].starts_with(&format!("{} ", service.id())), "{left:?}");
+        assert!(alive(&service.id().to_string()));
+        service.kill().unwrap();
+        service.wait().unwrap();
+    });
+}

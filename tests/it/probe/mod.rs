@@ -172,12 +172,18 @@ async fn closed_port() -> u16 {
 /// Runs the test `name` in a process of its own, and says whether this is that process. For what is a property of the process:
 /// its children, its descriptors, its being a subreaper.
 fn in_own_process(name: &str) -> bool {
+    in_process_with(name, &[])
+}
+
+/// The same with more in its environment.
+fn in_process_with(name: &str, environment: &[(&str, &str)]) -> bool {
     const MARK: &str = "PROBE_TEST_IN_OWN_PROCESS";
     if std::env::var_os(MARK).is_some() {
         return true;
     }
-    let me = std::env::current_exe().unwrap();
-    let done = std::process::Command::new(me).args(["--exact", name, "--nocapture"]).env(MARK, "1").output().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture"]).env_remove("NO_PROXY").env_remove("no_proxy");
+    let done = child.env(MARK, "1").envs(environment.iter().copied()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && said.contains("1 passed"), "{name} in its own process:\n{said}");
     false

@@ -1,0 +1,489 @@
+//! The driver: performs the effects of the core and feeds it inputs; owns tasks, reload and shutdown.
+//!
+//! ```text
+//! loop { let input = select!{..}; for effect in core.step(now, input) { perform(effect) } }
+//! ```
+//!
+//! One task owns the core. Everything that may take time runs in tasks whose number the core bounds (runs of checks, one look or one
+//! attempt for each signal) and whose results come back as inputs. Writing the ledger is another thread's work.
+
+mod outside;
+
+use crate::agent::status::Goal;
+use crate::agent::{Core, Effect, Input, Note, NoteLevel, Turn};
+use crate::alarm::Alarm;
+use crate::check::Observation;
+use crate::clock::{BootMs, Moment};
+use crate::config::{self, Diagnostic, Environment, Layout, Owners};
+use crate::control::{self, Reloaded, Request};
+use crate::interrupt::{Interrupt, Interrupts};
+use crate::ledger::LedgerHandle;
+use crate::plan::Plan;
+use crate::probe::{Job, Prober};
+use crate::signal::LedgerDocument;
+use crate::systemd::Notifier;
+use outside::{Fingerprint, Outside};
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// While nothing is configured, how often it is looked whether something has been.
+const IDLE_LOOK: Duration = Duration::from_secs(2);
+/// Longest wait for what is in flight when stopping.
+const STOP_PATIENCE_MS: BootMs = 15_000;
+/// Longest wait for the last write of the ledger.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
+/// Clients that wait for something; bounded by the connections, checked here because the loop keeps them.
+const WAITERS: usize = control::CONNECTIONS;
+
+/// Where the plan comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// Configuration files, read again on reload.
+    Files(Layout),
+    /// A plan made by the caller; reload is refused.
+    Plan(Box<Plan>),
+}
+
+/// What [`run`] needs.
+#[derive(Debug)]
+pub struct Options {
+    /// Where the plan comes from.
+    pub source: Source,
+    /// The process's environment, for credentials.
+    pub environment: HashMap<String, String>,
+    /// Whether to take over SIGTERM, SIGINT and SIGHUP and to talk to systemd.
+    pub own_process: bool,
+    /// What the core notes, as it happens; notes that do not fit are dropped.
+    pub notes: Option<mpsc::Sender<Note>>,
+    /// Stops the agent as SIGTERM does.
+    pub stop: Option<oneshot::Receiver<()>>,
+    /// To change the log filter when a reload changes `agent.log`.
+    pub log: Option<crate::logging::LogHandle>,
+}
+
+/// Why the agent could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is invalid; exit code 78.
+    #[error("the configuration is invalid")]
+    Configuration(Vec<Diagnostic>),
+    /// The ledger cannot be had, such as when another agent holds it.
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::Error),
+    /// The control socket cannot be had.
+    #[error(transparent)]
+    Control(#[from] control::BindError),
+    /// A part cannot be set up.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// Runs the agent until it is told to stop. Returns when everything is put away.
+///
+/// # Errors
+/// See [`Failure`]; once the agent runs, nothing makes it fail.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let mut daemon = Daemon::start(options)?;
+    daemon.step(Input::Tick);
+    daemon.notifier.ready();
+    while !daemon.is_done() {
+        daemon.settle_turn();
+        let event = daemon.next().await;
+        daemon.take(event);
+    }
+    daemon.put_away().await;
+    Ok(())
+}
+
+/// What the loop waits for.
+enum Event {
+    Inputs(Vec<Input>),
+    Request(Request),
+    Interrupt(Interrupt),
+    Alarm,
+    Watchdog,
+    LookForConfiguration,
+}
+
+struct Daemon {
+    source: Source,
+    core: Core,
+    outside: Outside,
+    prober: Arc<Prober>,
+    ledger: LedgerHandle,
+    notifier: Notifier,
+    interrupts: Option<Interrupts>,
+    stop: Option<oneshot::Receiver<()>>,
+    notes: Option<mpsc::Sender<Note>>,
+    log: Option<crate::logging::LogHandle>,
+    requests: mpsc::Receiver<Request>,
+    control: tokio::task::JoinHandle<()>,
+    alarm: Alarm,
+    watchdog: Option<tokio::time::Interval>,
+    idle: tokio::time::Interval,
+    seen: Option<Fingerprint>,
+    probes: JoinSet<(u64, Observation)>,
+    runs: HashMap<u64, AbortHandle>,
+    calls: JoinSet<Vec<Input>>,
+    replies: HashMap<u64, oneshot::Sender<Result<crate::agent::Done, crate::agent::Denied>>>,
+    next_reply: u64,
+    waiters: Vec<(Goal, Option<String>, oneshot::Sender<()>)>,
+    stopping_since: Option<BootMs>,
+    at_once: bool,
+}
+
+impl Daemon {
+    fn start(options: Options) -> Result<Self, Failure> {
+        let setup = |what: &str, error: &dyn std::fmt::Display| Failure::Setup(format!("{what}: {error}"));
+        let mut seen = None;
+        let plan = match &options.source {
+            Source::Plan(plan) => (**plan).clone(),
+            Source::Files(layout) => {
+                seen = Some(Fingerprint::of(layout));
+                let loaded = config::load(layout, &Owners::system(), &Environment::of_process()).map_err(Failure::Configuration)?;
+                for warning in &loaded.warnings {
+                    tracing::warn!(target: "config", "{warning}");
+                }
+                loaded.plan
+            }
+        };
+        let plan = Arc::new(plan);
+        let outside = Outside::new(&plan, &options.environment).map_err(Failure::Setup)?;
+        let boot_id = crate::clock::boot_id().map_err(|error| setup("/proc/sys/kernel/random/boot_id", &error))?;
+        let (ledger, opened) = LedgerHandle::open(&plan.agent.state_dir)?;
+        if let Some(aside) = &opened.set_aside {
+            tracing::error!(target: "ledger", "the ledger could not be used and is set aside as {}: {}", aside.path.display(), aside.why);
+        }
+        if let Some(why) = &opened.unwritable {
+            tracing::error!(target: "ledger", "state not durable: {why}");
+        }
+        let socket = control::bind(&plan.agent.socket)?;
+        let (sender, requests) = mpsc::channel(control::QUEUE);
+        let notifier = if options.own_process { Notifier::from_env() } else { Notifier::silent() };
+        let watchdog = notifier.watchdog_interval().map(tokio::time::interval);
+        let interrupts = if options.own_process { Some(Interrupts::new().map_err(|error| setup("signals", &error))?) } else { None };
+        let document = opened.document.unwrap_or_else(LedgerDocument::empty);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
+        Ok(Self {
+            core: Core::new(plan, boot_id, document, turn()),
+            source: options.source,
+            outside,
+            prober: Arc::new(Prober::new()),
+            ledger,
+            notifier,
+            interrupts,
+            stop: options.stop,
+            notes: options.notes,
+            log: options.log,
+            requests,
+            control: tokio::spawn(control::serve(socket, sender)),
+            alarm: Alarm::new().map_err(|error| setup("timer", &error))?,
+            watchdog,
+            idle: tokio::time::interval(IDLE_LOOK),
+            seen,
+            probes: JoinSet::new(),
+            runs: HashMap::new(),
+            calls: JoinSet::new(),
+            replies: HashMap::new(),
+            next_reply: 0,
+            waiters: Vec::new(),
+            stopping_since: None,
+            at_once: false,
+        })
+    }
+
+    /// Stopped, and nothing is in flight that is worth waiting for.
+    fn is_done(&self) -> bool {
+        let Some(since) = self.stopping_since else { return false };
+        self.at_once || !self.core.is_sending() || Moment::now().boot_ms >= since.saturating_add(STOP_PATIENCE_MS)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.core.plan().signals.is_empty() && matches!(self.source, Source::Files(_)) && self.stopping_since.is_none()
+    }
+
+    async fn next(&mut self) -> Event {
+        let idle = self.is_idle();
+        tokio::select! {
+            interrupt = interrupted(&mut self.interrupts) => Event::Interrupt(interrupt),
+            () = stopped(&mut self.stop) => Event::Interrupt(Interrupt::Terminate),
+            Some(ended) = self.probes.join_next() => match ended {
+                Ok((run, observation)) => {
+                    self.runs.remove(&run);
+                    Event::Inputs(vec![Input::Observed { run, observation }])
+                }
+                // Cancelled by us; a panic aborts the process.
+                Err(_) => Event::Inputs(Vec::new()),
+            },
+            Some(ended) = self.calls.join_next() => Event::Inputs(ended.unwrap_or_default()),
+            Some(written) = self.ledger.written() => Event::Inputs(vec![match written.result {
+                Ok(()) => Input::Recorded { generation: written.generation },
+                Err(error) => Input::NotRecorded { error: error.to_string() },
+            }]),
+            Some(request) = self.requests.recv() => Event::Request(request),
+            () = self.alarm.rings() => Event::Alarm,
+            () = fed(&mut self.watchdog) => Event::Watchdog,
+            _ = self.idle.tick(), if idle => Event::LookForConfiguration,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Inputs(inputs) => {
+                for input in inputs {
+                    self.step(input);
+                }
+            }
+            Event::Alarm => self.step(Input::Tick),
+            Event::Watchdog => self.notifier.watchdog(),
+            Event::Request(request) => self.serve(request),
+            Event::Interrupt(Interrupt::Terminate) => self.terminate(),
+            Event::Interrupt(Interrupt::Reload) => {
+                if let Err(errors) = self.reload() {
+                    tracing::error!(target: "config", "reload refused, the old configuration goes on running:\n{errors}");
+                }
+            }
+            Event::LookForConfiguration => self.look_for_configuration(),
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        for effect in self.core.step(turn(), input) {
+            self.perform(effect);
+        }
+    }
+
+    /// After every turn: who waited for this, what systemd shows, when to wake up.
+    fn settle_turn(&mut self) {
+        let core = &self.core;
+        let mut waiters = std::mem::take(&mut self.waiters);
+        waiters.retain(|(_, _, reply)| !reply.is_closed());
+        for (goal, signal, reply) in waiters {
+            if core.is_reached(goal, signal.as_deref()) {
+                let _ = reply.send(());
+            } else {
+                self.waiters.push((goal, signal, reply));
+            }
+        }
+        let status_due = if self.notifier.is_active() { self.notifier.status(&core.summary(), Moment::now()) } else { None };
+        let stop_due = self.stopping_since.map(|since| since.saturating_add(STOP_PATIENCE_MS));
+        let healthy_due = if self.waiters.is_empty() { None } else { core.healthy_wake() };
+        let wake = core.wake().into_iter().chain(status_due).chain(stop_due).chain(healthy_due).min();
+        if let Err(error) = self.alarm.set(wake) {
+            tracing::error!(%error, "the timer could not be set");
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Identify => {
+                let identify = self.outside.identify();
+                self.calls.spawn(async move { vec![Input::Identified(identify.await)] });
+            }
+            Effect::Probe { run, check, attempt, deadline_ms } => {
+                let prober = Arc::clone(&self.prober);
+                let job = Job { check, attempt, deadline_unix_ms: deadline_ms };
+                let handle = self.probes.spawn(async move { (run, prober.run(job).await) });
+                self.runs.insert(run, handle);
+            }
+            Effect::Cancel { run } => {
+                if let Some(handle) = self.runs.remove(&run) {
+                    handle.abort();
+                }
+            }
+            Effect::Record(document) => self.ledger.record(*document),
+            Effect::SetAside { owner } => self.ledger.archive(&owner),
+            Effect::Look { look, target, condition } => {
+                let client = self.outside.client();
+                self.calls.spawn(async move { vec![Input::Looked { look, result: client.look(&target, condition.as_deref()).await }] });
+            }
+            Effect::Send { send, request } => {
+                let sending = self.outside.send(send, request);
+                self.calls.spawn(sending);
+            }
+            Effect::Report(text) => print_report(text),
+            Effect::Note(note) => self.note(note),
+            Effect::Reply { id, reply } => {
+                if let Some(waiting) = self.replies.remove(&id) {
+                    // A client that has gone does not take its command back.
+                    let _ = waiting.send(reply);
+                }
+            }
+        }
+    }
+
+    fn note(&self, note: Note) {
+        match note.level {
+            NoteLevel::Error => tracing::error!(target: "agent", "{}", note.text),
+            NoteLevel::Warn => tracing::warn!(target: "agent", "{}", note.text),
+            NoteLevel::Info => tracing::info!(target: "agent", "{}", note.text),
+            NoteLevel::Debug => tracing::debug!(target: "agent", "{}", note.text),
+        }
+        if let Some(notes) = &self.notes {
+            let _ = notes.try_send(note);
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
+        // A reply that cannot be sent belongs to a client that has gone.
+        match request {
+            Request::Status(reply) => {
+                self.step(Input::Tick);
+                let _ = reply.send(Box::new(self.core.status()));
+            }
+            Request::History(reply) => {
+                let _ = reply.send(self.core.history().to_vec());
+            }
+            Request::Metrics(reply) => {
+                self.step(Input::Tick);
+                let _ = reply.send(crate::metrics::render(&self.core.status(), self.outside.skew_ms()));
+            }
+            Request::Wait { goal, signal, reply } => {
+                if self.waiters.len() < WAITERS {
+                    self.waiters.push((goal, signal, reply));
+                }
+            }
+            Request::Command(command, reply) => {
+                self.next_reply += 1;
+                let id = self.next_reply;
+                self.replies.insert(id, reply);
+                self.step(Input::Command { id, command });
+            }
+            Request::Reload(reply) => {
+                let reloaded = self.reload();
+                let _ = reply.send(reloaded);
+            }
+        }
+    }
+
+    /// Parses and validates beside the running plan; only a valid one replaces it.
+    fn reload(&mut self) -> Result<Reloaded, String> {
+        let Source::Files(layout) = &self.source else {
+            return Err("this agent runs a plan without files".to_owned());
+        };
+        self.notifier.reloading();
+        self.seen = Some(Fingerprint::of(layout));
+        let loaded = config::load(layout, &Owners::system(), &Environment::of_process());
+        let result = match loaded {
+            Ok(loaded) => self.replan(loaded),
+            Err(diagnostics) => Err(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        };
+        self.notifier.ready();
+        result
+    }
+
+    fn replan(&mut self, loaded: config::Loaded) -> Result<Reloaded, String> {
+        let old = Arc::clone(self.core.plan());
+        let mut plan = loaded.plan;
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        if plan.agent.state_dir != old.agent.state_dir || plan.agent.socket != old.agent.socket {
+            warnings.push("agent.state_dir and agent.socket change only when the agent is restarted".to_owned());
+            plan.agent.state_dir.clone_from(&old.agent.state_dir);
+            plan.agent.socket.clone_from(&old.agent.socket);
+        }
+        self.outside.adapt(&old, &plan)?;
+        self.prober.reload();
+        if let Some(log) = &self.log
+            && plan.agent.log != old.agent.log
+        {
+            log.set_filter(&plan.agent.log).map_err(|error| error.to_string())?;
+        }
+        for warning in &warnings {
+            tracing::warn!(target: "config", "{warning}");
+        }
+        let reloaded = Reloaded { signals: plan.signals.len(), checks: plan.checks.len(), warnings };
+        self.step(Input::Replan(Arc::new(plan)));
+        Ok(reloaded)
+    }
+
+    /// While idle: user data may write the configuration after the package has been started.
+    fn look_for_configuration(&mut self) {
+        let Source::Files(layout) = &self.source else { return };
+        let found = Fingerprint::of(layout);
+        if self.seen.as_ref() == Some(&found) {
+            return;
+        }
+        if let Err(errors) = self.reload() {
+            tracing::error!(target: "config", "still not configured:\n{errors}");
+        }
+    }
+
+    fn terminate(&mut self) {
+        if self.stopping_since.is_some() {
+            self.at_once = true;
+            return;
+        }
+        tracing::info!("stopping");
+        self.stopping_since = Some(Moment::now().boot_ms);
+        self.notifier.stopping();
+        self.notifier.extend_timeout(Duration::from_millis(STOP_PATIENCE_MS.unsigned_abs()) + LEDGER_PATIENCE * 2);
+        self.step(Input::Stop);
+    }
+
+    async fn put_away(self) {
+        self.control.abort();
+        // Written while it ran; a new agent replaces one that could not be removed.
+        let _ = std::fs::remove_file(&self.core.plan().agent.socket);
+        drop(self.calls);
+        drop(self.probes);
+        if self.at_once {
+            return;
+        }
+        self.prober.shutdown().await;
+        if let Some(written) = self.ledger.close(LEDGER_PATIENCE).await
+            && let Err(error) = written.result
+        {
+            tracing::error!(target: "ledger", "the last state is not durable: {error}");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn interrupted(interrupts: &mut Option<Interrupts>) -> Interrupt {
+    match interrupts {
+        Some(interrupts) => interrupts.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// When the watchdog is due.
+async fn fed(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(watchdog) => {
+            watchdog.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stop: &mut Option<oneshot::Receiver<()>>) {
+    match stop {
+        Some(receiver) => {
+            // A caller that has gone wants it stopped too.
+            let _ = receiver.await;
+            *stop = None;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn turn() -> Turn {
+    Turn { now: Moment::now(), dice: uuid::Uuid::new_v4().as_u128() }
+}
+
+/// To standard output, which the unit sends to journal and console. In a thread of its own: a console that hangs must not hold up the
+/// FAILURE itself.
+fn print_report(text: String) {
+    let print = move || {
+        let mut out = std::io::stdout().lock();
+        // Nobody is left to tell if standard output is closed; the reasons are in the log too.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    };
+    if let Err(error) = std::thread::Builder::new().name("report".to_owned()).spawn(print) {
+        tracing::warn!(%error, "the report could not be printed");
+    }
+}

@@ -1,0 +1,5 @@
+//! Credentials and the metadata service.
+
+mod cache;
+mod files;
+mod metadata;

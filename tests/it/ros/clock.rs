@@ -1,0 +1,40 @@
+//! Wrong clocks: measured, corrected for signing, never blamed on the key.
+
+use super::scripted::{Server, http};
+use super::*;
+use ros_signal_agent::signal::Class;
+
+#[tokio::test]
+async fn scenario_14_a_clock_that_is_off_by_hours_is_corrected_in_one_retry() {
+    for hours in [-7_i64, 5, 24 * 365] {
+        for scheme in [SignatureScheme::Acs3HmacSha256, SignatureScheme::HmacSha1] {
+            let sandbox = sandbox().await;
+            sandbox.set_skew_seconds(hours * 3600);
+            let client = Client::new(&Ros { signature: scheme, ..settings(&sandbox.ros_url()) }, credentials(None)).unwrap();
+            assert_eq!(client.skew_ms(), None);
+            let refused = refusal(client.signal(&success()).await);
+            assert_eq!((refused.code.as_deref(), refused.class), (Some("InvalidTimeStamp.Expired"), Class::Immediate), "{refused:?}");
+            assert!(refused.hint.unwrap().contains(if hours > 0 { "slow by" } else { "fast by" }));
+            receipt(client.signal(&request(SignalStatus::Success, 1)).await);
+            let skew = client.skew_ms().unwrap();
+            assert!((skew - hours * 3_600_000).abs() < 3_000, "{skew}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn scenario_14_a_time_error_that_the_date_does_not_explain_is_not_hurried() {
+    let body = r#"{"RequestId":"R-1","Code":"InvalidTimeStamp.Expired","Message":"m"}"#;
+    let server = Server::start(move |_, _| http(400, &[], body)).await;
+    let refused = refusal(client(&server.url).signal(&success()).await);
+    assert_eq!(refused.class, Class::Transient);
+    assert!(refused.hint.unwrap().contains("no usable Date"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_of_ros_does_not_set_the_clock() {
+    let server = Server::start(|_, _| http(200, &["Date: Fri, 02 Jan 2026 03:04:05 GMT"], "<html>")).await;
+    let client = client(&server.url);
+    refusal(client.signal(&success()).await);
+    assert_eq!(client.skew_ms(), None);
+}

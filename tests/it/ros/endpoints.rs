@@ -1,0 +1,138 @@
+//! Which host is asked, and how troubles on the way are called.
+
+use super::*;
+use ros_sandbox::{Effect, Fault};
+use ros_signal_agent::signal::Class;
+
+/// A loopback port that nobody listens on.
+async fn closed() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+fn with_hosts(homes: &[&[&str]]) -> Client {
+    let parse = |hosts: &&[&str]| hosts.iter().map(|host| Url::parse(host).unwrap()).collect();
+    let homes: Vec<Vec<Url>> = homes.iter().map(parse).collect();
+    Client::with_hosts(&settings("http://127.0.0.1:1"), &homes, credentials(None)).unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_named_and_cannot_have_arrived() {
+    let url = closed().await;
+    let refused = refusal(client(&url).signal(&success()).await);
+    assert_eq!((refused.class, refused.definite), (Class::Transient, false));
+    assert_eq!(refused.message, format!("connection refused by {}", url.trim_start_matches("http://")));
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_named() {
+    let refused = refusal(client("https://ros.invalid").signal(&success()).await);
+    assert!(refused.message.starts_with("ros.invalid does not resolve ("), "{}", refused.message);
+    assert_eq!(refused.class, Class::Transient);
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_ca_is_named() {
+    let sandbox = sandbox().await;
+    let refused = refusal(client(&sandbox.ros_tls_url()).signal(&success()).await);
+    assert!(refused.message.starts_with("TLS with 127.0.0.1:"), "{}", refused.message);
+    assert!(refused.hint.unwrap().contains("ca_file"));
+    assert!(sandbox.requests().is_empty());
+}
+
+#[tokio::test]
+async fn scenario_02_the_second_host_is_tried_at_once_when_the_first_cannot_be_reached_and_is_remembered() {
+    let sandbox = sandbox().await;
+    let client = with_hosts(&[&[&closed().await, &sandbox.ros_url()]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    receipt(client.signal(&success()).await);
+    receipt(client.signal(&success()).await);
+    assert_eq!(sandbox.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn when_no_host_can_be_reached_there_is_no_hurry() {
+    let client = with_hosts(&[&[&closed().await, &closed().await]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Transient);
+}
+
+#[tokio::test]
+async fn an_unknown_stack_is_looked_for_at_the_other_home_and_found_there() {
+    let (china, international) = (sandbox().await, sandbox().await);
+    china.add_fault(Fault::new(Effect::StackNotFound)).unwrap();
+    let client = with_hosts(&[&[&china.ros_url()], &[&international.ros_url()]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    receipt(client.signal(&request(SignalStatus::Success, 1)).await);
+    receipt(client.signal(&request(SignalStatus::Success, 1)).await);
+    assert_eq!((china.requests().len(), international.requests().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn an_account_of_the_other_home_is_found_by_its_unknown_key() {
+    let (china, international) = (sandbox().await, sandbox().await);
+    china.add_fault(Fault::new(Effect::error(404, "InvalidAccessKeyId.NotFound"))).unwrap();
+    let client = with_hosts(&[&[&china.ros_url()], &[&international.ros_url()]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    receipt(client.signal(&request(SignalStatus::Success, 1)).await);
+}
+
+#[tokio::test]
+async fn a_stack_that_no_home_knows_is_waited_for_at_the_first_one() {
+    let (china, international) = (sandbox().await, sandbox().await);
+    china.add_fault(Fault::new(Effect::StackNotFound)).unwrap();
+    international.add_fault(Fault::new(Effect::error(404, "InvalidAccessKeyId.NotFound"))).unwrap();
+    let client = with_hosts(&[&[&china.ros_url()], &[&international.ros_url()]]);
+    let mut classes = Vec::new();
+    for _ in 0..4 {
+        classes.push(refusal(client.signal(&success()).await).class);
+    }
+    assert_eq!(classes, [Class::Immediate, Class::TooEarly, Class::TooEarly, Class::TooEarly]);
+    assert_eq!((china.requests().len(), international.requests().len()), (3, 1));
+}
+
+#[tokio::test]
+async fn plain_http_to_another_host_is_refused_before_anything_is_sent() {
+    let error = Client::new(&settings("http://ros.aliyuncs.com"), credentials(None)).unwrap_err();
+    assert!(error.to_string().contains("is not encrypted\nhint:"), "{error}");
+}
+
+/// A TLS server on loopback with a certificate of its own CA, valid in the given years.
+async fn tls_server(from: i32, until: i32) -> (String, tempfile::NamedTempFile) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertifiedIssuer::self_signed(authority, authority_key).unwrap();
+    let mut leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    leaf.not_before = rcgen::date_time_ymd(from, 1, 1);
+    leaf.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let leaf_key = rcgen::KeyPair::generate().unwrap();
+    let leaf = leaf.signed_by(&leaf_key, &authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(leaf_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let ca_file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca_file.path(), authority.pem()).unwrap();
+    (url, ca_file)
+}
+
+#[tokio::test]
+async fn scenario_14_a_certificate_outside_its_time_points_at_the_clock() {
+    for (from, until) in [(2001, 2002), (2400, 2401)] {
+        let (url, ca_file) = tls_server(from, until).await;
+        let settings = Ros { ca_file: Some(ca_file.path().to_owned()), ..settings(&url) };
+        let refused = refusal(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
+        assert!(refused.message.starts_with("TLS with 127.0.0.1:"), "{}", refused.message);
+        assert!(refused.hint.unwrap().starts_with("this host's clock says "));
+        assert_eq!(refused.class, Class::Transient);
+    }
+}

@@ -1,0 +1,75 @@
+//! Looking at the stack before a send.
+
+use super::*;
+use ros_sandbox::{Effect, Fault, Switches, When};
+use ros_signal_agent::signal::Class;
+use ros_signal_agent::stack::Look;
+
+#[tokio::test]
+async fn a_stack_in_progress_waits_for_signals_and_its_details_are_read() {
+    let sandbox = sandbox().await;
+    let client = client(&sandbox.ros_url());
+    assert_eq!(client.look(&target(), None).await, Look::Waiting);
+    assert_eq!(client.look(&target(), Some("Wait")).await, Look::Waiting);
+    assert_eq!(client.get_stack(&target()).await.unwrap().status, "CREATE_IN_PROGRESS");
+    let handle = client.get_stack_resource(&target(), "WebReady").await.unwrap();
+    assert_eq!(handle.resource_type.as_deref(), Some("ALIYUN::ROS::WaitConditionHandle"));
+    let asked = &sandbox.requests()[0].parameters;
+    assert_eq!((asked["OutputOption"].as_str(), asked["LogOption"].as_str()), ("Disabled", "None"));
+}
+
+#[tokio::test]
+async fn scenario_08_nobody_waits_at_a_stack_that_has_ended() {
+    let sandbox = sandbox().await;
+    let client = client(&sandbox.ros_url());
+    receipt(client.signal(&success()).await);
+    assert_eq!(client.look(&target(), Some("Wait")).await, Look::NobodyWaits("the stack is CREATE_COMPLETE".into()));
+}
+
+#[tokio::test]
+async fn a_condition_that_is_not_there_does_not_hold_up_a_signal() {
+    let sandbox = sandbox().await;
+    assert_eq!(client(&sandbox.ros_url()).look(&target(), Some("NoSuchCondition")).await, Look::Waiting);
+}
+
+#[tokio::test]
+async fn scenario_09_without_permission_to_look_the_agent_is_told_what_to_grant() {
+    let sandbox = sandbox().await;
+    sandbox.set_switches(Switches { permit_get_stack: false, ..Switches::default() });
+    let Look::Denied(why) = client(&sandbox.ros_url()).look(&target(), None).await else { panic!("not denied") };
+    assert!(why.contains("grant ros:GetStack on acs:ros:cn-hangzhou:*:stack/"), "{why}");
+}
+
+#[tokio::test]
+async fn a_look_that_fails_is_no_reason_not_to_send() {
+    let sandbox = sandbox().await;
+    sandbox.add_fault(Fault::new(Effect::error(500, "InternalError")).times(1)).unwrap();
+    let client = Client::new(&Ros { timeout: Duration::from_millis(300), ..settings(&sandbox.ros_url()) }, credentials(None)).unwrap();
+    assert!(matches!(client.look(&target(), None).await, Look::Failed(_)));
+    sandbox.add_fault(Fault::new(Effect::stall(When::Before, None)).times(1)).unwrap();
+    assert!(matches!(client.look(&target(), None).await, Look::Failed(why) if why.starts_with("timed out")));
+    sandbox.clear_faults();
+    let elsewhere = Target { stack_id: "4a6c9851-3b0f-4f5f-b4ca-a14bf6919999".into(), ..target() };
+    assert!(matches!(client.look(&elsewhere, None).await, Look::Failed(why) if why.contains("StackNotFound")));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_status_is_not_taken_for_one() {
+    let body = r#"{"RequestId":"R-1","Status":"CREATE <b>","StackName":"x"}"#;
+    let server = super::scripted::Server::start(move |_, _| super::scripted::http(200, &[], body)).await;
+    assert_eq!(client(&server.url).get_stack(&target()).await.unwrap_err().class, Class::Transient);
+}
+
+#[tokio::test]
+async fn only_a_stack_that_was_seen_here_and_is_missed_twice_counts_as_deleted() {
+    let sandbox = sandbox().await;
+    let stranger = client(&sandbox.ros_url());
+    let client = client(&sandbox.ros_url());
+    assert_eq!(client.look(&target(), None).await, Look::Waiting);
+    sandbox.add_fault(Fault::new(Effect::StackNotFound)).unwrap();
+    for _ in 0..4 {
+        assert!(matches!(stranger.look(&target(), None).await, Look::Failed(_)), "too early, for all it knows");
+    }
+    assert!(matches!(client.look(&target(), None).await, Look::Failed(_)));
+    assert_eq!(client.look(&target(), None).await, Look::NobodyWaits("the stack was deleted".into()));
+}
