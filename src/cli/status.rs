@@ -91,7 +91,7 @@ fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
     };
     let left = signal.decides_within_ms.map(span_ms).unwrap_or_default();
     let why = match (&signal.reason, signal.verdict) {
-        (Some(reason), Some(verdict)) => format!("{verdict}: {reason}"),
+        (Some(reason), Some(verdict)) if matches!(signal.state.as_str(), "acknowledged" | "sending") => format!("{verdict}: {reason}"),
         _ => signal.detail.clone(),
     };
     [cell(&signal.name), cell(&signal.resource), styled(&signal.state, style), cell(left), cell(why)]

@@ -32,7 +32,8 @@ fn compare(directory: &Path, wanted: &BTreeMap<String, Vec<u8>>) {
 /// One page for the program and one for each command below it.
 fn pages(command: &clap::Command, pages: &mut BTreeMap<String, Vec<u8>>) {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page).unwrap();
+    let source = concat!("ros-signal-agent ", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command.clone()).source(source).render(&mut page).unwrap();
     // Trailing blanks mean nothing to a formatter of man pages, but much to reviewers.
     let page: String = String::from_utf8(page).unwrap().lines().map(|line| format!("{}\n", line.trim_end())).collect();
     pages.insert(format!("{}.1", command.get_display_name().unwrap_or(PROGRAM)), page.into_bytes());

@@ -20,7 +20,7 @@ initial_delay = "2s"
 [check.homepage]
 type = "http"
 url = "http://127.0.0.1:8080/healthz"
-headers = { "X-Api.Key" = "hunter2", Accept = "text/plain" }
+headers = { Authorization = "Bearer hunter2", "X-Dotted.Name" = "x", Accept = "text/plain" }
 depends_on = ["database"]
 start_period = "20s"
 
@@ -55,7 +55,7 @@ async fn the_plan_as_json_has_files_settings_times_and_warnings() {
 
 #[tokio::test]
 async fn the_configuration_that_is_shown_is_a_configuration_that_says_the_same() {
-    let (_dir, config) = configured(&EXAMPLE.replace("hunter2", "x").replace("X-Api.Key", "X-Dotted.Name"));
+    let (_dir, config) = configured(&EXAMPLE.replace("Authorization = \"Bearer hunter2\", ", ""));
     let first = program(&["--config", &config, "config", "show"]).await;
     assert_eq!(first.code, 0, "{}", first.err);
     let (_dir, again) = configured(&first.out);
