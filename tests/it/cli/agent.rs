@@ -1,6 +1,6 @@
 //! Commands that ask the running agent, against the real control server and a loop that answers from a script.
 
-use super::{Ended, is_root, program};
+use super::{Ended, is_root, program, program_with};
 use ros_signal_agent::agent::status::{CheckView, Goal, LastView, SignalStatusView, Status};
 use ros_signal_agent::agent::{Command, Denied, Done};
 use ros_signal_agent::check::Health;
@@ -157,8 +157,7 @@ async fn watching_ends_when_every_signal_is_settled() {
         }
     });
     let ended = program(&["--socket", &socket, "status", "--watch", "--json"]).await;
-    let states: Vec<String> =
-        ended.out.lines().map(|line| serde_json::from_str::<Status>(line).unwrap().signals.remove(0).state).collect();
+    let states: Vec<String> = ended.out.lines().map(|line| serde_json::from_str::<Status>(line).unwrap().signals.remove(0).state).collect();
     assert_eq!((ended.code, states), (0, vec!["pending".to_owned(), "acknowledged".to_owned()]));
 }
 
@@ -166,7 +165,8 @@ async fn watching_ends_when_every_signal_is_settled() {
 async fn the_history_has_a_line_for_each_entry_with_its_time() {
     let (dir, socket) = agent(|request| {
         if let Request::History(reply) = request {
-            let entry = |at_ms, signal: Option<&str>, what: &str| HistoryEntry { at_ms, signal: signal.map(Arc::from), what: what.to_owned() };
+            let entry =
+                |at_ms, signal: Option<&str>, what: &str| HistoryEntry { at_ms, signal: signal.map(Arc::from), what: what.to_owned() };
             let _ = reply.send(vec![
                 entry(1_767_323_045_123, Some("web"), "SUCCESS acknowledged"),
                 entry(1_767_323_046_000, None, "held: no verdicts until resume"),
@@ -184,10 +184,7 @@ async fn without_an_agent_it_is_said_what_to_do() {
     let missing = dir.path().join("control.sock");
     let left = dir.path().join("left.sock");
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
-    let cases = [
-        (missing.to_str().unwrap(), "there is no such socket"),
-        (left.to_str().unwrap(), "connection refused"),
-    ];
+    let cases = [(missing.to_str().unwrap(), "there is no such socket"), (left.to_str().unwrap(), "connection refused")];
     for (socket, why) in cases {
         for command in [&["status"][..], &["history"], &["wait", "--for", "healthy"], &["push", "a", "passing"], &["reload"], &["hold"]] {
             let ended = program(&[&["--socket", socket][..], command].concat()).await;
@@ -209,6 +206,20 @@ async fn the_socket_comes_from_the_configuration_even_for_other_files_that_are_b
     assert_eq!(program(&["--config", config.to_str().unwrap(), "--socket", &socket, "status"]).await.code, 0);
 }
 
+#[tokio::test]
+async fn a_broken_configuration_leads_to_the_default_socket_and_is_named_when_nobody_is_there() {
+    let (dir, socket) = agent(answers_status(status(vec![acknowledged()])));
+    let config = dir.path().join("config.toml");
+    std::fs::write(&config, "[agent").unwrap();
+    let arguments = ["--config", config.to_str().unwrap(), "status"];
+    // What systemd says about the directory of sockets.
+    let ended = program_with(&arguments, &[("RUNTIME_DIRECTORY", dir.path().to_str().unwrap())]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    std::fs::remove_file(socket).unwrap();
+    let ended = program_with(&arguments, &[("RUNTIME_DIRECTORY", dir.path().to_str().unwrap())]).await;
+    assert!(ended.err.contains("hint: the configuration cannot be used (ros-signal-agent config check)"), "{}", ended.err);
+}
+
 fn pushes(pushed: mpsc::Sender<Command>) -> impl FnMut(Request) + Send {
     move |request| {
         if let Request::Command(command, reply) = request {
@@ -228,7 +239,13 @@ fn pushes(pushed: mpsc::Sender<Command>) -> impl FnMut(Request) + Send {
 async fn push_knows_the_short_words_too() {
     let (sender, mut pushed) = mpsc::channel(16);
     let (_dir, socket) = agent(pushes(sender));
-    let words = [("passing", Health::Passing), ("ok", Health::Passing), ("warn", Health::Warning), ("critical", Health::Critical), ("crit", Health::Critical)];
+    let words = [
+        ("passing", Health::Passing),
+        ("ok", Health::Passing),
+        ("warn", Health::Warning),
+        ("critical", Health::Critical),
+        ("crit", Health::Critical),
+    ];
     for (word, health) in words {
         let ended = program(&["--socket", &socket, "push", "batch", word, "so much"]).await;
         assert_eq!((ended.code, ended.out.as_str()), (0, "done so\n"), "{}", ended.err);
@@ -406,5 +423,9 @@ async fn an_answer_that_is_not_an_agents_is_told_as_such() {
     });
     let ended = program(&["--socket", socket.to_str().unwrap(), "status"]).await;
     assert_eq!(ended.code, 1);
-    assert!(ended.err.starts_with(&format!("error: the agent at {} did not answer as expected: ", Path::new(&socket).display())), "{}", ended.err);
+    assert!(
+        ended.err.starts_with(&format!("error: the agent at {} did not answer as expected: ", Path::new(&socket).display())),
+        "{}",
+        ended.err
+    );
 }

@@ -115,6 +115,7 @@ async fn the_table_tells_what_a_failing_check_said() {
     let text = format!("{}{}", exec("disk", "echo 'DISK CRITICAL - 3% free'; echo more; exit 2", ""), exec("fine", "exit 0", ""));
     let (dir, config) = configured(&text);
     let ended = program(&["--config", &config, "check"]).await;
-    let took = regex_lite::Regex::new(r" \d+ms ").unwrap();
-    insta::assert_snapshot!(took.replace_all(&ended.golden(dir.path()), " 0ms "));
+    // How long it took, and the width of that column, are not the same twice.
+    let took = regex_lite::Regex::new(r"(TOOK|\d+m?s) +").unwrap();
+    insta::assert_snapshot!(took.replace_all(&ended.golden(dir.path()), "TOOK "));
 }

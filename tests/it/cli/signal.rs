@@ -73,11 +73,16 @@ async fn any_exit_code_but_zero_says_failure() {
 #[tokio::test]
 async fn a_command_that_says_it_all_asks_nobody_but_ros() {
     let host = Host::new("").await;
-    let ended =
-        signal(&host, &["--resource", "WebReady", "--status", "success", "--stack-id", STACK, "--region", "cn-hangzhou", "--unique-id", "1", "--json"])
-            .await;
+    let ended = signal(
+        &host,
+        &["--resource", "WebReady", "--status", "success", "--stack-id", STACK, "--region", "cn-hangzhou", "--unique-id", "1", "--json"],
+    )
+    .await;
     let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
-    assert_eq!((report["via"].as_str(), report["state"].as_str(), report["unique_id"].as_str()), (Some("direct"), Some("acknowledged"), Some("1")));
+    assert_eq!(
+        (report["via"].as_str(), report["state"].as_str(), report["unique_id"].as_str()),
+        (Some("direct"), Some("acknowledged"), Some("1"))
+    );
     assert_eq!(host.sandbox.requests().len(), 1, "{:?}", host.sandbox.requests());
 }
 
