@@ -151,3 +151,24 @@ async fn hold_signal_cancel_and_push_work_over_the_socket() {
     assert!(history.contains("held: no verdicts until resume") && history.contains("acknowledged by ROS"), "{history}");
     agent.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_13_a_copied_machine_is_noticed_before_it_sends() {
+    let (_listener, port) = service().await;
+    let host = Host::new(&tcp_check(port)).await;
+    let throttle = ros_sandbox::Effect::error(503, "ServiceUnavailable");
+    host.sandbox.add_fault(ros_sandbox::Fault::new(throttle).action("SignalResource")).unwrap();
+    let mut agent = host.start();
+    agent.notes("not acknowledged").await;
+    host.sandbox.set_metadata("meta-data/instance-id", "i-copy").unwrap();
+    agent.notes("the ledger belongs to instance").await;
+    host.sandbox.clear_faults();
+    agent.notes("acknowledged by ROS").await;
+    let ids: Vec<_> = host.sandbox.stack(STACK).unwrap().resources["WebReady"].signals.iter().map(|signal| signal.unique_id.clone()).collect();
+    assert_eq!(ids.len(), 1, "only the copy has signalled, under its own id: {ids:?}");
+    let aside = std::fs::read_dir(host.path("state")).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("ledger.instance-")
+    });
+    assert_eq!(aside.count(), 1);
+    agent.stop().await.unwrap();
+}
