@@ -227,3 +227,20 @@ async fn the_agents_own_user_may_read_and_push_but_neither_signal_nor_reload() {
     service.signal(rustix::process::Signal::TERM);
     assert_eq!(service.ends().await, Some(0));
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_30_the_failure_report_is_on_standard_output_before_the_instance_is_gone() {
+    let text = "[signal.web]\nresource = \"WebReady\"\n[check.app]\ntype = \"exec\"\nfailure_threshold = 1\n\
+                command = [\"/bin/sh\", \"-c\", \"echo database schema is missing; exit 78\"]\n";
+    let host = Host::new(text).await;
+    let output = std::fs::File::create(host.path("stdout")).unwrap();
+    let mut service = Service::start(&host, |command| {
+        command.stdout(output);
+    });
+    service.told("STATUS=web: FAILURE acknowledged").await;
+    service.signal(rustix::process::Signal::TERM);
+    assert_eq!(service.ends().await, Some(0));
+    let report = std::fs::read_to_string(host.path("stdout")).unwrap();
+    assert!(report.starts_with("FAILURE report of signal web (WebReady): check app will never pass: "), "{report}");
+    assert!(report.contains("| database schema is missing"), "{report}");
+}
