@@ -1,7 +1,7 @@
 //! Stories about the core, told step by step.
 
 use super::super::*;
-use super::world::{Disk, Happening, INSTANCE, Switches, Weather, World};
+use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Switches, Weather, World};
 use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
@@ -9,7 +9,7 @@ fn plain_plan() -> Plan {
     testing::plan(vec![testing::signal("web", "WebReady", &["a"])], vec![testing::check("a")])
 }
 
-const PLAIN: Switches = Switches { tokens_replay_errors: true, store_after_completion: false };
+const PLAIN: Switches = Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored };
 
 fn world(plan: Plan) -> World {
     World::new(plan, PLAIN, 7)
