@@ -1,4 +1,4 @@
-//! The command line: arguments become plain data ([`arguments`]), one file per command does the work, and one enum holds the exit
+//! The command line: arguments become plain data (`arguments.rs`), one file per command does the work, and one enum holds the exit
 //! codes ([`Exit`], documented in `docs/exit-codes.md`).
 //!
 //! Nothing is read, asked or opened before the arguments are understood, and each command touches only what it needs: `--help`,

@@ -14,9 +14,13 @@ use crate::agent::status::{SignalStatusView, Status};
 use crate::control::{CancelBody, DoneBody, SignalBody};
 use crate::signal::SignalStatus;
 use direct::Overrides;
+use reqwest::StatusCode;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Between two questions to an agent that does not know its instance id yet.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is to be said, and how much is to be done for it.
 pub(super) struct Wanted {
@@ -112,7 +116,7 @@ fn cancel(global: &Global, name: String, out: &mut Output) -> anyhow::Result<Exi
 
 async fn through_agent(agent: &Agent, wanted: &Wanted, end: Instant) -> anyhow::Result<Report> {
     let body = SignalBody { resource: wanted.resource.clone(), status: wanted.status, reason: wanted.reason.clone() };
-    let done: DoneBody = agent.post("/signal", &body).await?;
+    let done = hand_over(agent, &body, wanted.patience, end).await?;
     let reached = match (wanted.patience, &done.signal) {
         (Patience::UntilAcknowledged, Some(name)) => {
             wait::until(agent, "signaled", Some(name), end.saturating_duration_since(Instant::now())).await?
@@ -135,6 +139,26 @@ async fn through_agent(agent: &Agent, wanted: &Wanted, end: Instant) -> anyhow::
         (true, "acknowledged" | "not needed" | "sending" | "pending") => Ok(report),
         (true, _) => Err(Failure::new(Exit::Failure, format!("the signal was not sent: {}", report.detail)).into()),
         (false, _) => Err(late(wanted, view.as_ref()).into()),
+    }
+}
+
+/// Has the agent say it. One that has only just begun does not know its instance id yet, and refuses until it does; a boot script waits
+/// for that.
+async fn hand_over(agent: &Agent, body: &SignalBody, patience: Patience, end: Instant) -> Result<DoneBody, Trouble> {
+    let mut known = false;
+    loop {
+        let refused = match agent.post("/signal", body).await {
+            Err(refused @ Trouble::Refused { status: StatusCode::CONFLICT, .. }) if patience == Patience::UntilAcknowledged => refused,
+            answered => return answered,
+        };
+        let status: Status = agent.get("/status", ANSWER).await?;
+        match status.instance_id {
+            // Perhaps since a moment ago: then it is worth one more question.
+            Some(_) if known => return Err(refused),
+            Some(_) => known = true,
+            None if Instant::now() + PAUSE >= end => return Err(refused),
+            None => tokio::time::sleep(PAUSE).await,
+        }
     }
 }
 

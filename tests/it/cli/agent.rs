@@ -404,6 +404,39 @@ async fn a_signal_that_the_agent_has_not_delivered_in_time_exits_with_75() {
 }
 
 #[tokio::test]
+async fn an_agent_that_does_not_know_its_instance_yet_is_asked_again() {
+    let mut refused = 0;
+    let mut later = says(acknowledged(), true);
+    let (_dir, socket) = agent(move |request| match request {
+        Request::Command(Command::Signal { .. }, reply) if refused < 2 => {
+            refused += 1;
+            let _ = reply.send(Err(Denied { message: "the instance id is not known yet".to_owned(), hint: "try again".to_owned() }));
+        }
+        Request::Status(reply) if refused == 1 => {
+            let _ = reply.send(Box::new(Status { instance_id: None, ..status(vec![pending()]) }));
+        }
+        request => later(request),
+    });
+    let ended = program(&[&["--socket", &socket][..], &SIGNAL].concat()).await;
+    roots(&ended, 0, "SUCCESS for webReady acknowledged\n");
+}
+
+#[tokio::test]
+async fn a_round_that_has_its_verdict_refuses_another_at_once() {
+    let (_dir, socket) = agent(|request| match request {
+        Request::Command(Command::Signal { .. }, reply) => {
+            let _ = reply.send(Err(Denied { message: "signal web has said FAILURE".to_owned(), hint: "one verdict".to_owned() }));
+        }
+        Request::Status(reply) => {
+            let _ = reply.send(Box::new(status(vec![troubled()])));
+        }
+        _ => {}
+    });
+    let ended = program(&[&["--socket", &socket][..], &SIGNAL].concat()).await;
+    roots(&ended, 1, "error: signal web has said FAILURE\nhint: one verdict\n");
+}
+
+#[tokio::test]
 async fn a_signal_that_was_cancelled_is_a_failure() {
     let (_dir, socket) = agent(says(signal("web", "cancelled", "SUCCESS cancelled"), true));
     let ended = program(&[&["--socket", &socket][..], &SIGNAL].concat()).await;
