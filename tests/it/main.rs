@@ -13,5 +13,7 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod probe;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod ros;
 mod systemd;

@@ -23,3 +23,18 @@ impl FaultWord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+    use ros_sandbox::{Config, Sandbox, Secret};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_sandbox_takes_every_fault() {
+        let sandbox = Sandbox::start(Config::new("id", Secret::new("secret"))).await.unwrap();
+        for word in FaultWord::value_variants() {
+            sandbox.add_fault(word.fault()).unwrap();
+        }
+    }
+}

@@ -20,6 +20,7 @@ use super::{Exit, block_on, settings};
 use crate::clock::Moment;
 use crate::config::{self, Environment, Layout, Loaded, Owners};
 use crate::interrupt::Interrupts;
+use crate::plan::Probe;
 use crate::{probe, process};
 use anyhow::Context as _;
 use example::Example;
@@ -74,8 +75,10 @@ async fn rehearse(global: &Global, arguments: &RehearseArguments, out: &mut Outp
         sandbox.add_fault(fault.fault())?;
     }
     let mut story = Story::new(out, arguments.json, stacks.len(), Moment::now());
-    let ttl = plan.checks.iter().any(|check| matches!(check.probe, crate::plan::Probe::Ttl(_)));
-    story.begin(&loaded.files, example.as_ref(), &redirected, ttl)?;
+    story.begin(&loaded.files, example.as_ref(), &redirected, &stacks)?;
+    if plan.checks.iter().any(|check| matches!(check.probe, Probe::Ttl(_))) {
+        story.feed(&redirected)?;
+    }
     let ending = Stage { sandbox: sandbox.clone(), plan, stacks, timeout: arguments.timeout }.play(&mut interrupts, &mut story).await;
     sandbox.stop().await;
     ending

@@ -5,13 +5,13 @@ use super::redirect::Redirected;
 use super::stage::Ending;
 use crate::agent::status::Status;
 use crate::agent::{Note, NoteLevel};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, count};
 use crate::cli::paint::Style;
 use crate::cli::table::clean;
 use crate::clock::Moment;
-use ros_sandbox::{RequestRecord, StackView, TimelineEvent};
+use ros_sandbox::{RequestRecord, ResourceSpec, StackSpec, StackView, TimelineEvent};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'a> {
-    Start { files: &'a [PathBuf], example: bool, redirected: &'a Redirected },
+    Start { files: &'a [PathBuf], example: bool, redirected: &'a Redirected, stacks: &'a BTreeMap<String, StackSpec> },
     Agent { level: &'static str, text: &'a str },
     Request(&'a RequestRecord),
     Stack(&'a TimelineEvent),
@@ -78,10 +78,10 @@ impl<'a> Story<'a> {
         files: &[PathBuf],
         example: Option<&Example>,
         redirected: &Redirected,
-        has_ttl: bool,
+        stacks: &BTreeMap<String, StackSpec>,
     ) -> anyhow::Result<()> {
         if matches!(self.audience, Audience::Programs) {
-            return self.json(Event::Start { files, example: example.is_some(), redirected });
+            return self.json(Event::Start { files, example: example.is_some(), redirected, stacks });
         }
         match example {
             Some(example) => {
@@ -102,10 +102,23 @@ impl<'a> Story<'a> {
             state_dir.display(),
             socket.display()
         ))?;
-        if has_ttl {
-            self.text(&format!("to feed ttl checks: ros-signal-agent push NAME passing --socket {}", socket.display()))?;
+        for (id, spec) in stacks {
+            for (name, resource) in spec.resources.iter().flatten() {
+                if let ResourceSpec::Condition { handle, count: needed, timeout } = resource {
+                    let signals = count(usize::try_from(*needed).unwrap_or(usize::MAX), "signal");
+                    self.text(&format!("stack {id}: {name} waits {timeout} s for {signals} at {handle}"))?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// How checks that the agent does not run itself can be fed.
+    pub(super) fn feed(&mut self, redirected: &Redirected) -> anyhow::Result<()> {
+        if matches!(self.audience, Audience::Programs) {
+            return Ok(());
+        }
+        self.text(&format!("to feed ttl checks: ros-signal-agent push NAME passing --socket {}", redirected.socket.display()))
     }
 
     /// The agent says something.
@@ -174,7 +187,7 @@ impl<'a> Story<'a> {
                     (true, 1) => "counted",
                     (true, _) => "known already",
                 };
-                format!("{stack}: {resource} has received {:?} of {}: {counted}", signal.status, signal.unique_id)
+                format!("{stack}: {resource} has received {} of {}: {counted}", signal.status.as_str(), signal.unique_id)
             }
             (Some(resource), None) => format!("{stack}: {resource} {}{}", event.status, because(&event.reason)),
             (None, _) => format!("{stack} {}{}", event.status, because(&event.reason)),
