@@ -77,7 +77,7 @@ pub(super) enum Command {
     Hold,
     /// Make verdicts again after hold
     Resume,
-    /// Run the real agent against a stand-in for ROS, and show the stack as ROS would see it [default: a built-in example]
+    /// Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS
     #[cfg(feature = "rehearse")]
     #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration, Exit::TimedOut]))]
     Rehearse(RehearseArguments),
