@@ -1,6 +1,7 @@
 //! Behaviour, one module per theme.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
+mod cli;
 mod config_broken;
 mod config_files;
 mod config_plan;
@@ -16,4 +17,5 @@ mod probe;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod ros;
+mod service;
 mod systemd;
