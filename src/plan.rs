@@ -378,6 +378,15 @@ pub struct Exec {
     pub working_directory: PathBuf,
 }
 
+/// Whether a variable of this name never reaches a child, not even by `environment`: what belongs to systemd's talk with the agent
+/// (a child that had it could speak in its name), the agent's credentials, and what the agent sets itself.
+pub fn is_reserved_variable(name: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "ROS_SIGNAL_CHECK", "ROS_SIGNAL_ATTEMPT", "ROS_SIGNAL_DEADLINE", "ROS_SIGNAL_RUN"];
+    const FAMILIES: [&str; 3] = ["WATCHDOG_", "LISTEN_", "ALIBABA_CLOUD_"];
+    NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
 /// What exit codes mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

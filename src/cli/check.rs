@@ -49,9 +49,9 @@ fn look(global: &Global, arguments: &CheckArguments) -> anyhow::Result<Vec<Outco
         let fed = if checks.iter().any(|check| is_fed(check)) { Some(ask_agent(global, &plan).await) } else { None };
         let prober = Arc::new(Prober::new());
         let mut interrupts = Interrupts::new()?;
-        let runs = Runs::new(&plan, checks, fed, Arc::clone(&prober));
+        let runs = Runs::new(&plan, checks, fed.as_ref(), Arc::clone(&prober));
         let outcomes = tokio::select! {
-            outcomes = runs.to_the_end() => Ok(outcomes),
+            outcomes = runs.finish() => Ok(outcomes),
             _ = interrupts.next() => Err(anyhow::Error::from(Failure::new(Exit::CheckUnknown, "interrupted"))),
         };
         prober.shutdown().await;
@@ -128,10 +128,10 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(plan: &Plan, checks: Vec<Arc<Check>>, status: Option<Result<Status, String>>, prober: Arc<Prober>) -> Self {
+    fn new(plan: &Plan, checks: Vec<Arc<Check>>, status: Option<&Result<Status, String>>, prober: Arc<Prober>) -> Self {
         let (mut waiting, mut ended) = (Vec::new(), BTreeMap::new());
         for check in checks {
-            match &status {
+            match status {
                 Some(status) if is_fed(&check) => {
                     let observation = fed(&check.name, status);
                     ended.insert(Arc::clone(&check.name), Outcome { check, observation });
@@ -143,7 +143,7 @@ impl Runs {
         Self { prober, waiting, ended, in_flight: JoinSet::new(), execs: 0, max_concurrency, max_exec }
     }
 
-    async fn to_the_end(mut self) -> Vec<Outcome> {
+    async fn finish(mut self) -> Vec<Outcome> {
         loop {
             while self.begin() {}
             let Some(joined) = self.in_flight.join_next().await else { break };

@@ -186,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn scenario_40_hosts_of_one_group_and_signals_of_one_host_have_ids_of_their_own() {
+        let of = |instance: &str, signal: &str| {
+            unique_id(&UniqueIdStrategy::Derived, instance, signal, FIRST_ROUND, &target(), Uuid::nil()).unwrap()
+        };
+        let ids: std::collections::BTreeSet<_> = (0..100).map(|host| of(&format!("i-{host}"), "web").to_string()).collect();
+        assert_eq!(ids.len(), 100);
+        assert_ne!(of("i-1", "web"), of("i-1", "db"));
+        assert_eq!(of("i-1", "web"), of("i-1", "web"), "and keep them");
+    }
+
+    #[test]
     fn every_strategy_gives_its_id() {
         assert_eq!(id(&UniqueIdStrategy::Instance, "first").unwrap().as_str(), "i-bp1a2b3c4d5e6f7g8h9i");
         assert_eq!(id(&UniqueIdStrategy::Integer(3), "first").unwrap().as_str(), "3");

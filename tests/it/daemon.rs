@@ -35,7 +35,7 @@ async fn a_healthy_host_becomes_one_acknowledged_success_and_a_complete_stack() 
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_agent_that_is_started_again_does_not_signal_again() {
+async fn scenario_31_an_agent_that_is_restarted_as_by_an_upgrade_does_not_signal_again() {
     let (_listener, port) = service().await;
     let host = Host::new(&tcp_check(port)).await;
     let mut agent = host.start();
@@ -110,7 +110,7 @@ async fn two_agents_cannot_share_a_state_directory() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn metrics_are_prometheus_text() {
+async fn scenario_37_metrics_are_prometheus_text() {
     let (_listener, port) = service().await;
     let host = Host::new(&tcp_check(port)).await;
     let mut agent = host.start();
@@ -149,5 +149,67 @@ async fn hold_signal_cancel_and_push_work_over_the_socket() {
     assert_eq!(host.ask("POST", "/push", "{").await.0, 400);
     let (_, history) = host.ask("GET", "/history", "").await;
     assert!(history.contains("held: no verdicts until resume") && history.contains("acknowledged by ROS"), "{history}");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_13_a_copied_machine_is_noticed_before_it_sends() {
+    let (_listener, port) = service().await;
+    let host = Host::new(&tcp_check(port)).await;
+    let throttle = ros_sandbox::Effect::error(503, "ServiceUnavailable");
+    host.sandbox.add_fault(ros_sandbox::Fault::new(throttle).action("SignalResource")).unwrap();
+    let mut agent = host.start();
+    agent.notes("not acknowledged").await;
+    host.sandbox.set_metadata("meta-data/instance-id", "i-copy").unwrap();
+    agent.notes("the ledger belongs to instance").await;
+    host.sandbox.clear_faults();
+    agent.notes("acknowledged by ROS").await;
+    let ids: Vec<_> =
+        host.sandbox.stack(STACK).unwrap().resources["WebReady"].signals.iter().map(|signal| signal.unique_id.clone()).collect();
+    assert_eq!(ids.len(), 1, "only the copy has signalled, under its own id: {ids:?}");
+    let aside = std::fs::read_dir(host.path("state"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("ledger.instance-"));
+    assert_eq!(aside.count(), 1);
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_38_the_stack_id_is_found_in_the_instance_tags() {
+    let (_listener, port) = service().await;
+    let host = Host::new("").await;
+    host.sandbox.set_metadata("meta-data/tags/instance/acs:ros:stackId", STACK).unwrap();
+    let text = format!("{}{}", host.usual().replace(&format!("stack_id = \"{STACK}\"\n"), ""), tcp_check(port));
+    std::fs::write(host.config(), text).unwrap();
+    let mut agent = host.start();
+    agent.notes("acknowledged by ROS").await;
+    host.stack_becomes("CREATE_COMPLETE").await;
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_1_a_stack_id_that_nobody_knows_is_said_with_what_to_do() {
+    let (_listener, port) = service().await;
+    let host = Host::new("").await;
+    let text = format!("{}{}", host.usual().replace(&format!("stack_id = \"{STACK}\"\n"), ""), tcp_check(port));
+    std::fs::write(host.config(), text).unwrap();
+    let mut agent = host.start();
+    let note = agent.notes("stack id or region unknown").await;
+    assert!(note.contains("hint: set stack_id and region under [stack]"), "{note}");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_35_wait_blocks_until_it_is_so_and_not_longer() {
+    let (listener, port) = service().await;
+    drop(listener);
+    let host = Host::new(&tcp_check(port)).await;
+    let mut agent = host.start();
+    agent.notes("check port: initial -> critical").await;
+    let (code, body) = host.ask("GET", "/wait?for=healthy&timeout=100ms", "").await;
+    assert_eq!((code, body.as_str()), (200, "{\"reached\":false}"));
+    let _listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let (code, body) = host.ask("GET", "/wait?for=healthy&signal=web&timeout=30s", "").await;
+    assert_eq!((code, body.as_str()), (200, "{\"reached\":true}"));
     agent.stop().await.unwrap();
 }

@@ -14,4 +14,5 @@ mod ledger;
 mod ledger_model;
 mod probe;
 mod ros;
+mod service;
 mod systemd;

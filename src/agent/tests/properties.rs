@@ -1,6 +1,6 @@
 //! Random histories. The number of cases is set by `CORE_CASES` (default 1,000; the long run takes 100,000).
 
-use super::world::{Disk, Happening, Switches, Weather, World};
+use super::world::{AfterCompletion, Disk, Happening, Switches, Weather, World};
 use crate::plan::{Level, OnDeadline, OnDegraded, OnUnwritable, Plan, UniqueIdStrategy, testing};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -72,6 +72,10 @@ fn plans() -> impl Strategy<Value = Plan> {
     )
 }
 
+fn after_completion() -> impl Strategy<Value = AfterCompletion> {
+    prop_oneof![Just(AfterCompletion::Stored), Just(AfterCompletion::Ignored), Just(AfterCompletion::Refused)]
+}
+
 fn cases() -> u32 {
     std::env::var("CORE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
 }
@@ -84,10 +88,10 @@ proptest! {
         plan in plans(),
         history in happenings(),
         replay in any::<bool>(),
-        store in any::<bool>(),
+        after in after_completion(),
         seed in any::<u64>(),
     ) {
-        let mut world = World::new(plan, Switches { tokens_replay_errors: replay, store_after_completion: store }, seed);
+        let mut world = World::new(plan, Switches { tokens_replay_errors: replay, after_completion: after }, seed);
         for (after, happening) in &history {
             world.pass(i64::from(*after));
             world.happen(happening);
@@ -98,7 +102,7 @@ proptest! {
 
     #[test]
     fn without_holds_and_metadata_faults_every_round_is_decided_by_its_deadline(plan in plans(), history in happenings(), seed in any::<u64>()) {
-        let mut world = World::new(plan, Switches { tokens_replay_errors: false, store_after_completion: false }, seed);
+        let mut world = World::new(plan, Switches { tokens_replay_errors: false, after_completion: AfterCompletion::Ignored }, seed);
         let kept = history.into_iter().filter(|(_, happening)| {
             !matches!(happening, Happening::Hold(_) | Happening::Metadata(_) | Happening::Crash | Happening::Reboot(_) | Happening::LoseLedger)
         });

@@ -1,7 +1,7 @@
 //! Stories about the core, told step by step.
 
 use super::super::*;
-use super::world::{Disk, Happening, INSTANCE, Switches, Weather, World};
+use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Switches, Weather, World};
 use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
@@ -9,7 +9,7 @@ fn plain_plan() -> Plan {
     testing::plan(vec![testing::signal("web", "WebReady", &["a"])], vec![testing::check("a")])
 }
 
-const PLAIN: Switches = Switches { tokens_replay_errors: true, store_after_completion: false };
+const PLAIN: Switches = Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored };
 
 fn world(plan: Plan) -> World {
     World::new(plan, PLAIN, 7)
@@ -283,7 +283,7 @@ fn a_pushed_check_is_critical_after_its_ttl_and_keeps_the_last_word() {
 }
 
 #[test]
-fn checks_in_flight_are_bounded() {
+fn scenario_24_checks_in_flight_are_bounded_and_first_runs_are_splayed() {
     let checks: Vec<_> = (0..100).map(|index| testing::check(&format!("c{index}"))).collect();
     let names: Vec<_> = checks.iter().map(|check| check.name.to_string()).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -291,6 +291,8 @@ fn checks_in_flight_are_bounded() {
     plan.agent.max_concurrency = 7;
     let now = Moment { boot_ms: 1_000, wall_ms: 0 };
     let mut core = Core::new(Arc::new(plan), Arc::from("b"), LedgerDocument::empty(), Turn { now, dice: 1 });
+    let dues: std::collections::BTreeSet<_> = core.checks.values().filter_map(|run| run.due).collect();
+    assert!(dues.len() > 50 && dues.iter().all(|due| (1_000..=2_000).contains(due)), "{dues:?}");
     core.step(Turn { now, dice: 1 }, Input::Identified(Ok(Identity { instance_id: "i-1".into(), region: None, stack_id: None })));
     core.step(Turn { now, dice: 1 }, Input::Recorded { generation: 2 });
     let later = now.plus(std::time::Duration::from_secs(5));
@@ -310,4 +312,33 @@ fn stopping_makes_no_verdict_but_one_last_attempt_for_what_is_owed() {
     world.step(Input::Stop);
     world.pass(200);
     assert_eq!(state(&world), "acknowledged");
+}
+
+#[test]
+fn scenario_34_a_check_that_left_the_configuration_is_cancelled_and_forgotten() {
+    let two = testing::plan(vec![testing::signal("web", "WebReady", &["a", "b"])], vec![testing::check("a"), testing::check("b")]);
+    let mut world = world(two);
+    world.pass(3_000);
+    let later = Moment { boot_ms: 30_000, wall_ms: 1_790_000_010_000 };
+    let running = world.core.step(Turn { now: later, dice: 4 }, Input::Tick);
+    let run = running.iter().find_map(|effect| match effect {
+        Effect::Probe { run, check, .. } if &*check.name == "b" => Some(*run),
+        _ => None,
+    });
+    let effects = world.core.step(Turn { now: later, dice: 5 }, Input::Replan(Arc::new(plain_plan())));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Cancel { run: cancelled } if Some(*cancelled) == run)), "{effects:?}");
+    assert_eq!(world.core.status().checks.len(), 1);
+    let late = world.core.step(
+        Turn { now: later, dice: 6 },
+        Input::Observed { run: run.unwrap(), observation: Observation::new(crate::check::Health::Passing, "late") },
+    );
+    assert!(late.iter().all(|effect| !matches!(effect, Effect::Note(_))), "a late result of a removed check is nobody's");
+}
+
+#[test]
+fn scenario_11_a_failure_names_the_timer_its_value_and_the_time_that_passed() {
+    let mut world = world(plain_plan());
+    world.pass(871_000);
+    let reason = world.core.status().signals[0].reason.clone().unwrap();
+    assert_eq!(reason, "deadline 15m (less margin 30s) reached 14m 30s after the start of the round: a (critical: seen)");
 }

@@ -62,7 +62,15 @@ pub(super) enum Weather {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Switches {
     pub(super) tokens_replay_errors: bool,
-    pub(super) store_after_completion: bool,
+    pub(super) after_completion: AfterCompletion,
+}
+
+/// What becomes of a signal when the condition has what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum AfterCompletion {
+    Stored,
+    Ignored,
+    Refused,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +113,18 @@ pub(super) struct World {
     first_refused: bool,
     same_ms: (BootMs, u32),
     pub(super) notes: Vec<String>,
+}
+
+fn refusal(class: Class, definite: bool, code: &str) -> Answer {
+    Answer::Refused(Refusal {
+        class,
+        definite,
+        code: (!code.is_empty()).then(|| code.to_owned()),
+        message: format!("{class:?} {code}"),
+        request_id: None,
+        retry_after: None,
+        hint: None,
+    })
 }
 
 const WALL: i64 = 1_790_000_000_000;
@@ -347,17 +367,6 @@ impl World {
 
     /// The model of ROS: what it does with one request.
     fn ros(&mut self, request: &SignalRequest) -> (BootMs, Answer) {
-        let refusal = |class, definite, code: &str| {
-            Answer::Refused(Refusal {
-                class,
-                definite,
-                code: (!code.is_empty()).then(|| code.to_owned()),
-                message: format!("{class:?} {code}"),
-                request_id: None,
-                retry_after: None,
-                hint: None,
-            })
-        };
         let token = request.client_token.as_str().to_owned();
         let answer = match self.weather {
             Weather::Refused | Weather::ResetBefore => return (10, refusal(Class::Transient, false, "")),
@@ -386,7 +395,11 @@ impl World {
 
     fn accept(&mut self, request: &SignalRequest) -> Answer {
         let signals = self.received.entry(request.target.resource.clone()).or_default();
-        if signals.is_empty() || self.switches.store_after_completion || signals[0].0 == request.unique_id.as_str() {
+        let complete = !signals.is_empty();
+        if complete && self.switches.after_completion == AfterCompletion::Refused {
+            return refusal(Class::Permanent, true, "NotSupported");
+        }
+        if !complete || self.switches.after_completion == AfterCompletion::Stored {
             signals.push((request.unique_id.to_string(), request.status));
         }
         Answer::Accepted { request_id: format!("req-{}", request.unique_id) }
@@ -457,7 +470,11 @@ impl World {
         for signal in &self.plan.signals {
             let active = &self.core.rounds[self.core.current(signal).unwrap()];
             let settled = active.round.settled.as_ref();
-            assert!(settled.is_some(), "signal {} is not settled: {}", signal.name, self.core.summary());
+            // ROS refuses for ever what it has already, and nobody may look: the agent goes on, slowly, until give_up.
+            let cannot_know = !self.looks
+                && self.switches.after_completion == AfterCompletion::Refused
+                && self.received.values().any(|all| !all.is_empty());
+            assert!(settled.is_some() || cannot_know, "signal {} is not settled: {}", signal.name, self.core.summary());
             let received = self.received.get(&signal.resource).map_or(&[][..], Vec::as_slice);
             let ids: BTreeSet<_> = received.iter().map(|(id, _)| id).collect();
             let may_change_id = signal.unique_id == UniqueIdStrategy::Random && self.ledger_lost;

@@ -43,6 +43,7 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<Http> {
     let proxy = reader.optional("proxy", network::url_of_proxy);
     let username = reader.optional("username", username);
     let password_file = reader.optional("password_file", forms::path);
+    refuse_pair(reader, "server_name", "proxy", "through a proxy the name of the URL is asked for");
     refuse_pair(reader, "unix_socket", "proxy", "a socket in the file system is reached directly");
     demand_pair(reader, "username", "password_file");
     refuse_second_authorization(reader, headers.as_deref().unwrap_or_default());
@@ -73,7 +74,8 @@ fn tls(reader: &mut Reader<'_>, plain: bool) -> Option<TlsOptions> {
     let key_file = reader.optional("key_file", forms::path);
     let server_name = reader.optional("server_name", |value| {
         let name = forms::line(value, 253)?;
-        if network::is_host(&name) { Ok(name) } else { Err(problem("is not the name of a host")) }
+        let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        if network::is_host(&name) && !address { Ok(name) } else { Err(problem("is not the name of a host")) }
     });
     demand_pair(reader, "cert_file", "key_file");
     for name in ["tls_verify", "ca_file", "cert_file", "key_file", "server_name"] {

@@ -6,7 +6,7 @@ use crate::config::fragment::{Data, Value};
 use crate::config::matching;
 use crate::config::network;
 use crate::config::reader::{Parsed, Problem, Reader, shorten, text};
-use crate::plan::{Exec, ExitCodes, SocketTarget, Tcp, Ttl};
+use crate::plan::{Exec, ExitCodes, SocketTarget, Tcp, Ttl, is_reserved_variable};
 use std::collections::BTreeMap;
 
 /// Greatest `send` of a tcp check, in bytes.
@@ -15,18 +15,6 @@ const SEND_LIMIT: usize = 4096;
 const ARGUMENT_LIMIT: usize = 64 * 1024;
 /// Most arguments.
 const ARGUMENTS_LIMIT: usize = 256;
-
-/// Variables that belong to the service manager's talk with the agent itself; a child that had them could speak in its name.
-const OWN_VARIABLES: [&str; 8] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-    "CREDENTIALS_DIRECTORY",
-    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-];
 
 pub(super) fn tcp(reader: &mut Reader<'_>) -> Option<Tcp> {
     let host_port = reader.optional("address", network::address);
@@ -121,7 +109,7 @@ fn environment(value: &Value) -> Parsed<BTreeMap<String, String>> {
         if !good {
             return Err(Problem::new(format!("has `{}`, which is not the name of a variable", shorten(name))).at(entry.key));
         }
-        if OWN_VARIABLES.contains(&name) {
+        if is_reserved_variable(name) {
             return Err(Problem::new(format!("may not have `{name}`, which is kept from children")).at(entry.key));
         }
         let bad = |what: &str| Problem::new(format!("has a `{}` that {what}", shorten(name)));

@@ -1,6 +1,6 @@
 //! The environment of a child: little, and nothing of ours.
 
-use crate::plan::Exec;
+use crate::plan::{Exec, is_reserved_variable};
 use crate::probe::Job;
 use std::collections::BTreeMap;
 
@@ -9,19 +9,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Names the run a process belongs to, also for processes that left its group.
 pub(super) const RUN: &str = "ROS_SIGNAL_RUN";
 
-/// Whether a variable of this name never reaches a child, not even by `environment`: what belongs to systemd's talk with the agent,
-/// the agent's credentials, and what the agent sets itself.
-pub fn is_reserved(name: &str) -> bool {
-    const NAMES: [&str; 6] =
-        ["NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "ROS_SIGNAL_CHECK", "ROS_SIGNAL_ATTEMPT", "ROS_SIGNAL_DEADLINE", RUN];
-    const FAMILIES: [&str; 3] = ["WATCHDOG_", "LISTEN_", "ALIBABA_CLOUD_"];
-    NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
-}
-
 /// The whole environment of a run of `exec`. Nothing is inherited.
 pub(super) fn of_run(job: &Job, exec: &Exec, run: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]);
-    all.extend(exec.environment.iter().filter(|(name, _)| !is_reserved(name)).map(|(name, value)| (name.clone(), value.clone())));
+    all.extend(exec.environment.iter().filter(|(name, _)| !is_reserved_variable(name)).map(|(name, value)| (name.clone(), value.clone())));
     all.insert("ROS_SIGNAL_CHECK".to_owned(), job.check.name.to_string());
     all.insert("ROS_SIGNAL_ATTEMPT".to_owned(), job.attempt.to_string());
     if let Some(deadline) = job.deadline_unix_ms {

@@ -35,7 +35,6 @@ use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-pub use environment::is_reserved;
 pub use orphans::adopt_orphans;
 
 /// How long the pipes are read after all writers should be dead.
