@@ -119,3 +119,32 @@ async fn the_table_tells_what_a_failing_check_said() {
     let took = regex_lite::Regex::new(r"(TOOK|\d+m?s) +").unwrap();
     insta::assert_snapshot!(took.replace_all(&ended.golden(dir.path()), "TOOK "));
 }
+
+#[tokio::test]
+async fn an_interrupt_leaves_no_child_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let pid_file = dir.path().join("pid");
+    let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600", pid_file.display());
+    let (_dir, config) = configured(&exec("slow", &script, "timeout = \"10m\"\nenvironment = { PATH = \"/usr/bin:/bin\" }"));
+    let command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"))
+        .args(["--config", &config, "check"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let begun = async {
+        while !pid_file.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), begun).await.expect("the child begins");
+    let child: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+    let program = rustix::process::Pid::from_raw(command.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), command.wait_with_output()).await.expect("it ends").unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(3), "error: interrupted\n"));
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    assert_eq!(rustix::process::test_kill_process(child), Err(rustix::io::Errno::SRCH), "it was killed and reaped");
+}

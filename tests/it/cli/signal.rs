@@ -171,3 +171,21 @@ async fn no_secret_is_ever_shown() {
     let ended = signal(&host, &["-vv", "--resource", "WebReady", "--status", "success", "--timeout", "100ms"]).await;
     assert!(!ended.err.contains(SECRET) && !ended.out.contains(SECRET), "{ended:?}");
 }
+
+#[tokio::test]
+async fn scenario_2_a_metadata_service_that_is_not_there_yet_is_waited_for() {
+    let host = Host::new("").await;
+    host.sandbox.add_fault(Fault::new(Effect::reset(When::Before)).metadata("/latest/").times(3)).unwrap();
+    let ended = signal(&host, &["--resource", "WebReady", "--status", "success"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains(" is not known yet, again in "), "{} {:#?}", ended.err, host.sandbox.requests());
+}
+
+#[tokio::test]
+async fn a_metadata_service_that_never_answers_holds_nobody_beyond_the_timeout() {
+    let host = Host::new("").await;
+    host.sandbox.add_fault(Fault::new(Effect::reset(When::Before)).metadata("/latest/")).unwrap();
+    let ended = signal(&host, &["--resource", "WebReady", "--status", "success", "--timeout", "200ms"]).await;
+    assert_eq!(ended.code, 75, "{}", ended.err);
+    assert!(ended.err.contains("error: the region is not known: ") && ended.err.contains("hint: give --region"), "{}", ended.err);
+}
