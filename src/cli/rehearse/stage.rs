@@ -3,15 +3,16 @@
 //! Three sources say what happens: notes of the agent (a bounded queue; what does not fit is lost, as the daemon has it), the timeline of
 //! the stacks (bounded by the sandbox), and the list of requests, which is looked at whenever one of the others speaks.
 
+use super::redirect::STACK_ID;
 use super::story::{Outcome, Story};
 use crate::agent::Note;
 use crate::agent::status::Status;
-use crate::cli::agent::{ANSWER, Agent};
+use crate::cli::agent::{ANSWER, Agent, Found};
 use crate::cli::wait;
 use crate::daemon::{self, Failure, Options, Source};
 use crate::interrupt::Interrupts;
 use crate::plan::Plan;
-use ros_sandbox::{RequestRecord, Sandbox, Service, StackSpec, StackView, TimelineEvent};
+use ros_sandbox::{Sandbox, Service, StackSpec, StackView, TimelineEvent};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -57,41 +58,32 @@ struct Running {
 impl Stage {
     /// Plays it to its end and puts everything away. The story has its outcome then.
     pub(super) async fn play(self, interrupts: &mut Interrupts, story: &mut Story<'_>) -> anyhow::Result<Ending> {
-        let mut events = Events::of(&self.sandbox);
-        let watched = self.sandbox.subscribe();
-        self.sandbox.set_metadata("meta-data/tags/instance/acs:ros:stackId", super::redirect::STACK_ID)?;
-        for (id, spec) in &self.stacks {
-            self.sandbox.put_stack(id, spec.clone())?;
-        }
-        let agent = Agent::at(self.plan.agent.socket.clone())?;
+        let Self { sandbox, plan, stacks, timeout } = self;
+        let agent = Agent::at(plan.agent.socket.clone(), Found::Named)?;
         let (sender, notes) = mpsc::channel(NOTES);
-        events.notes = Some(notes);
-        let mut running = start(self.plan, sender);
-        let ids: Vec<&String> = self.stacks.keys().collect();
-        let played = async {
-            let ending = tokio::select! {
-                ended = &mut running.task => return Err(why_ended(ended)),
-                ending = events.follow(story, end_of(&self.sandbox, &ids, watched)) => ending?,
-                () = tokio::time::sleep(self.timeout) => Some(Ending::TimedOut),
-                _ = interrupts.next() => Some(Ending::Interrupted),
-            };
-            let ending = ending.unwrap_or(Ending::Interrupted);
-            if matches!(ending, Ending::Completed | Ending::Failed) {
-                // The agent has its answer a moment after the stack has its signal, or is trying again.
-                let settled = wait::until(&agent, "signaled", None, SETTLE);
-                tokio::select! {
-                    settled = events.follow(story, settled) => { settled?; }
-                    _ = interrupts.next() => {}
-                }
-            }
-            let status: Option<Status> = agent.get("/status", ANSWER).await.ok();
-            Ok((ending, status))
+        let mut events = Events { sandbox: sandbox.clone(), notes, timeline: sandbox.subscribe(), seen: 0, open: Vec::new() };
+        sandbox.set_metadata("meta-data/tags/instance/acs:ros:stackId", STACK_ID)?;
+        for (id, spec) in &stacks {
+            sandbox.put_stack(id, spec.clone())?;
         }
-        .await;
+        let mut running = start(plan, sender);
+        let ids: Vec<&String> = stacks.keys().collect();
+        let ended = tokio::select! {
+            ended = &mut running.task => Err(why_ended(ended)),
+            ending = events.follow(story, end_of(&sandbox, &ids)) => ending.map(|ending| ending.unwrap_or(Ending::Interrupted)),
+            () = tokio::time::sleep(timeout) => Ok(Ending::TimedOut),
+            _ = interrupts.next() => Ok(Ending::Interrupted),
+        };
+        let settled = match ended {
+            Ok(Ending::Completed | Ending::Failed) => events.settle(story, &agent, interrupts).await,
+            Ok(Ending::TimedOut | Ending::Interrupted) | Err(_) => Ok(()),
+        };
+        let status: Option<Status> = if ended.is_ok() { agent.get("/status", ANSWER).await.ok() } else { None };
         stop(running, interrupts).await;
-        let (ending, status) = played?;
+        let ending = ended?;
+        settled?;
         events.tell(story)?;
-        let stacks: Vec<StackView> = ids.iter().filter_map(|id| self.sandbox.stack(id)).collect();
+        let stacks: Vec<StackView> = ids.iter().filter_map(|id| sandbox.stack(id)).collect();
         story.outcome(&Outcome { outcome: ending, stacks, agent: status })?;
         Ok(ending)
     }
@@ -135,7 +127,8 @@ fn why_ended(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> anyh
 }
 
 /// Waits until one stack has failed or all are complete.
-async fn end_of(sandbox: &Sandbox, ids: &[&String], mut timeline: broadcast::Receiver<TimelineEvent>) -> Ending {
+async fn end_of(sandbox: &Sandbox, ids: &[&String]) -> Ending {
+    let mut timeline = sandbox.subscribe();
     loop {
         let mut statuses = ids.iter().filter_map(|id| sandbox.stack(id)).map(|stack| stack.status);
         if statuses.clone().any(|status| status.failed()) {
@@ -153,7 +146,7 @@ async fn end_of(sandbox: &Sandbox, ids: &[&String], mut timeline: broadcast::Rec
 /// What happens, from all sources.
 struct Events {
     sandbox: Sandbox,
-    notes: Option<mpsc::Receiver<Note>>,
+    notes: mpsc::Receiver<Note>,
     timeline: broadcast::Receiver<TimelineEvent>,
     /// Number of the last request that was looked at.
     seen: u64,
@@ -169,9 +162,13 @@ enum Woken {
 }
 
 impl Events {
-    /// From here on.
-    fn of(sandbox: &Sandbox) -> Self {
-        Self { sandbox: sandbox.clone(), notes: None, timeline: sandbox.subscribe(), seen: 0, open: Vec::new() }
+    /// The agent has its answer a moment after the stack has its signal, or is trying again: waits for it for a while.
+    async fn settle(&mut self, story: &mut Story<'_>, agent: &Agent, interrupts: &mut Interrupts) -> anyhow::Result<()> {
+        tokio::select! {
+            // Whether it was settled in time is told by the outcome.
+            told = self.follow(story, wait::until(agent, "signaled", None, SETTLE)) => told.map(|_| ()),
+            _ = interrupts.next() => Ok(()),
+        }
     }
 
     /// Tells what happens until `until` is done. None: nobody reads any more.
@@ -207,7 +204,7 @@ impl Events {
                 Err(RecvError::Lagged(_)) => Woken::Nothing,
                 Err(RecvError::Closed) => std::future::pending().await,
             },
-            Some(note) = next_of(&mut self.notes) => Woken::Note(note),
+            Some(note) = self.notes.recv() => Woken::Note(note),
         }
     }
 
@@ -217,7 +214,7 @@ impl Events {
         while let Ok(event) = self.timeline.try_recv() {
             story.stack(&event)?;
         }
-        while let Some(Ok(note)) = self.notes.as_mut().map(mpsc::Receiver::try_recv) {
+        while let Ok(note) = self.notes.try_recv() {
             story.note(&note)?;
         }
         Ok(())
@@ -231,7 +228,7 @@ impl Events {
                 continue;
             }
             self.seen = self.seen.max(request.number);
-            if is_over(&request) {
+            if request.answered_at.is_some() {
                 story.request(&request)?;
             } else {
                 self.open.push(request.number);
@@ -239,15 +236,4 @@ impl Events {
         }
         Ok(())
     }
-}
-
-async fn next_of(notes: &mut Option<mpsc::Receiver<Note>>) -> Option<Note> {
-    match notes {
-        Some(notes) => notes.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn is_over(request: &RequestRecord) -> bool {
-    request.answered_at.is_some()
 }
