@@ -20,8 +20,8 @@ const BODY_LIMIT: usize = 16 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// Nobody listens.
-    #[error("no agent answers at {}: {cause}\nhint: systemctl status ros-signal-agent, or name its socket with --socket", socket.display())]
-    Absent { socket: PathBuf, cause: String },
+    #[error("no agent answers at {}: {cause}\nhint: {hint}", socket.display())]
+    Absent { socket: PathBuf, cause: String, hint: &'static str },
     /// The socket is not for this user.
     #[error("the agent's socket {} is not open to this user\nhint: ask as root, or as a member of the group ros-signal-agent", socket.display())]
     Closed { socket: PathBuf },
@@ -44,17 +44,27 @@ impl Trouble {
     }
 }
 
+/// How the socket was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It was named, on the command line or by the configuration.
+    Named,
+    /// The configuration could not be used, so its default was taken.
+    Guessed,
+}
+
 /// The agent behind a socket.
 pub(super) struct Agent {
     http: reqwest::Client,
     socket: PathBuf,
+    found: Found,
 }
 
 impl Agent {
     /// The agent behind `socket`. Asks nothing yet.
-    pub(super) fn at(socket: PathBuf) -> anyhow::Result<Self> {
+    pub(super) fn at(socket: PathBuf, found: Found) -> anyhow::Result<Self> {
         let http = transport::unencrypted_builder()?.unix_socket(socket.clone()).build()?;
-        Ok(Self { http, socket })
+        Ok(Self { http, socket, found })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, within: Duration) -> Result<T, Trouble> {
@@ -86,14 +96,21 @@ impl Agent {
     }
 
     fn trouble(&self, error: &reqwest::Error) -> Trouble {
-        let socket = self.socket.clone();
         match io_kind(error) {
-            Some(io::ErrorKind::PermissionDenied) => Trouble::Closed { socket },
-            Some(io::ErrorKind::NotFound) => Trouble::Absent { socket, cause: "there is no such socket".to_owned() },
-            Some(io::ErrorKind::ConnectionRefused) => Trouble::Absent { socket, cause: "connection refused".to_owned() },
-            _ if error.is_connect() => Trouble::Absent { socket, cause: transport::describe(error, "the agent").message },
+            Some(io::ErrorKind::PermissionDenied) => Trouble::Closed { socket: self.socket.clone() },
+            Some(io::ErrorKind::NotFound) => self.absent("there is no such socket".to_owned()),
+            Some(io::ErrorKind::ConnectionRefused) => self.absent("connection refused".to_owned()),
+            _ if error.is_connect() => self.absent(transport::describe(error, "the agent").message),
             _ => self.broken(transport::describe(error, "the agent").message),
         }
+    }
+
+    fn absent(&self, cause: String) -> Trouble {
+        let hint = match self.found {
+            Found::Named => "systemctl status ros-signal-agent, or name its socket with --socket",
+            Found::Guessed => "the configuration cannot be used (ros-signal-agent config check); name the agent's socket with --socket",
+        };
+        Trouble::Absent { socket: self.socket.clone(), cause, hint }
     }
 
     fn broken(&self, cause: String) -> Trouble {

@@ -5,13 +5,14 @@
 
 mod report;
 
-use super::agent::{ANSWER, Agent};
+use super::agent::ANSWER;
 use super::arguments::{CheckArguments, Global};
 use super::failure::{self, Failure};
 use super::output::{Output, span_ms};
 use super::{Exit, block_on, settings};
 use crate::agent::status::Status;
 use crate::check::{Health, Observation};
+use crate::config::Loaded;
 use crate::config::keys::nearest;
 use crate::interrupt::Interrupts;
 use crate::plan::{Check, Name, Plan, Probe};
@@ -42,14 +43,14 @@ fn look(global: &Global, arguments: &CheckArguments) -> anyhow::Result<Vec<Outco
     let loaded = global.load()?;
     global.log_to_stderr("warn")?;
     settings::warn(&loaded.warnings);
-    let plan = loaded.plan;
-    let checks = chosen(&plan, &arguments.names)?;
+    let plan = &loaded.plan;
+    let checks = chosen(plan, &arguments.names)?;
     probe::adopt_orphans()?;
     block_on(async {
-        let fed = if checks.iter().any(|check| is_fed(check)) { Some(ask_agent(global, &plan).await) } else { None };
+        let fed = if checks.iter().any(|check| is_fed(check)) { Some(ask_agent(global, &loaded).await) } else { None };
         let prober = Arc::new(Prober::new());
         let mut interrupts = Interrupts::new()?;
-        let runs = Runs::new(&plan, checks, fed.as_ref(), Arc::clone(&prober));
+        let runs = Runs::new(plan, checks, fed.as_ref(), Arc::clone(&prober));
         let outcomes = tokio::select! {
             outcomes = runs.finish() => Ok(outcomes),
             _ = interrupts.next() => Err(anyhow::Error::from(Failure::new(Exit::CheckUnknown, "interrupted"))),
@@ -92,9 +93,8 @@ fn unknown(plan: &Plan, name: &str) -> Failure {
     }
 }
 
-async fn ask_agent(global: &Global, plan: &Plan) -> Result<Status, String> {
-    let socket = global.socket.clone().unwrap_or_else(|| plan.agent.socket.clone());
-    let agent = Agent::at(socket).map_err(|error| error.to_string())?;
+async fn ask_agent(global: &Global, loaded: &Loaded) -> Result<Status, String> {
+    let agent = global.agent_of(Some(loaded)).map_err(|error| error.to_string())?;
     agent.get("/status", ANSWER).await.map_err(|trouble| trouble.to_string().replace("\nhint: ", "; "))
 }
 

@@ -48,20 +48,28 @@ fn show(origins: &Origins) -> String {
     text
 }
 
-/// Table and key of a dotted path: cut at the last dot outside quotes.
+/// Table and key of a dotted path: cut after the table that has a header in a configuration file, `[agent]` or `[check.NAME]`. What is
+/// deeper stays a dotted key, since TOML does not let a table be opened twice.
 fn split(path: &str) -> (&str, &str) {
-    let (mut quoted, mut escaped, mut cut) = (None, false, None);
-    for (at, c) in path.char_indices() {
+    let dots = if path.starts_with("check.") || path.starts_with("signal.") { 2 } else { 1 };
+    let cut = bare_dots(path).nth(dots - 1);
+    cut.and_then(|at| Some((path.get(..at)?, path.get(at + 1..)?))).unwrap_or(("", path))
+}
+
+/// Where the dots outside quotes are.
+fn bare_dots(path: &str) -> impl Iterator<Item = usize> {
+    let (mut quoted, mut escaped) = (None, false);
+    path.char_indices().filter_map(move |(at, c)| {
         match (quoted, c) {
             _ if escaped => escaped = false,
             (Some('"'), '\\') => escaped = true,
             (Some(open), close) if open == close => quoted = None,
             (None, '"' | '\'') => quoted = Some(c),
-            (None, '.') => cut = Some(at),
+            (None, '.') => return Some(at),
             _ => {}
         }
-    }
-    cut.and_then(|at| path.split_at_checked(at)).map_or(("", path), |(table, key)| (table, key.trim_start_matches('.')))
+        None
+    })
 }
 
 #[cfg(test)]
@@ -69,10 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_cut_at_its_last_dot_outside_quotes() {
+    fn a_path_is_cut_after_its_table_at_a_dot_outside_quotes() {
+        assert_eq!(split("agent.log"), ("agent", "log"));
         assert_eq!(split("signal.web.deadline"), ("signal.web", "deadline"));
-        assert_eq!(split(r#"check.api.headers."a.b""#), ("check.api.headers", r#""a.b""#));
-        assert_eq!(split(r#"check.api.headers."a\"c.b""#), ("check.api.headers", r#""a\"c.b""#));
+        assert_eq!(split(r#"check.api.headers."a.b""#), ("check.api", r#"headers."a.b""#));
+        assert_eq!(split(r#"check."a\".b".url"#), (r#"check."a\".b""#, "url"));
         assert_eq!(split("check.'a.b'.url"), ("check.'a.b'", "url"));
         assert_eq!(split("alone"), ("", "alone"));
     }

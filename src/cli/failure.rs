@@ -57,10 +57,10 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
 pub(super) fn tell(error: &anyhow::Error) {
     if let Some(Invalid(diagnostics)) = error.downcast_ref() {
         for diagnostic in diagnostics {
-            output::err(&format!("{diagnostic}\n"));
+            output::error(&format!("{diagnostic}\n"));
         }
     }
-    output::err(&words(error));
+    output::error(&words(error));
 }
 
 /// `error: what: cause`, then each hint on a line of its own.

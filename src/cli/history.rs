@@ -1,6 +1,6 @@
 //! `history`: what the agent did, oldest first.
 
-use super::agent::{ANSWER, Agent};
+use super::agent::ANSWER;
 use super::arguments::{Global, HistoryArguments};
 use super::output::Output;
 use super::table::{cell, render};
@@ -9,7 +9,7 @@ use crate::clock::rfc3339;
 use crate::signal::HistoryEntry;
 
 pub(super) fn run(global: &Global, arguments: &HistoryArguments, out: &mut Output) -> anyhow::Result<Exit> {
-    let agent = Agent::at(global.socket())?;
+    let agent = global.agent()?;
     let history: Vec<HistoryEntry> = block_on(async { Ok(agent.get("/history", ANSWER).await?) })?;
     if arguments.json {
         out.json(&history)?;

@@ -1,6 +1,5 @@
 //! `hold` and `resume`: no verdicts for a while.
 
-use super::agent::Agent;
 use super::arguments::Global;
 use super::output::Output;
 use super::{Exit, block_on};
@@ -18,7 +17,7 @@ pub(super) fn run(global: &Global, wanted: Wanted, out: &mut Output) -> anyhow::
         Wanted::Hold => "/hold",
         Wanted::Resume => "/resume",
     };
-    let agent = Agent::at(global.socket())?;
+    let agent = global.agent()?;
     let done: DoneBody = block_on(async { Ok(agent.post(route, &()).await?) })?;
     out.line(done.done)?;
     Ok(Exit::Ok)

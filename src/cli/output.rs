@@ -51,9 +51,25 @@ impl Output {
     }
 }
 
-/// Writes a line to standard error, if there is anybody to read it.
-pub(super) fn err(text: &str) {
+/// Tells something on standard error, if there is anybody to read it.
+pub(super) fn notice(text: &str) {
+    tell("<4>", text);
+}
+
+/// Tells an error on standard error.
+pub(super) fn error(text: &str) {
+    tell("<3>", text);
+}
+
+/// Where standard error is the journal every line gets its priority (sd-daemon(3)).
+fn tell(priority: &str, text: &str) {
+    let text = if crate::systemd::journal_stream() { prefixed(priority, text) } else { text.to_owned() };
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn prefixed(priority: &str, text: &str) -> String {
+    let lines: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(|line| format!("{priority}{line}")).collect();
+    lines.join("\n")
 }
 
 /// `1 check`, `2 checks`.
@@ -86,6 +102,11 @@ mod tests {
         assert_eq!(span_ms(0), "0s");
         assert_eq!(span_ms(-5), "0s");
         assert_eq!(span_ms(130_999), "2m10s");
+    }
+
+    #[test]
+    fn every_line_for_the_journal_has_its_priority() {
+        assert_eq!(prefixed("<3>", "error: a\nhint: b\n"), "<3>error: a\n<3>hint: b");
     }
 
     #[test]

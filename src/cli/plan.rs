@@ -6,7 +6,7 @@ use super::output::{Output, span};
 use super::paint::{Paint, Style};
 use super::table::{cell, render, styled};
 use crate::clock::millis;
-use crate::config::{Diagnostic, Loaded, Origin, Origins, Times, times};
+use crate::config::{Diagnostic, Loaded, Origin, Origins, Running, Times, running, times};
 use crate::plan::{Level, Name, OnDegraded, Plan, Signal};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -129,15 +129,8 @@ fn explain(signal: &SignalTimes, plan: &Plan, paint: Paint) -> String {
         ms(signal.decides_by_ms),
     );
     for check in &signal.checks {
-        let after = if check.depends_on.is_empty() { String::new() } else { format!(", after {}", check.depends_on.join(", ")) };
-        let _ = writeln!(
-            text,
-            "  {} passes within {} to {}{after}{}",
-            check.name,
-            ms(check.best_ms),
-            ms(check.worst_ms),
-            why(plan, &check.name)
-        );
+        let _ =
+            writeln!(text, "  {} passes within {} to {}: {}", check.name, ms(check.best_ms), ms(check.worst_ms), why(plan, &check.name));
     }
     let _ = write!(text, "  then all pass for min_healthy_time {}", ms(signal.min_healthy_time_ms));
     let _ = match signal.degraded_grace_ms {
@@ -150,16 +143,16 @@ fn explain(signal: &SignalTimes, plan: &Plan, paint: Paint) -> String {
 /// What the worst time of a check is made of.
 fn why(plan: &Plan, name: &str) -> String {
     let Some(check) = plan.check(name) else { return String::new() };
-    let runs = check.success_threshold.max(check.failure_threshold);
     let mut parts = Vec::new();
+    if !check.depends_on.is_empty() {
+        parts.push(format!("after {}", check.depends_on.join(", ")));
+    }
     for (key, value) in [("initial_delay", check.initial_delay), ("start_period", check.start_period)] {
         if !value.is_zero() {
-            parts.push(format!("{key} {}", span(value)));
+            parts.push(format!("after its {key} {}", span(value)));
         }
     }
-    parts.push(match &check.probe {
-        crate::plan::Probe::Ttl(ttl) => format!("ttl {}", span(ttl.ttl)),
-        _ => format!("{runs} x timeout {}", span(check.timeout)),
-    });
-    format!(" ({})", parts.join(", "))
+    let Running { runs, each, pace } = running(check);
+    parts.push(format!("up to {runs} runs of {}, {} apart", span(each), span(pace)));
+    parts.join(", ")
 }

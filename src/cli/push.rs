@@ -1,6 +1,5 @@
 //! `push`: feeds a check of type "ttl".
 
-use super::agent::Agent;
 use super::arguments::{Global, PushArguments};
 use super::output::Output;
 use super::{Exit, block_on};
@@ -9,7 +8,7 @@ use crate::control::{DoneBody, PushBody};
 pub(super) fn run(global: &Global, arguments: PushArguments, out: &mut Output) -> anyhow::Result<Exit> {
     let PushArguments { check, health, text } = arguments;
     let body = PushBody { check, health: health.into(), text };
-    let agent = Agent::at(global.socket())?;
+    let agent = global.agent()?;
     let done: DoneBody = block_on(async { Ok(agent.post("/push", &body).await?) })?;
     out.line(done.done)?;
     Ok(Exit::Ok)

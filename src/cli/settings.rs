@@ -1,12 +1,12 @@
 //! From the global options to what the commands need: layout, configuration, socket, logging.
 
+use super::agent::{Agent, Found};
 use super::arguments::Global;
 use super::failure::{Failure, Invalid};
 use super::{Exit, output};
 use crate::config::{self, Environment, Layout, Loaded, Owners};
 use crate::logging::{self, LogHandle};
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 impl Global {
     /// Where configuration is looked for.
@@ -26,13 +26,22 @@ impl Global {
         config::load(&self.layout(), &Owners::system(), &Environment::of_process()).map_err(|errors| Invalid(errors).into())
     }
 
-    /// The control socket of the running agent. A configuration that is broken, or that this user may not read, must not keep anybody
-    /// from asking the agent, so the default stands in for it.
-    pub(super) fn socket(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| match self.load() {
-            Ok(loaded) => loaded.plan.agent.socket,
-            Err(_) => Environment::of_process().socket(),
-        })
+    /// The running agent. A configuration that is broken, or that this user may not read, must not keep anybody from asking it, so the
+    /// default socket stands in for the configured one.
+    pub(super) fn agent(&self) -> anyhow::Result<Agent> {
+        match &self.socket {
+            Some(socket) => Agent::at(socket.clone(), Found::Named),
+            None => self.agent_of(self.load().ok().as_ref()),
+        }
+    }
+
+    /// The same with a configuration that was loaded already, if it could be.
+    pub(super) fn agent_of(&self, loaded: Option<&Loaded>) -> anyhow::Result<Agent> {
+        match (&self.socket, loaded) {
+            (Some(socket), _) => Agent::at(socket.clone(), Found::Named),
+            (None, Some(loaded)) => Agent::at(loaded.plan.agent.socket.clone(), Found::Named),
+            (None, None) => Agent::at(Environment::of_process().socket(), Found::Guessed),
+        }
     }
 
     /// The filter that was asked for, if one was.
@@ -60,7 +69,7 @@ impl Global {
 /// Shows warnings about the configuration.
 pub(super) fn warn(warnings: &[config::Diagnostic]) {
     for warning in warnings {
-        output::err(&format!("{warning}\n"));
+        output::notice(&format!("{warning}\n"));
     }
 }
 

@@ -11,7 +11,6 @@ use super::failure::Failure;
 use super::output::Output;
 use super::{Exit, block_on, wait};
 use crate::agent::status::{SignalStatusView, Status};
-use crate::config::Environment;
 use crate::control::{CancelBody, DoneBody, SignalBody};
 use crate::signal::SignalStatus;
 use direct::Overrides;
@@ -59,16 +58,10 @@ pub(super) fn run(global: &Global, arguments: SignalArguments, out: &mut Output)
     let alone = arguments.direct || arguments.stack_id.is_some() || arguments.region.is_some() || arguments.unique_id.is_some();
     let (wanted, overrides) = understood(arguments)?;
     let loaded = global.load();
-    let socket = match (&global.socket, &loaded) {
-        (Some(socket), _) => socket.clone(),
-        (None, Ok(loaded)) => loaded.plan.agent.socket.clone(),
-        // As for every other command, a broken configuration does not keep us from a running agent.
-        (None, Err(_)) => Environment::of_process().socket(),
-    };
     let report = block_on(async {
         let end = Instant::now() + wanted.timeout;
         if !alone {
-            match through_agent(&Agent::at(socket)?, &wanted, end).await {
+            match through_agent(&global.agent_of(loaded.as_ref().ok())?, &wanted, end).await {
                 Err(error) if matches!(error.downcast_ref(), Some(Trouble::Absent { .. })) => {}
                 answered => return answered,
             }
@@ -111,7 +104,7 @@ fn understood(arguments: SignalArguments) -> anyhow::Result<(Wanted, Overrides)>
 }
 
 fn cancel(global: &Global, name: String, out: &mut Output) -> anyhow::Result<Exit> {
-    let agent = Agent::at(global.socket())?;
+    let agent = global.agent()?;
     let done: DoneBody = block_on(async { Ok(agent.post("/cancel", &CancelBody { signal: name }).await?) })?;
     out.line(done.done)?;
     Ok(Exit::Ok)

@@ -1,6 +1,6 @@
 //! `status`: what the agent is doing and why it is not done yet.
 
-use super::agent::{ANSWER, Agent};
+use super::agent::ANSWER;
 use super::arguments::{Global, StatusArguments};
 use super::output::{Output, span_ms};
 use super::paint::{Paint, Style};
@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 pub(super) fn run(global: &Global, arguments: &StatusArguments, out: &mut Output) -> anyhow::Result<Exit> {
-    let agent = Agent::at(global.socket())?;
+    let agent = global.agent()?;
     block_on(async {
         loop {
             let status: Status = agent.get("/status", ANSWER).await?;
@@ -91,7 +91,7 @@ fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
     };
     let left = signal.decides_within_ms.map(span_ms).unwrap_or_default();
     let why = match (&signal.reason, signal.verdict) {
-        (Some(reason), Some(verdict)) => format!("{verdict}: {reason}"),
+        (Some(reason), Some(verdict)) if matches!(signal.state.as_str(), "acknowledged" | "sending") => format!("{verdict}: {reason}"),
         _ => signal.detail.clone(),
     };
     [cell(&signal.name), cell(&signal.resource), styled(&signal.state, style), cell(left), cell(why)]

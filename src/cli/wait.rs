@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(super) fn run(global: &Global, arguments: &WaitArguments, out: &mut Output) -> anyhow::Result<Exit> {
-    let agent = Agent::at(global.socket())?;
+    let agent = global.agent()?;
     let (reached, status) = block_on(async {
         let before: Status = agent.get("/status", ANSWER).await?;
         know(&before, arguments.signal.as_deref())?;

@@ -30,6 +30,7 @@ pub use origins::{Origin, Origins, Setting};
 pub use owners::{Owner, Owners};
 pub use reference::reference;
 pub use schema::schema;
+pub(crate) use times::{Running, running};
 pub use times::{Times, times};
 
 use crate::plan::Plan;

@@ -53,13 +53,29 @@ fn later(a: Times, b: Times) -> Times {
     Times { best: a.best.max(b.best), worst: a.worst.max(b.worst) }
 }
 
-fn of_check(check: &Check, ready: Times) -> Times {
-    let pace = check.start_interval.min(check.interval);
-    let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);
-    let one = match &check.probe {
+/// What the running of a check takes at worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// Runs until it passes.
+    pub(crate) runs: u32,
+    /// What each takes.
+    pub(crate) each: Duration,
+    /// From one to the next.
+    pub(crate) pace: Duration,
+}
+
+/// See the head of this file.
+pub(crate) fn running(check: &Check) -> Running {
+    let each = match &check.probe {
         Probe::Ttl(ttl) => ttl.ttl,
         Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
     };
+    let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);
+    Running { runs, each, pace: check.start_interval.min(check.interval) }
+}
+
+fn of_check(check: &Check, ready: Times) -> Times {
+    let Running { runs, each: one, pace } = running(check);
     let first = check.initial_delay.saturating_add(pace.min(SPLAY));
     let begins = ready.worst.max(first).max(check.start_period);
     let running = one.saturating_mul(runs).saturating_add(pace.saturating_mul(runs.saturating_sub(1)));

@@ -1,6 +1,7 @@
 //! Behaviour, one module per theme.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 
+mod cli;
 mod config_broken;
 mod config_files;
 mod config_plan;
@@ -13,6 +14,8 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod probe;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod ros;
 mod service;
 mod systemd;

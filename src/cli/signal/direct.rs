@@ -136,7 +136,7 @@ impl Asking<'_> {
                 let hint = error.hint().map_or_else(|| format!("give {option}"), |hint| format!("give {option}; {hint}"));
                 return Err(Failure::new(exit, format!("{what} is not known: {error}")).hint(hint).into());
             }
-            output::err(&format!("{what} is not known yet, again in {}: {error}", output::span(wait)));
+            output::notice(&format!("{what} is not known yet, again in {}: {error}", output::span(wait)));
             tokio::time::sleep(wait).await;
         }
     }
@@ -196,7 +196,7 @@ async fn deliver(
             return Err(hinted(unacknowledged(wanted, &refusal.message), refusal.hint).into());
         };
         let hint = refusal.hint.map(|hint| format!("; hint: {hint}")).unwrap_or_default();
-        output::err(&format!("attempt {attempts} not acknowledged, again in {}: {}{hint}", output::span(wait), refusal.message));
+        output::notice(&format!("attempt {attempts} not acknowledged, again in {}: {}{hint}", output::span(wait), refusal.message));
         tokio::time::sleep(wait).await;
     }
 }

@@ -1,0 +1,274 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_ros_signal_agent_global_optspecs
+    string join \n config= root= socket= log-format= log= v/verbose h/help V/version
+end
+
+function __fish_ros_signal_agent_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_ros_signal_agent_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_ros_signal_agent_using_subcommand
+    set -l cmd (__fish_ros_signal_agent_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -s V -l version -d 'Print version'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "run" -d 'Run the agent'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "check" -d 'Run checks once, here and now, and print a table'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "signal" -d 'Send one signal now: through the running agent, or alone'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "status" -d 'Say what the agent is doing and why it is not done yet'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "history" -d 'Say what the agent did'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "wait" -d 'Wait until the host is healthy, or every signal is settled'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "plan" -d 'Show the effective configuration, where each value comes from, and the time to a verdict'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "config" -d 'Validate or print configuration'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "push" -d 'Feed a check of type "ttl"'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "hold" -d 'Make no verdicts until resume, as for maintenance'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "resume" -d 'Make verdicts again after hold'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s r -l resource -d 'Logical ID of the WaitConditionHandle in the template, or the name of a signal of the configuration' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s s -l status -d 'What to say' -r -f -a "success\t''
+failure\t''
+warning\t''"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s e -l exit-code -d 'Exit code of what was done, such as $?: 0 says success, all else failure' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l reason -d 'Why, for status and history; ROS has no place for it' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l stack-id -d 'Stack to tell; sends alone [default: configuration, then instance metadata]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l region -d 'Region of the stack; sends alone [default: configuration, then instance metadata]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l unique-id -d 'Id under which ROS counts the signal once; sends alone [default: as the agent would]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l timeout -d 'How long to try' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l no-wait -d 'Do not wait for the agent\'s delivery; alone: make one attempt'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l direct -d 'Send alone, even if an agent runs'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -f -a "cancel" -d 'Do not send this signal in this round, or not any more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Do not send this signal in this round, or not any more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -s w -l watch -d 'Show it anew every second until every signal is settled'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -l json -d 'Print JSON; with --watch one line each time'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l for -d 'What to wait for' -r -f -a "healthy\t'All required checks have been passing for min_healthy_time'
+signaled\t'ROS has acknowledged, or nothing is owed any more'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l signal -d 'Of this signal only [default: of every signal of the configuration]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l timeout -d 'How long' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -f -a "check" -d 'Say everything that is wrong with the configuration'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -f -a "show" -d 'Print the effective configuration as TOML, defaults included'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -f -a "default" -d 'Print a commented file with every key and its default'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -f -a "schema" -d 'Print the JSON Schema of a configuration file'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and not __fish_seen_subcommand_from check show default schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say everything that is wrong with the configuration'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the effective configuration as TOML, defaults included'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "default" -d 'Print a commented file with every key and its default'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "schema" -d 'Print the JSON Schema of a configuration file'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "run" -d 'Run the agent'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "check" -d 'Run checks once, here and now, and print a table'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "signal" -d 'Send one signal now: through the running agent, or alone'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "status" -d 'Say what the agent is doing and why it is not done yet'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "history" -d 'Say what the agent did'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "wait" -d 'Wait until the host is healthy, or every signal is settled'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "plan" -d 'Show the effective configuration, where each value comes from, and the time to a verdict'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "config" -d 'Validate or print configuration'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "push" -d 'Feed a check of type "ttl"'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "hold" -d 'Make no verdicts until resume, as for maintenance'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "resume" -d 'Make verdicts again after hold'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push reload hold resume help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from signal" -f -a "cancel" -d 'Do not send this signal in this round, or not any more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say everything that is wrong with the configuration'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective configuration as TOML, defaults included'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "default" -d 'Print a commented file with every key and its default'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "schema" -d 'Print the JSON Schema of a configuration file'

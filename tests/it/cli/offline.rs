@@ -1,0 +1,127 @@
+//! Commands that need the configuration alone: `plan`, `config`, and what a broken configuration does to the others.
+
+use super::{configured, program};
+use serde_json::Value;
+
+const EXAMPLE: &str = r#"
+[stack]
+stack_id = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000"
+region = "cn-hangzhou"
+
+[signal.web]
+resource = "WebReady"
+deadline = "10m"
+
+[check.database]
+type = "tcp"
+address = "127.0.0.1:6379"
+initial_delay = "2s"
+
+[check.homepage]
+type = "http"
+url = "http://127.0.0.1:8080/healthz"
+headers = { Authorization = "Bearer hunter2", "X-Dotted.Name" = "x", Accept = "text/plain" }
+depends_on = ["database"]
+start_period = "20s"
+
+[check.batch]
+type = "ttl"
+ttl = "1m"
+level = "wanted"
+"#;
+
+#[tokio::test]
+async fn the_plan_shows_each_value_with_its_place_and_the_time_to_a_verdict() {
+    let (dir, config) = configured(EXAMPLE);
+    let ended = program(&["--config", &config, "plan"]).await;
+    assert!(!ended.out.contains("hunter2"));
+    insta::assert_snapshot!(ended.golden(dir.path()));
+}
+
+#[tokio::test]
+async fn the_plan_as_json_has_files_settings_times_and_warnings() {
+    let (_dir, config) = configured(EXAMPLE);
+    let ended = program(&["--config", &config, "plan", "--json"]).await;
+    let plan: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(plan["files"][0], config.as_str());
+    let deadline = plan["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == "signal.web.deadline").unwrap();
+    assert_eq!((&deadline["value"], &deadline["origin"]["line"]), (&Value::from("\"10m\""), &Value::from(8)));
+    let web = &plan["signals"][0];
+    assert_eq!((web["name"].as_str(), web["best_ms"].as_i64()), (Some("web"), Some(7_000)));
+    assert!(web["worst_ms"].as_i64().unwrap() > web["best_ms"].as_i64().unwrap());
+    assert_eq!(web["checks"].as_array().unwrap().len(), 2, "the wanted check holds nothing up");
+    assert!(plan["warnings"].is_array());
+}
+
+#[tokio::test]
+async fn the_configuration_that_is_shown_is_a_configuration_that_says_the_same() {
+    let (_dir, config) = configured(&EXAMPLE.replace("Authorization = \"Bearer hunter2\", ", ""));
+    let first = program(&["--config", &config, "config", "show"]).await;
+    assert_eq!(first.code, 0, "{}", first.err);
+    let (_dir, again) = configured(&first.out);
+    let second = program(&["--config", &again, "config", "show"]).await;
+    assert_eq!(second.code, 0, "{}\n{}", second.err, first.out);
+    let values = |text: &str| text.lines().map(|line| line.split(" # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(values(&first.out), values(&second.out));
+    assert!(first.out.contains("deadline = \"10m\" # "), "{}", first.out);
+}
+
+#[tokio::test]
+async fn a_valid_configuration_is_counted() {
+    let (_dir, config) = configured(EXAMPLE);
+    let ended = program(&["--config", &config, "config", "check"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.starts_with("ok: 1 signal, 3 checks, 1 file, "), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn no_configuration_is_an_agent_that_idles() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().to_str().unwrap();
+    let ended = program(&["--root", root, "config", "check"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "ok: 0 signals, so the agent would idle, 0 checks, 0 files, 0 warnings\n"));
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once_with_exit_code_78() {
+    let (dir, config) = configured("[signal.web]\nresorce = \"WebReady\"\n[check.a]\ntype = \"tcp\"\naddress = \"127.0.0.1\"\n");
+    let told = program(&["--config", &config, "config", "check"]).await;
+    insta::assert_snapshot!(told.golden(dir.path()));
+    for command in [&["run"][..], &["plan"], &["check"], &["config", "show"]] {
+        let ended = program(&[&["--config", &config][..], command].concat()).await;
+        assert_eq!((ended.code, &ended.err), (78, &told.err), "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn drop_ins_below_a_root_are_read_in_the_manner_of_systemd() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("etc/ros-signal-agent/config.toml", "[stack]\nregion = \"cn-hangzhou\"\n"),
+        ("usr/lib/ros-signal-agent/conf.d/10-a.toml", "[stack]\nregion = \"cn-beijing\"\n"),
+        ("etc/ros-signal-agent/conf.d/20-b.toml", "[agent]\nmax_exec = 2\n"),
+    ] {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let ended = program(&["--root", dir.path().to_str().unwrap(), "config", "show"]).await;
+    assert!(ended.out.contains("region = \"cn-beijing\" # "), "{}", ended.out);
+    assert!(ended.out.contains("max_exec = 2 # "), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_error() {
+    use tokio::io::AsyncReadExt as _;
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"))
+        .args(["config", "default"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
+    assert_eq!(said, "");
+}
