@@ -37,6 +37,9 @@ _ros__signal__agent() {
             ros__signal__agent,push)
                 cmd="ros__signal__agent__subcmd__push"
                 ;;
+            ros__signal__agent,rehearse)
+                cmd="ros__signal__agent__subcmd__rehearse"
+                ;;
             ros__signal__agent,reload)
                 cmd="ros__signal__agent__subcmd__reload"
                 ;;
@@ -106,6 +109,9 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help,push)
                 cmd="ros__signal__agent__subcmd__help__subcmd__push"
                 ;;
+            ros__signal__agent__subcmd__help,rehearse)
+                cmd="ros__signal__agent__subcmd__help__subcmd__rehearse"
+                ;;
             ros__signal__agent__subcmd__help,reload)
                 cmd="ros__signal__agent__subcmd__help__subcmd__reload"
                 ;;
@@ -158,7 +164,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config push reload hold resume help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config push reload hold resume rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -480,7 +486,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config push reload hold resume help"
+            opts="run check signal status history wait plan config push reload hold resume rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -634,6 +640,20 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__push)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__rehearse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -854,6 +874,52 @@ _ros__signal__agent() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__rehearse)
+            opts="-v -h --timeout --deadline --fault --json --print-example --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fault)
+                    COMPREPLY=($(compgen -W "throttle refuse reset lost 5xx too-early" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -77,6 +77,10 @@ pub(super) enum Command {
     Hold,
     /// Make verdicts again after hold
     Resume,
+    /// Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS
+    #[cfg(feature = "rehearse")]
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration, Exit::TimedOut]))]
+    Rehearse(RehearseArguments),
 }
 
 #[derive(Debug, Args)]
@@ -198,6 +202,44 @@ pub(super) struct PushArguments {
     /// Why, in words
     #[arg(value_name = "TEXT", default_value = "")]
     pub(super) text: String,
+}
+
+#[cfg(feature = "rehearse")]
+#[derive(Debug, Args)]
+pub(super) struct RehearseArguments {
+    /// How long to wait for the stack
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub(super) timeout: Duration,
+    /// Have every signal decided within this time, if its own deadline is later
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) deadline: Option<Duration>,
+    /// What goes wrong when the agent first talks to ROS
+    #[arg(long, value_enum, value_name = "FAULT")]
+    pub(super) fault: Option<FaultWord>,
+    /// Print JSON: one object a line for each event, the outcome last
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print the configuration of the built-in example, and do nothing else
+    #[arg(long)]
+    pub(super) print_example: bool,
+}
+
+#[cfg(feature = "rehearse")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FaultWord {
+    /// The first three signals are throttled
+    Throttle,
+    /// For four seconds after the first request nobody listens
+    Refuse,
+    /// The connections of the first three signals are reset before they are processed
+    Reset,
+    /// The answer to the first signal is lost, after it has been processed
+    Lost,
+    /// The first three signals get HTTP 503
+    #[value(name = "5xx")]
+    ServerError,
+    /// For the first three signals the handle is not there yet
+    TooEarly,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -19,7 +19,7 @@ pub enum Exit {
     Unacknowledged,
     /// The configuration is invalid (EX_CONFIG of sysexits.h).
     Configuration,
-    /// `wait`: the time is up (as timeout(1) has it).
+    /// `wait`, `rehearse`: the time is up (as timeout(1) has it).
     TimedOut,
 }
 
@@ -58,8 +58,8 @@ impl Exit {
             Self::Failure => "all but `check`",
             Self::CheckWarning | Self::CheckCritical | Self::CheckUnknown => "`check`",
             Self::Unacknowledged => "`signal`",
-            Self::Configuration => "`run`, `check`, `plan`, `config check`, `config show`, `signal` sent alone",
-            Self::TimedOut => "`wait`",
+            Self::Configuration => "`run`, `check`, `plan`, `config check`, `config show`, `signal` sent alone, `rehearse`",
+            Self::TimedOut => "`wait`, `rehearse`",
         }
     }
 

@@ -16,6 +16,8 @@ mod output;
 mod paint;
 mod plan;
 mod push;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod reload;
 mod run;
 mod settings;
@@ -76,6 +78,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Reload => reload::run(&global, &mut out),
         Command::Hold => hold::run(&global, hold::Wanted::Hold, &mut out),
         Command::Resume => hold::run(&global, hold::Wanted::Resume, &mut out),
+        #[cfg(feature = "rehearse")]
+        Command::Rehearse(arguments) => rehearse::run(&global, &arguments, &mut out),
     }
 }
 

@@ -305,7 +305,9 @@ impl Daemon {
                 let sending = self.outside.send(send, request);
                 self.calls.spawn(sending);
             }
-            Effect::Report(text) => print_report(text),
+            Effect::Report(text) if self.interrupts.is_some() => print_report(text),
+            // Standard output is the caller's.
+            Effect::Report(text) => self.note(Note { level: NoteLevel::Warn, text }),
             Effect::Note(note) => self.note(note),
             Effect::Reply { id, reply } => {
                 if let Some(waiting) = self.replies.remove(&id) {

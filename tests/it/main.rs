@@ -14,6 +14,8 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod probe;
+#[cfg(feature = "rehearse")]
+mod rehearse;
 mod ros;
 mod service;
 mod systemd;

@@ -3,6 +3,7 @@
 use super::{program, program_with};
 use std::path::Path;
 
+#[cfg(feature = "rehearse")]
 #[tokio::test]
 async fn the_help_shows_commands_options_and_exit_codes() {
     insta::assert_snapshot!(program(&["--help"]).await.golden(Path::new("/nowhere")));

@@ -6,6 +6,8 @@ mod agent;
 mod arguments;
 mod check;
 mod daemon;
+// Documents describe the program with all its features.
+#[cfg(feature = "rehearse")]
 mod generated;
 mod offline;
 mod signal;
