@@ -5,7 +5,7 @@ use super::{Core, NoteLevel};
 use crate::check::{Health, Observation};
 use crate::clock::millis;
 use crate::plan::{Name, Probe};
-use crate::signal::{FIRST_ROUND, Round, Settlement, SignalStatus, Target};
+use crate::signal::{Round, Settlement, SignalStatus, Target};
 use std::sync::Arc;
 
 /// A command over the control socket.
@@ -146,20 +146,9 @@ impl Core {
         if self.rounds.iter().filter(|active| active.round.signal.starts_with(MANUAL)).count() >= MANUAL_LIMIT {
             return Err(denied(format!("{MANUAL_LIMIT} resources have been signalled by hand"), "send with --direct"));
         }
-        let round = Round {
-            signal: name,
-            name: FIRST_ROUND.to_owned(),
-            resource: resource.to_owned(),
-            target: Some(Target { region, stack_id, resource: resource.to_owned() }),
-            started: self.turn.now.stamp(&self.boot_id),
-            extended: None,
-            intent: None,
-            series: 0,
-            rejected: false,
-            settled: None,
-        };
-        let now = self.now();
-        self.rounds.push(Active { round, started: now, extended: None, wake: None, delivery: super::delivery::Delivery::new(now) });
+        let target = Target { region, stack_id, resource: resource.to_owned() };
+        let round = Round::first(name, resource, Some(target), self.turn.now.stamp(&self.boot_id));
+        self.rounds.push(Active::begun(round, self.now()));
         Ok(self.rounds.len() - 1)
     }
 

@@ -27,6 +27,11 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// A round that begins now.
+    pub(super) fn begun(round: Round, now: BootMs) -> Self {
+        Self { round, started: now, extended: None, wake: None, delivery: Delivery::new(now) }
+    }
+
     /// No verdict yet.
     pub(super) fn is_open(&self) -> bool {
         self.round.intent.is_none() && self.round.settled.is_none()
@@ -91,19 +96,9 @@ impl Core {
     }
 
     fn open(&mut self, signal: &Signal) {
-        let round = Round {
-            signal: Arc::clone(&signal.name),
-            name: FIRST_ROUND.to_owned(),
-            resource: signal.resource.clone(),
-            target: self.target(signal),
-            started: self.turn.now.stamp(&self.boot_id),
-            extended: None,
-            intent: None,
-            series: 0,
-            rejected: false,
-            settled: None,
-        };
-        self.rounds.push(Active { round, started: self.now(), extended: None, wake: None, delivery: Delivery::new(self.now()) });
+        let stamp = self.turn.now.stamp(&self.boot_id);
+        let round = Round::first(Arc::clone(&signal.name), &signal.resource, self.target(signal), stamp);
+        self.rounds.push(Active::begun(round, self.now()));
         self.remember(Some(&signal.name), format!("round {FIRST_ROUND} begun"));
         self.note(
             NoteLevel::Info,

@@ -117,6 +117,24 @@ pub struct Round {
     pub settled: Option<Settlement>,
 }
 
+impl Round {
+    /// The first round of `signal`, begun at `started`.
+    pub fn first(signal: Name, resource: &str, target: Option<Target>, started: Stamp) -> Self {
+        Self {
+            signal,
+            name: super::FIRST_ROUND.to_owned(),
+            resource: resource.to_owned(),
+            target,
+            started,
+            extended: None,
+            intent: None,
+            series: 0,
+            rejected: false,
+            settled: None,
+        }
+    }
+}
+
 /// A verdict made durable. Never altered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
