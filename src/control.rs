@@ -14,7 +14,8 @@
 //! Who may connect is decided by the file system: the socket has mode 0660 and belongs to the agent's user and group. Who is root
 //! is decided by the kernel (SO_PEERCRED, unix(7)). Exec checks run as the agent's user, so that user may read and push, no more.
 //!
-//! Bounds: [`CONNECTIONS`] connections (more wait in the listen queue), heads and bodies of 64 KiB, 5 s for a head. A handler whose
+//! Bounds: [`CONNECTIONS`] connections of which some are kept for root, so that no one else can shut it out (one too many is closed at
+//! once); [`WAITS`] waits at once; heads and bodies of 64 KiB; 5 s for a head, 30 s for a request other than a wait. A handler whose
 //! client has gone is dropped, and what it asked for is forgotten, unless the loop has taken it already.
 
 use crate::agent::status::{Goal, Status};
@@ -26,6 +27,7 @@ use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
@@ -37,11 +39,19 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Connections served at once.
-pub const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = CONNECTIONS_OF_ROOT + CONNECTIONS_OF_OTHERS;
+const CONNECTIONS_OF_ROOT: usize = 16;
+const CONNECTIONS_OF_OTHERS: usize = 24;
+/// Clients that wait at once; one too many is told to come again.
+pub const WAITS: usize = 24;
 /// Requests that wait for the loop; when it is full the client is told to come again.
 pub const QUEUE: usize = 64;
 const BODY_LIMIT: usize = 64 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a request that is not a wait, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// After the system could not give a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Longest `timeout` of a wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -201,32 +211,42 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
         .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "this route wants another method", None))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(requests);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let roots = Arc::new(Semaphore::new(CONNECTIONS_OF_ROOT));
+    let others = Arc::new(Semaphore::new(CONNECTIONS_OF_OTHERS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
-            }
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "the control socket could not accept a connection");
-                // Out of descriptors, most likely: some are freed as connections end.
-                let _ = connections.join_next().await;
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
-        }
+        };
+        let root = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0);
+        let Ok(slot) = Arc::clone(if root { &roots } else { &others }).try_acquire_owned() else {
+            continue;
+        };
+        let connection = connection(stream, router.clone().layer(Extension(Peer { root })));
+        connections.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
     }
 }
 
 async fn connection(stream: UnixStream, router: axum::Router) {
-    let root = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0);
-    let service = TowerToHyperService::new(router.layer(Extension(Peer { root })));
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let limit = if request.uri().path() == "/wait" { LONGEST_WAIT + REQUEST_TIMEOUT } else { REQUEST_TIMEOUT };
+        let answer = TowerToHyperService::new(router.clone()).call(request);
+        async move {
+            match tokio::time::timeout(limit, answer).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(problem(StatusCode::REQUEST_TIMEOUT, "the request took too long", None)),
+            }
+        }
+    });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

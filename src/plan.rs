@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,8 +275,8 @@ impl Probe {
     }
 }
 
-/// An HTTP request and what its answer must be.
-#[derive(Clone, Debug, PartialEq)]
+/// An HTTP request and what its answer must be. Its headers and body may hold secrets, which `Debug` does not show.
+#[derive(Clone, PartialEq)]
 pub struct Http {
     /// `url`, http or https.
     pub url: reqwest::Url,
@@ -341,8 +342,8 @@ impl PartialEq for Pattern {
     }
 }
 
-/// A connection, and perhaps a word and its answer.
-#[derive(Clone, Debug, PartialEq)]
+/// A connection, and perhaps a word and its answer. The word may be a secret, which `Debug` does not show.
+#[derive(Clone, PartialEq)]
 pub struct Tcp {
     /// `address` or `unix_socket`.
     pub address: SocketTarget,
@@ -361,8 +362,8 @@ pub enum SocketTarget {
     Unix(PathBuf),
 }
 
-/// A child process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A child process. Its environment may hold secrets, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Exec {
     /// `command`: argv; the program is an absolute path. No shell unless named.
     pub command: Vec<String>,
@@ -385,6 +386,24 @@ pub fn is_reserved_variable(name: &str) -> bool {
         ["NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "ROS_SIGNAL_CHECK", "ROS_SIGNAL_ATTEMPT", "ROS_SIGNAL_DEADLINE", "ROS_SIGNAL_RUN"];
     const FAMILIES: [&str; 3] = ["WATCHDOG_", "LISTEN_", "ALIBABA_CLOUD_"];
     NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("method", &self.method).field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tcp").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec").field("program", &self.command.first()).finish_non_exhaustive()
+    }
 }
 
 /// What exit codes mean.

@@ -130,6 +130,12 @@ pub fn healthy_since(standings: &[Standing<'_>], started: BootMs) -> Option<Boot
     required(standings).try_fold(started, |latest, (_, state)| state.healthy_since().map(|since| latest.max(since)))
 }
 
+/// Whether the healthy window is complete now, whatever has been said already.
+pub fn is_healthy(signal: &Signal, standings: &[Standing<'_>], started: BootMs, now: BootMs) -> bool {
+    let complete_at = healthy_since(standings, started).map(|since| since.saturating_add(millis(signal.min_healthy_time)));
+    complete_at.is_some_and(|at| at <= now && lagging(standings, at, now).is_empty())
+}
+
 /// Required checks that were not seen good at or after `at`.
 fn lagging(standings: &[Standing<'_>], at: BootMs, now: BootMs) -> Vec<Name> {
     required(standings).filter(|(check, state)| state.healthy_until(check, now) < at).map(|(check, _)| Arc::clone(&check.name)).collect()

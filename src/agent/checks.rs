@@ -33,15 +33,16 @@ impl CheckRun {
 }
 
 impl Core {
-    /// Makes the runs fit the plan: unchanged checks keep their state, changed ones start over, removed ones are cancelled. Without a
-    /// signal nobody wants to know, and nothing runs.
+    /// Makes the runs fit the plan: unchanged checks keep their state; changed ones, and those of a new round, start over; removed ones
+    /// are cancelled. Without a signal nobody wants to know, and nothing runs.
     pub(super) fn fit_checks(&mut self) {
         let plan = Arc::clone(&self.plan);
         let mut old = std::mem::take(&mut self.checks);
+        let start_over = std::mem::take(&mut self.start_over);
         let wanted: &[Arc<Check>] = if plan.signals.is_empty() { &[] } else { &plan.checks };
         for check in wanted {
             let kept = old.remove(&check.name).and_then(|run| {
-                if run.check == *check {
+                if run.check == *check && !start_over.contains(&check.name) {
                     return Some(run);
                 }
                 self.cancel(run.running);
@@ -233,11 +234,8 @@ impl Core {
         let Some(run) = self.checks.get_mut(name) else { return };
         let newly_blocked = run.waiting_for.is_none();
         run.waiting_for = missing;
-        if run.is_ttl() {
-            return;
-        }
         let first = began.saturating_add(millis(run.check.initial_delay));
-        run.due = Some(now.max(first));
+        run.due = if run.is_ttl() { None } else { Some(now.max(first)) };
         if newly_blocked {
             run.state = CheckState::new(began);
             let running = run.running.take();

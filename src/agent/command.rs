@@ -130,30 +130,33 @@ impl Core {
     /// The round for a resource that no signal of the plan names, under the defaults of `[stack]`.
     fn manual(&mut self, resource: &str) -> Result<usize, Denied> {
         let name: Name = Arc::from(format!("{MANUAL}{resource}"));
-        if let Some(index) = self.rounds.iter().rposition(|active| active.round.signal == name) {
-            return Ok(index);
-        }
         let identity = self.identity.known.as_ref();
         let default = self.plan.signals.first();
         let region = default.and_then(|signal| signal.region.clone()).or_else(|| identity?.region.clone());
         let stack_id = default.and_then(|signal| signal.stack_id.clone()).or_else(|| identity?.stack_id.clone());
-        let (Some(region), Some(stack_id)) = (region, stack_id) else {
+        let (Some(_), Some(region), Some(stack_id)) = (identity, region, stack_id) else {
             return Err(denied(
-                format!("{resource}: the stack or its region is not known"),
-                "name both: ros-signal-agent signal --stack-id ID --region REGION --direct ...",
+                format!("{resource}: the instance id, the stack or its region is not known"),
+                "name them: ros-signal-agent signal --stack-id ID --region REGION --direct ...",
             ));
         };
+        let target = Target { region, stack_id, resource: resource.to_owned() };
+        let same = |active: &Active| active.round.signal == name && active.round.target.as_ref() == Some(&target);
+        if let Some(index) = self.rounds.iter().rposition(same) {
+            return Ok(index);
+        }
         if self.rounds.iter().filter(|active| active.round.signal.starts_with(MANUAL)).count() >= MANUAL_LIMIT {
             return Err(denied(format!("{MANUAL_LIMIT} resources have been signalled by hand"), "send with --direct"));
         }
-        let target = Target { region, stack_id, resource: resource.to_owned() };
         let round = Round::first(name, resource, Some(target), self.turn.now.stamp(&self.boot_id));
         self.rounds.push(Active::begun(round, self.now()));
         Ok(self.rounds.len() - 1)
     }
 
     fn cancel_signal(&mut self, signal: &str) -> Result<Done, Denied> {
-        let found = self.rounds.iter().rposition(|active| *active.round.signal == *signal);
+        let of_it = |active: &Active| *active.round.signal == *signal;
+        let unsettled = self.rounds.iter().rposition(|active| of_it(active) && active.round.settled.is_none());
+        let found = unsettled.or_else(|| self.rounds.iter().rposition(of_it));
         let Some((index, active)) = found.and_then(|index| Some((index, self.rounds.get(index)?))) else {
             return Err(denied(format!("no signal is called {signal:?}"), "ros-signal-agent status lists the signals"));
         };
@@ -177,6 +180,9 @@ impl Core {
         };
         if self.held != held {
             self.held = held;
+            if !held {
+                self.extend_overdue();
+            }
             self.note(NoteLevel::Warn, text);
             self.remember(None, text);
         }

@@ -29,7 +29,10 @@ pub(super) struct Delivery {
     decided: BootMs,
     pub(super) attempts: u32,
     at_once: u32,
-    schedule: Option<(Class, Schedule)>,
+    /// The last attempt was definitely rejected, so a reload that drops the target may supersede the intent. Not durable: a crash
+    /// may fall into an attempt that gets through.
+    rejected: bool,
+    schedules: Vec<(Class, Schedule)>,
     pub(super) trouble: Option<Trouble>,
 }
 
@@ -63,7 +66,8 @@ impl Delivery {
             decided: now,
             attempts: 0,
             at_once: 0,
-            schedule: None,
+            rejected: false,
+            schedules: Vec::new(),
             trouble: None,
         }
     }
@@ -92,13 +96,19 @@ impl Delivery {
         }
     }
 
+    pub(super) fn was_rejected(&self) -> bool {
+        self.rejected
+    }
+
+    /// The wait before the next attempt. Each class goes on with its own schedule, so that causes that take turns do not start over.
     fn delay(&mut self, class: Class, random: u64, hint: Option<Duration>) -> Duration {
-        let fits = self.schedule.as_ref().is_some_and(|(current, _)| *current == class);
-        if !fits {
-            self.schedule = None;
+        if let Some((_, schedule)) = self.schedules.iter_mut().find(|(known, _)| *known == class) {
+            return schedule.next(random, hint);
         }
-        let (_, schedule) = self.schedule.get_or_insert_with(|| (class, Schedule::new(Pace::of(class))));
-        schedule.next(random, hint)
+        let mut schedule = Schedule::new(Pace::of(class));
+        let delay = schedule.next(random, hint);
+        self.schedules.push((class, schedule));
+        delay
     }
 }
 
@@ -193,15 +203,26 @@ impl Core {
         self.durability.error = Some(error);
     }
 
-    /// Before stopping: what is owed gets its one last attempt now.
+    /// Before stopping: what is owed gets its one last attempt now, unless the stack is known to be busy with something else.
     pub(super) fn hasten(&mut self) {
         let now = self.now();
-        for active in self.rounds.iter_mut().filter(|active| active.is_owed()) {
+        let is_held_back = |active: &Active| active.delivery.trouble.as_ref().is_some_and(|trouble| trouble.class.is_none());
+        for active in self.rounds.iter_mut().filter(|active| active.is_owed() && !is_held_back(active)) {
             match active.delivery.phase {
                 Phase::Due(_) | Phase::Looking(_) => active.delivery.phase = Phase::Due(now),
                 Phase::Sending(_) | Phase::Ended => {}
             }
         }
+    }
+
+    /// Whether something is in flight that is worth waiting for before the end: an attempt, or the record that the last one needs.
+    pub fn is_busy(&self) -> bool {
+        let now = self.now();
+        let waits = |active: &Active| {
+            let due = matches!(active.delivery.phase, Phase::Due(at) if at <= now);
+            due && self.identity.known.is_some() && !self.durability.is_unwritable() && !self.is_durable_enough(&active.delivery)
+        };
+        self.rounds.iter().any(|active| active.is_owed() && (active.is_sending() || waits(active)))
     }
 
     fn is_durable_enough(&self, delivery: &Delivery) -> bool {
@@ -323,7 +344,7 @@ impl Core {
         let needs = if refusal.definite { self.durability.next() } else { 0 };
         let now = self.now();
         let Some(active) = self.rounds.get_mut(index) else { return };
-        active.round.rejected = refusal.definite;
+        active.delivery.rejected = refusal.definite;
         if refusal.definite {
             active.round.series = active.round.series.saturating_add(1);
             active.delivery.needs = needs;
@@ -358,7 +379,7 @@ impl Core {
     /// A rejection may set an intent free that left the plan while its attempt was in flight.
     fn drop_if_superseded(&mut self, index: usize) {
         let plan = Arc::clone(&self.plan);
-        let Some(active) = self.rounds.get(index).filter(|active| active.round.rejected) else { return };
+        let Some(active) = self.rounds.get(index).filter(|active| active.delivery.rejected) else { return };
         let manual = active.round.signal.starts_with(super::rounds::MANUAL);
         if !manual && !plan.signals.iter().any(|signal| self.current(signal) == Some(index)) {
             let at_ms = self.turn.now.wall_ms;

@@ -34,7 +34,7 @@ use crate::stack::Look;
 use checks::CheckRun;
 use delivery::Durability;
 use rounds::Active;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How often the metadata service is asked again for a stack id that its tags do not show yet.
@@ -204,6 +204,8 @@ pub struct Core {
     ledger_owner: Option<String>,
     checks: BTreeMap<Name, CheckRun>,
     rounds: Vec<Active>,
+    /// Checks of rounds that were opened: they go back to `initial`.
+    start_over: BTreeSet<Name>,
     history: Vec<HistoryEntry>,
     held: bool,
     stopping: bool,
@@ -246,6 +248,7 @@ impl Core {
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),
             rounds: Vec::new(),
+            start_over: BTreeSet::new(),
             history: document.history,
             held: document.held,
             stopping: false,
@@ -254,7 +257,9 @@ impl Core {
             next_id: 0,
             effects: Vec::new(),
         };
-        core.rounds = document.rounds.into_iter().map(|round| core.resume(round)).collect();
+        // An intent without a target cannot have been written by this program.
+        let sound = document.rounds.into_iter().filter(|round| round.intent.is_none() || round.target.is_some());
+        core.rounds = sound.map(|round| core.resume(round)).collect();
         core.open_rounds();
         core.extend_overdue();
         core.fit_checks();
@@ -302,11 +307,6 @@ impl Core {
         &self.plan
     }
 
-    /// Whether an attempt to signal is in flight.
-    pub fn is_sending(&self) -> bool {
-        self.rounds.iter().any(Active::is_sending)
-    }
-
     fn now(&self) -> BootMs {
         self.turn.now.boot_ms
     }
@@ -332,7 +332,8 @@ impl Core {
     }
 
     fn remember(&mut self, signal: Option<&Name>, what: impl Into<String>) {
-        let entry = HistoryEntry { at_ms: self.turn.now.wall_ms, signal: signal.cloned(), what: what.into() };
+        let what = crate::check::clip(what.into(), 1024);
+        let entry = HistoryEntry { at_ms: self.turn.now.wall_ms, signal: signal.cloned(), what };
         let mut document = LedgerDocument { history: std::mem::take(&mut self.history), ..LedgerDocument::empty() };
         document.remember(entry);
         self.history = document.history;
@@ -371,14 +372,17 @@ impl Core {
             }
         };
         self.identity.schedule.reset();
+        self.identity.error = None;
         self.identity.due = self.now().saturating_add(TARGET_RECHECK_MS);
         if self.identity.known.as_ref() == Some(&identity) {
             return;
         }
-        self.claim_ledger(&identity);
-        self.identity.error = None;
-        self.identity.known = Some(identity);
+        let instance_id = identity.instance_id.clone();
+        let is_first_answer = self.identity.known.replace(identity).is_none();
+        self.claim_ledger(&instance_id, is_first_answer);
+        self.open_rounds();
         self.resolve_targets();
+        self.fit_checks();
         for name in self.unresolved() {
             self.note(NoteLevel::Error, format!("signal {name}: {UNRESOLVED}"));
         }
@@ -391,6 +395,9 @@ impl Core {
     }
 
     fn replan(&mut self, plan: Arc<Plan>) {
+        if plan.instance != self.plan.instance {
+            self.identity.known = None;
+        }
         self.plan = plan;
         self.identity.due = self.now();
         self.open_rounds();

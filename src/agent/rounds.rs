@@ -1,7 +1,8 @@
 //! Rounds: opened when a signal is first owed, decided once, never twice.
 
 use super::delivery::Delivery;
-use super::{Core, Effect, Identity, NoteLevel};
+use super::{Core, Effect, NoteLevel};
+use crate::check::clip;
 use crate::clock::{BootMs, millis};
 use crate::plan::{Name, Signal, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id};
@@ -11,6 +12,9 @@ use std::sync::Arc;
 
 /// Settled rounds of signals that left the plan, kept so that a signal that comes back is not sent twice.
 const SETTLED_KEPT: usize = 32;
+
+/// Longest reason of an intent, in bytes: the ledger stays small.
+const REASON_LIMIT: usize = 1024;
 
 /// A round of the ledger and what is known of it beyond that.
 pub(super) struct Active {
@@ -67,8 +71,9 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let at_ms = self.turn.now.wall_ms;
         for signal in &plan.signals {
-            if self.current(signal).is_none() {
-                self.open(signal);
+            match self.current(signal) {
+                None => self.open(signal),
+                Some(index) => self.take_back(index),
             }
         }
         let mut withdrawn = Vec::new();
@@ -81,7 +86,7 @@ impl Core {
             }
             if active.is_open() {
                 withdrawn.push(index);
-            } else if active.is_owed() && active.round.rejected && !active.is_sending() {
+            } else if active.is_owed() && active.delivery.was_rejected() && !active.is_sending() {
                 superseded.push(index);
             }
         }
@@ -95,7 +100,21 @@ impl Core {
         self.forget_old_rounds();
     }
 
+    /// A round that was superseded and whose target is in the plan again goes on with the same intent.
+    fn take_back(&mut self, index: usize) {
+        let now = self.now();
+        let Some(active) = self.rounds.get_mut(index).filter(|active| matches!(active.round.settled, Some(Settlement::Superseded { .. })))
+        else {
+            return;
+        };
+        active.round.settled = None;
+        active.delivery = Delivery::resumed(Some(now), now);
+        let name = Arc::clone(&active.round.signal);
+        self.remember(Some(&name), "its target is in the plan again: sending goes on");
+    }
+
     fn open(&mut self, signal: &Signal) {
+        self.start_over.extend(signal.checks.iter().cloned());
         let stamp = self.turn.now.stamp(&self.boot_id);
         let round = Round::first(Arc::clone(&signal.name), &signal.resource, self.target(signal), stamp);
         self.rounds.push(Active::begun(round, self.now()));
@@ -141,10 +160,11 @@ impl Core {
     }
 
     /// Makes the ledger that of this instance: adopts it, or sets it aside and begins anew (a cloned image, a moved disk).
-    pub(super) fn claim_ledger(&mut self, identity: &Identity) {
-        let owner = self.ledger_owner.replace(identity.instance_id.clone());
+    /// Before the first answer of the metadata service the rounds ran already; a machine that was copied while it ran begins now.
+    pub(super) fn claim_ledger(&mut self, instance_id: &str, is_first_answer: bool) {
+        let owner = self.ledger_owner.replace(instance_id.to_owned());
         let same = match &owner {
-            Some(owner) => *owner == identity.instance_id,
+            Some(owner) => owner == instance_id,
             None => self.rounds.iter().all(|active| active.round.started.boot_id == self.boot_id),
         };
         if same {
@@ -152,53 +172,47 @@ impl Core {
             return;
         }
         let owner = owner.unwrap_or_else(|| "unknown".to_owned());
-        self.note(NoteLevel::Warn, format!("the ledger belongs to instance {owner}, this is {}: it is set aside", identity.instance_id));
+        self.note(NoteLevel::Warn, format!("the ledger belongs to instance {owner}, this is {instance_id}: it is set aside"));
         self.effects.push(Effect::SetAside { owner });
         self.rounds.clear();
         self.history.clear();
         self.held = false;
         self.open_rounds();
-        // Before the first answer of the metadata service the rounds ran already; a machine that was copied while it ran begins now.
-        if self.identity.known.is_none() {
+        if is_first_answer {
             for active in &mut self.rounds {
                 active.round.started = self.began.clone();
                 active.started = self.began.boot_ms;
             }
         }
-        self.cancel_runs();
-        self.checks.clear();
-        self.fit_checks();
     }
 
-    /// One extension of a margin for a deadline that (nearly) passed while the host, or the agent, was off.
+    /// A deadline that passed while the host, or the agent, was off gives the checks one more margin, once. Where only the time of
+    /// deciding has passed, what is left until the deadline is halved, so that a FAILURE still comes before it.
     pub(super) fn extend_overdue(&mut self) {
         let now = self.now();
         let plan = Arc::clone(&self.plan);
         for signal in &plan.signals {
             let Some(index) = self.current(signal) else { continue };
-            let margin = millis(signal.margin);
             let stamp = self.turn.now.stamp(&self.boot_id);
+            let Some(timers) = self.rounds.get(index).and_then(|active| self.timers(active)) else { continue };
             let Some(active) = self.rounds.get_mut(index).filter(|active| active.is_open() && active.extended.is_none()) else { continue };
-            let decide_by = active.started.saturating_add(millis(signal.deadline)).saturating_sub(margin);
-            let just_begun = active.started == now;
-            if just_begun || decide_by.saturating_sub(now) >= margin {
+            if timers.decide_by > now {
                 continue;
             }
             active.extended = Some(now);
             active.round.extended = Some(stamp);
-            self.remember(Some(&signal.name), "the deadline passed while the agent was off: one more margin for the checks");
+            self.remember(Some(&signal.name), "the time to decide passed while nobody could: the checks get one more chance");
         }
     }
 
     fn forget_old_rounds(&mut self) {
         let plan = Arc::clone(&self.plan);
         let current: Vec<_> = plan.signals.iter().filter_map(|signal| self.current(signal)).collect();
-        let mut surplus =
-            self.rounds.iter().enumerate().filter(|(index, active)| active.round.settled.is_some() && !current.contains(index)).count();
+        let mut surplus = self.rounds.iter().enumerate().filter(|(index, active)| is_leftover(active) && !current.contains(index)).count();
         surplus = surplus.saturating_sub(SETTLED_KEPT);
         let mut index = 0;
         self.rounds.retain(|active| {
-            let forget = surplus > 0 && active.round.settled.is_some() && !current.contains(&index);
+            let forget = surplus > 0 && is_leftover(active) && !current.contains(&index);
             surplus -= usize::from(forget);
             index += 1;
             !forget
@@ -210,14 +224,12 @@ impl Core {
         let signal = self.plan.signal(&active.round.signal)?;
         let margin = millis(signal.margin);
         let last = active.started.saturating_add(millis(signal.deadline));
-        let decide_by = last.saturating_sub(margin);
-        let extended = active.extended.map_or(decide_by, |since| since.saturating_add(margin));
-        let decide_by = decide_by.max(extended);
-        Some(Timers {
-            started: active.started,
-            decide_by,
-            last: last.max(if active.extended.is_some() { decide_by.saturating_add(margin) } else { last }),
-        })
+        let (decide_by, last) = match active.extended {
+            None => (last.saturating_sub(margin), last),
+            Some(since) if since >= last => (since.saturating_add(margin), since.saturating_add(margin).saturating_add(margin)),
+            Some(since) => (since.saturating_add(last.saturating_sub(since) / 2), last),
+        };
+        Some(Timers { started: active.started, decide_by, last })
     }
 
     /// The checks of a signal and how they stand.
@@ -231,6 +243,9 @@ impl Core {
             return;
         }
         let plan = Arc::clone(&self.plan);
+        for active in &mut self.rounds {
+            active.wake = None;
+        }
         for signal in &plan.signals {
             let Some(index) = self.current(signal) else { continue };
             let Some(timers) = self.rounds.get(index).filter(|active| active.is_open()).and_then(|active| self.timers(active)) else {
@@ -275,6 +290,7 @@ impl Core {
     }
 
     fn intend(&mut self, index: usize, status: SignalStatus, unique_id: crate::signal::UniqueId, reason: String, derivable: bool) {
+        let reason = clip(reason, REASON_LIMIT);
         let report = (status == SignalStatus::Failure).then(|| self.report(index, &reason));
         let decided = self.turn.now.stamp(&self.boot_id);
         let now = self.now();
@@ -308,7 +324,7 @@ impl Core {
                 let _ = writeln!(text, "    | {line}");
             }
         }
-        crate::check::clip(text, 16 * 1024)
+        clip(text, 16 * 1024)
     }
 
     /// Ends a round.
@@ -324,7 +340,6 @@ impl Core {
             other => other.word().to_owned(),
         };
         active.round.settled = Some(settlement);
-        active.round.rejected = false;
         active.wake = None;
         active.delivery.end();
         self.note(NoteLevel::Info, format!("signal {name}: {text}"));
@@ -339,6 +354,11 @@ impl Core {
         }
         self.delivery_wake(active)
     }
+}
+
+/// Settled, and not sent by hand: those are bounded by their own number.
+fn is_leftover(active: &Active) -> bool {
+    active.round.settled.is_some() && !active.round.signal.starts_with(MANUAL)
 }
 
 /// Prefix of the name of a round that an operator opened for a resource that no signal of the plan names.

@@ -8,7 +8,7 @@ use crate::check::Health;
 use crate::clock::{BootMs, millis, rfc3339};
 use crate::plan::{Level, Signal};
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
-use crate::verdict::{healthy_since, not_ready};
+use crate::verdict::{healthy_since, is_healthy, not_ready};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ pub struct SignalStatusView {
     pub state: String,
     /// In words: what is waited for, or how it ended.
     pub detail: String,
-    /// Whether all required checks have been passing for `min_healthy_time`, now or when SUCCESS was decided.
+    /// Whether all required checks have been passing for `min_healthy_time`, now, whatever was said before.
     pub healthy: bool,
     /// Until the decision at the latest, milliseconds; none when decided.
     pub decides_within_ms: Option<i64>,
@@ -153,12 +153,17 @@ impl Core {
 
     /// Whether `goal` is reached, for one signal or for all of them.
     pub fn is_reached(&self, goal: Goal, signal: Option<&str>) -> bool {
-        let mut wanted = self.rounds.iter().filter(|active| match signal {
-            Some(name) => *active.round.signal == *name,
+        // Of a name the round of the present plan, else the last one: older ones for other targets are not what is asked for.
+        let named = signal.map(|name| {
+            let planned = self.plan.signal(name).and_then(|signal| self.current(signal));
+            planned.or_else(|| self.rounds.iter().rposition(|active| *active.round.signal == *name))
+        });
+        let mut wanted = self.rounds.iter().enumerate().filter(|(index, active)| match named {
+            Some(named) => named == Some(*index),
             None => self.is_planned(active),
         });
         let mut any = false;
-        let all = wanted.all(|active| {
+        let all = wanted.all(|(_, active)| {
             any = true;
             match goal {
                 Goal::Healthy => self.is_healthy(active),
@@ -170,8 +175,7 @@ impl Core {
 
     /// When time alone will make a signal count as healthy, for those who wait for it.
     pub fn healthy_wake(&self) -> Option<BootMs> {
-        let open = self.rounds.iter().filter(|active| active.is_open());
-        let times = open.filter_map(|active| {
+        let times = self.rounds.iter().filter_map(|active| {
             let signal = self.plan.signal(&active.round.signal)?;
             let since = healthy_since(&self.standings(signal), active.started)?;
             Some(since.saturating_add(millis(signal.min_healthy_time)))
@@ -187,12 +191,8 @@ impl Core {
     }
 
     fn is_healthy(&self, active: &Active) -> bool {
-        if let Some(intent) = &active.round.intent {
-            return intent.status == SignalStatus::Success;
-        }
-        let Some(signal) = self.plan.signal(&active.round.signal) else { return false };
-        let since = healthy_since(&self.standings(signal), active.started);
-        since.is_some_and(|since| since.saturating_add(millis(signal.min_healthy_time)) <= self.now())
+        let signal = self.plan.signal(&active.round.signal);
+        signal.is_some_and(|signal| is_healthy(signal, &self.standings(signal), active.started, self.now()))
     }
 
     fn signal_view(&self, active: &Active) -> SignalStatusView {

@@ -36,8 +36,6 @@ const IDLE_LOOK: Duration = Duration::from_secs(2);
 const STOP_PATIENCE_MS: BootMs = 15_000;
 /// Longest wait for the last write of the ledger.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
-/// Clients that wait for something; bounded by the connections, checked here because the loop keeps them.
-const WAITERS: usize = control::CONNECTIONS;
 
 /// Where the plan comes from.
 #[derive(Debug)]
@@ -48,8 +46,7 @@ pub enum Source {
     Plan(Box<Plan>),
 }
 
-/// What [`run`] needs.
-#[derive(Debug)]
+/// What [`run`] needs. Without `Debug`, because the environment holds keys.
 pub struct Options {
     /// Where the plan comes from.
     pub source: Source,
@@ -164,7 +161,7 @@ impl Daemon {
         let socket = control::bind(&plan.agent.socket)?;
         let (sender, requests) = mpsc::channel(control::QUEUE);
         let notifier = if options.own_process { Notifier::from_env() } else { Notifier::silent() };
-        let watchdog = notifier.watchdog_interval().map(tokio::time::interval);
+        let watchdog = notifier.watchdog_interval().map(ticking);
         let interrupts = if options.own_process { Some(Interrupts::new().map_err(|error| setup("signals", &error))?) } else { None };
         let document = opened.document.unwrap_or_else(LedgerDocument::empty);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
@@ -183,7 +180,7 @@ impl Daemon {
             control: tokio::spawn(control::serve(socket, sender)),
             alarm: Alarm::new().map_err(|error| setup("timer", &error))?,
             watchdog,
-            idle: tokio::time::interval(IDLE_LOOK),
+            idle: ticking(IDLE_LOOK),
             seen,
             probes: JoinSet::new(),
             runs: HashMap::new(),
@@ -199,7 +196,7 @@ impl Daemon {
     /// Stopped, and nothing is in flight that is worth waiting for.
     fn is_done(&self) -> bool {
         let Some(since) = self.stopping_since else { return false };
-        self.at_once || !self.core.is_sending() || Moment::now().boot_ms >= since.saturating_add(STOP_PATIENCE_MS)
+        self.at_once || !self.core.is_busy() || Moment::now().boot_ms >= since.saturating_add(STOP_PATIENCE_MS)
     }
 
     fn is_idle(&self) -> bool {
@@ -345,7 +342,7 @@ impl Daemon {
                 let _ = reply.send(crate::metrics::render(&self.core.status(), self.outside.skew_ms()));
             }
             Request::Wait { goal, signal, reply } => {
-                if self.waiters.len() < WAITERS {
+                if self.waiters.len() < control::WAITS {
                     self.waiters.push((goal, signal, reply));
                 }
             }
@@ -367,6 +364,9 @@ impl Daemon {
         let Source::Files(layout) = &self.source else {
             return Err("this agent runs a plan without files".to_owned());
         };
+        if self.stopping_since.is_some() {
+            return Err("the agent is stopping".to_owned());
+        }
         self.notifier.reloading();
         self.seen = Some(Fingerprint::of(layout));
         let loaded = config::load(layout, &Owners::system(), &Environment::of_process());
@@ -387,12 +387,13 @@ impl Daemon {
             plan.agent.state_dir.clone_from(&old.agent.state_dir);
             plan.agent.socket.clone_from(&old.agent.socket);
         }
-        self.outside.adapt(&old, &plan)?;
+        self.outside.renew(&plan)?;
         self.prober.reload();
         if let Some(log) = &self.log
             && plan.agent.log != old.agent.log
+            && let Err(error) = log.set_filter(&plan.agent.log)
         {
-            log.set_filter(&plan.agent.log).map_err(|error| error.to_string())?;
+            warnings.push(error.to_string());
         }
         for warning in &warnings {
             tracing::warn!(target: "config", "{warning}");
@@ -471,6 +472,13 @@ async fn stopped(stop: &mut Option<oneshot::Receiver<()>>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// Ticks that were missed are not made up for.
+fn ticking(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
 }
 
 fn turn() -> Turn {

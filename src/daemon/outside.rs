@@ -21,7 +21,7 @@ pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
-    /// The instance id that the metadata service told; none with a configured one.
+    /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
 
@@ -33,12 +33,9 @@ impl Outside {
         Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
     }
 
-    /// Makes new clients if what they are made of has changed; certificates are read again in any case.
-    pub(super) fn adapt(&mut self, old: &Plan, new: &Plan) -> Result<(), String> {
-        if old.ros == new.ros && old.credentials == new.credentials && old.instance == new.instance && new.ros.ca_file.is_none() {
-            return Ok(());
-        }
-        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::new(new, &self.environment)? };
+    /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
+    pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
+        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::new(plan, &self.environment)? };
         Ok(())
     }
 

@@ -362,7 +362,7 @@ impl Client {
                 None
             }
             _ if visiting => {
-                choice.leave_other_home();
+                choice.other_home_refused();
                 Some(Class::TooEarly)
             }
             _ => {

@@ -3,7 +3,8 @@
 //! ROS is a central service: its host follows the home of the account, not the region of the stack. With `endpoint = "auto"` the
 //! VPC host of the China home comes first (instances without internet access reach only that one), then its public host; the one that
 //! answered is remembered. A host is left when it cannot be connected to, when it says that it does not serve ROS, or when it has not
-//! answered several times in a row. A stack that is unknown may live at the international home: that one is asked once.
+//! answered several times in a row. A stack that is unknown may live at the international home: that one is asked once, and once more
+//! now and then for as long as no home has served: a stack that is only not there *yet* must not become silence.
 
 use reqwest::Url;
 
@@ -27,13 +28,18 @@ pub(super) struct Choice {
     visit: Visit,
 }
 
-/// The one visit to the other home.
+/// Where the visit to the other home stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Visit {
-    NotYet,
+    /// After so many more times that the stack is unknown at the first home.
+    After(u32),
     Now,
-    Done,
+    /// A home has served: never again.
+    Settled,
 }
+
+/// How often the stack is unknown at the first home between two visits to the other one.
+const BETWEEN_VISITS: u32 = 5;
 
 impl Choice {
     /// This URL and no other.
@@ -49,7 +55,7 @@ impl Choice {
 
     /// The hosts of each home, in the order in which they are tried.
     pub(super) fn among(homes: Vec<Vec<Url>>) -> Self {
-        Self { homes, home: 0, host: 0, failed: 0, silent: 0, visit: Visit::NotYet }
+        Self { homes, home: 0, host: 0, failed: 0, silent: 0, visit: Visit::After(0) }
     }
 
     /// The host to ask. None only if there was none to begin with.
@@ -66,7 +72,7 @@ impl Choice {
     /// The host took the request: its home is the right one.
     pub(super) fn served(&mut self) {
         self.answered();
-        self.visit = Visit::Done;
+        self.visit = Visit::Settled;
     }
 
     /// The host cannot be connected to, or does not serve ROS. True if there is another one that has not failed since the last
@@ -79,7 +85,8 @@ impl Choice {
         let another = self.failed < hosts;
         if !another {
             self.failed = 0;
-            self.leave_other_home();
+            // Not reached, so nothing was learned: the visit is still due.
+            self.leave_other_home(0);
         }
         another
     }
@@ -92,18 +99,23 @@ impl Choice {
         }
     }
 
-    /// The stack is not known here. True if the other home is asked next, which happens once.
+    /// The stack is not known here. True if the other home is asked next.
     pub(super) fn stack_unknown(&mut self) -> bool {
         match self.visit {
-            Visit::NotYet if self.homes.len() > 1 => {
+            Visit::After(0) if self.homes.len() > 1 => {
                 self.visit = Visit::Now;
                 (self.home, self.host, self.failed, self.silent) = (1, 0, 0, 0);
                 true
             }
-            _ => {
-                self.leave_other_home();
+            Visit::After(more) => {
+                self.visit = Visit::After(more.saturating_sub(1));
                 false
             }
+            Visit::Now => {
+                self.leave_other_home(BETWEEN_VISITS);
+                false
+            }
+            Visit::Settled => false,
         }
     }
 
@@ -112,10 +124,14 @@ impl Choice {
         self.visit == Visit::Now
     }
 
-    /// The other home does not know the account or the stack: back to the first one, for good.
-    pub(super) fn leave_other_home(&mut self) {
+    /// The other home does not know the account or the stack: back to the first one, for a while.
+    pub(super) fn other_home_refused(&mut self) {
+        self.leave_other_home(BETWEEN_VISITS);
+    }
+
+    fn leave_other_home(&mut self, pause: u32) {
         if self.visit == Visit::Now {
-            self.visit = Visit::Done;
+            self.visit = Visit::After(pause);
             (self.home, self.host, self.failed, self.silent) = (0, 0, 0, 0);
         }
     }
@@ -159,14 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_stack_is_looked_for_at_the_other_home_once() {
+    fn an_unknown_stack_is_looked_for_at_the_other_home_once_in_a_while() {
         let mut choice = Choice::auto();
         assert!(choice.stack_unknown());
         assert_eq!(host(&choice), "ros-intl.vpc-proxy.aliyuncs.com");
         assert!(!choice.stack_unknown());
         assert_eq!(host(&choice), "ros.vpc-proxy.aliyuncs.com");
-        assert!(!choice.stack_unknown());
-        assert_eq!(host(&choice), "ros.vpc-proxy.aliyuncs.com");
+        for _ in 0..BETWEEN_VISITS {
+            assert!(!choice.stack_unknown());
+            assert_eq!(host(&choice), "ros.vpc-proxy.aliyuncs.com");
+        }
+        assert!(choice.stack_unknown(), "and now and then once more, for as long as no home has served");
+        assert_eq!(host(&choice), "ros-intl.vpc-proxy.aliyuncs.com");
     }
 
     #[test]
@@ -183,6 +203,7 @@ mod tests {
         assert!(choice.failed());
         assert!(!choice.failed());
         assert_eq!(host(&choice), "ros.vpc-proxy.aliyuncs.com");
+        assert!(choice.stack_unknown(), "nothing was learned there: the visit is still due");
     }
 
     #[test]

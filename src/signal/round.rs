@@ -109,9 +109,6 @@ pub struct Round {
     /// Number of definite rejections so far: part of the ClientToken.
     #[serde(default)]
     pub series: u32,
-    /// The last attempt was definitely rejected (so a reload that drops the target may supersede the intent).
-    #[serde(default)]
-    pub rejected: bool,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settlement>,
@@ -129,7 +126,6 @@ impl Round {
             extended: None,
             intent: None,
             series: 0,
-            rejected: false,
             settled: None,
         }
     }

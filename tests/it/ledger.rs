@@ -22,7 +22,6 @@ fn document(generation: u64) -> LedgerDocument {
         extended: None,
         intent: None,
         series: u32::try_from(generation).unwrap(),
-        rejected: false,
         settled: None,
     };
     LedgerDocument { generation, instance_id: Some("i-bp1".to_owned()), rounds: vec![round], ..LedgerDocument::empty() }

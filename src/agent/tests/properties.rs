@@ -1,7 +1,8 @@
 //! Random histories. The number of cases is set by `CORE_CASES` (default 1,000; the long run takes 100,000).
 
-use super::world::{AfterCompletion, Disk, Happening, Switches, Weather, World};
+use super::world::{AfterCompletion, Disk, Happening, Looks, Switches, Weather, World};
 use crate::plan::{Level, OnDeadline, OnDegraded, OnUnwritable, Plan, UniqueIdStrategy, testing};
+use crate::signal::SignalStatus;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -24,13 +25,17 @@ fn happenings() -> impl Strategy<Value = Vec<(u32, Happening)>> {
         1 => Just(Happening::LoseLedger),
         2 => prop_oneof![Just(Disk::Works), Just(Disk::Refuses), Just(Disk::Hangs)].prop_map(Happening::Disk),
         5 => weather.prop_map(Happening::Ros),
-        1 => any::<bool>().prop_map(Happening::Looks),
+        2 => prop_oneof![Just(Looks::Answered), Just(Looks::Denied), Just(Looks::Failing), Just(Looks::Busy)].prop_map(Happening::Looks),
         8 => (0usize..3, prop::bool::weighted(0.7)).prop_map(|(check, healthy)| Happening::Truth(check, healthy)),
         1 => (0usize..3).prop_map(Happening::Terminal),
         1 => (-100_000i64..100_000).prop_map(Happening::WallJump),
         1 => any::<bool>().prop_map(Happening::Metadata),
         1 => any::<bool>().prop_map(Happening::Hold),
         1 => Just(Happening::Reload),
+        2 => (0usize..2).prop_map(Happening::Retarget),
+        1 => prop_oneof![Just(SignalStatus::Success), Just(SignalStatus::Failure)].prop_map(Happening::ByHand),
+        1 => Just(Happening::Cancel),
+        1 => Just(Happening::Stop),
     ];
     prop::collection::vec((0u32..12_000, happening), 0..40)
 }
@@ -45,8 +50,8 @@ fn plans() -> impl Strategy<Value = Plan> {
     ];
     let degraded = prop_oneof![Just(OnDegraded::Success), Just(OnDegraded::Warning), Just(OnDegraded::Wait)];
     let deadline = prop_oneof![4 => Just(OnDeadline::Failure), 1 => Just(OnDeadline::Warning), 1 => Just(OnDeadline::None)];
-    (ids, degraded, deadline, any::<bool>(), any::<bool>(), 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
-        |(unique_id, on_degraded, on_deadline, fail_fast, hold, success, failure, start_period, healthy_time, depends)| {
+    (ids, degraded, deadline, any::<[bool; 3]>(), 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
+        |(unique_id, on_degraded, on_deadline, [fail_fast, hold, region], success, failure, start_period, healthy_time, depends)| {
             let mut checks: Vec<_> = ["a", "b", "c"].map(testing::check).into();
             checks[2].level = Level::Wanted;
             for check in &mut checks {
@@ -65,6 +70,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             signal.on_degraded = on_degraded;
             signal.on_deadline = on_deadline;
             signal.fail_fast = fail_fast;
+            signal.region = region.then(|| "cn-hangzhou".to_owned());
             let mut plan = testing::plan(vec![signal], checks);
             plan.on_unwritable = if hold { OnUnwritable::Hold } else { OnUnwritable::Send };
             plan
@@ -104,7 +110,8 @@ proptest! {
     fn without_holds_and_metadata_faults_every_round_is_decided_by_its_deadline(plan in plans(), history in happenings(), seed in any::<u64>()) {
         let mut world = World::new(plan, Switches { tokens_replay_errors: false, after_completion: AfterCompletion::Ignored }, seed);
         let kept = history.into_iter().filter(|(_, happening)| {
-            !matches!(happening, Happening::Hold(_) | Happening::Metadata(_) | Happening::Crash | Happening::Reboot(_) | Happening::LoseLedger)
+            use Happening::{ByHand, Cancel, Crash, Hold, LoseLedger, Metadata, Reboot, Retarget, Stop};
+            !matches!(happening, Hold(_) | Metadata(_) | Crash | Reboot(_) | LoseLedger | Retarget(_) | ByHand(_) | Cancel | Stop)
         });
         let mut passed = 0;
         for (after, happening) in kept {

@@ -1,7 +1,7 @@
 //! Stories about the core, told step by step.
 
 use super::super::*;
-use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Switches, Weather, World};
+use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Looks, Switches, Weather, World};
 use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
@@ -67,7 +67,7 @@ fn sending_ends_at_give_up() {
 fn scenario_7_an_intent_survives_a_crash_between_record_and_receipt() {
     let mut world = world(plain_plan());
     world.happen(&Happening::Truth(0, true));
-    world.happen(&Happening::Looks(false));
+    world.happen(&Happening::Looks(Looks::Denied));
     world.happen(&Happening::Ros(Weather::ResetAfter));
     world.pass(7_000);
     assert_eq!(state(&world), "sending");

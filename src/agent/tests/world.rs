@@ -22,8 +22,8 @@ pub(super) enum Happening {
     Disk(Disk),
     /// ROS behaves so from now on.
     Ros(Weather),
-    /// GetStack is permitted or not.
-    Looks(bool),
+    /// What GetStack tells from now on.
+    Looks(Looks),
     /// The check with this number is healthy or not from now on.
     Truth(usize, bool),
     /// The check with this number says terminal failures.
@@ -36,6 +36,14 @@ pub(super) enum Happening {
     Hold(bool),
     /// The same plan is loaded again.
     Reload,
+    /// The plan is loaded for the other stack (1), or for the first one again (0).
+    Retarget(usize),
+    /// The operator says it himself.
+    ByHand(SignalStatus),
+    /// The operator cancels it.
+    Cancel,
+    /// The agent is stopped in good order and started again.
+    Stop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +64,14 @@ pub(super) enum Weather {
     TooEarly,
     Permission,
     BadClock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Looks {
+    Answered,
+    Denied,
+    Failing,
+    Busy,
 }
 
 /// Undocumented behaviour of ROS.
@@ -79,13 +95,16 @@ enum Flight {
     Identify,
     Recorded { generation: u64, document: Box<LedgerDocument> },
     NotRecorded,
-    Looked { look: u64 },
+    Looked { look: u64, target: Target },
     Answered { send: u64, answer: Answer },
 }
 
 pub(super) struct World {
     pub(super) core: Core,
     plan: Arc<Plan>,
+    /// The same for another stack.
+    other: Arc<Plan>,
+    retargeted: usize,
     now: Moment,
     boot: u32,
     dice: u128,
@@ -96,7 +115,7 @@ pub(super) struct World {
     mailbox: Option<Box<LedgerDocument>>,
     writing: bool,
     weather: Weather,
-    looks: bool,
+    looks: Looks,
     metadata: bool,
     truth: Vec<bool>,
     terminal: Vec<bool>,
@@ -110,9 +129,14 @@ pub(super) struct World {
     pub(super) ledger_lost: bool,
     pub(super) ever_held: bool,
     pub(super) ever_off: bool,
+    ever_cancelled: bool,
     first_refused: bool,
     same_ms: (BootMs, u32),
     pub(super) notes: Vec<String>,
+}
+
+fn key(target: &Target) -> String {
+    format!("{}/{}", target.stack_id, target.resource)
 }
 
 fn refusal(class: Class, definite: bool, code: &str) -> Answer {
@@ -127,18 +151,27 @@ fn refusal(class: Class, definite: bool, code: &str) -> Answer {
     })
 }
 
+const BY_HAND: &str = "by hand";
 const WALL: i64 = 1_790_000_000_000;
 pub(super) const INSTANCE: &str = "i-bp1a2b3c4d5e6f7g8h9i";
 
 impl World {
     pub(super) fn new(plan: Plan, switches: Switches, seed: u64) -> Self {
-        let plan = Arc::new(plan);
+        let mut other = plan.clone();
+        for signal in &mut other.signals {
+            let mut changed = (**signal).clone();
+            changed.stack_id = Some("ffffffff-3b0f-4f5f-b4ca-a14bf6911234".to_owned());
+            *signal = Arc::new(changed);
+        }
+        let (plan, other) = (Arc::new(plan), Arc::new(other));
         let now = Moment { boot_ms: 20_000, wall_ms: WALL };
         let turn = Turn { now, dice: u128::from(seed) };
         let checks = plan.checks.len();
         let mut world = Self {
             core: Core::new(Arc::clone(&plan), Arc::from("boot-0"), LedgerDocument::empty(), turn),
             plan,
+            other,
+            retargeted: 0,
             now,
             boot: 0,
             dice: u128::from(seed),
@@ -149,7 +182,7 @@ impl World {
             mailbox: None,
             writing: false,
             weather: Weather::Fine,
-            looks: true,
+            looks: Looks::Answered,
             metadata: true,
             truth: vec![false; checks],
             terminal: vec![false; checks],
@@ -161,6 +194,7 @@ impl World {
             ledger_lost: false,
             ever_held: false,
             ever_off: false,
+            ever_cancelled: false,
             first_refused: false,
             same_ms: (0, 0),
             notes: Vec::new(),
@@ -214,6 +248,28 @@ impl World {
                 self.step(Input::Command { id: 1, command: if *held { Command::Hold } else { Command::Resume } });
             }
             Happening::Reload => self.step(Input::Replan(Arc::clone(&self.plan))),
+            Happening::Retarget(to) => {
+                if self.retargeted != *to {
+                    std::mem::swap(&mut self.plan, &mut self.other);
+                    self.retargeted = *to;
+                    // A new round proves nothing by what was seen before it.
+                    self.seen.clear();
+                }
+                self.step(Input::Replan(Arc::clone(&self.plan)));
+            }
+            Happening::ByHand(status) => {
+                let command = Command::Signal { resource: "WebReady".into(), status: *status, reason: BY_HAND.into() };
+                self.step(Input::Command { id: 3, command });
+            }
+            Happening::Cancel => {
+                self.ever_cancelled = true;
+                self.step(Input::Command { id: 4, command: Command::Cancel { signal: "web".into() } });
+            }
+            Happening::Stop => {
+                self.step(Input::Stop);
+                self.pass(200);
+                self.restart();
+            }
         }
     }
 
@@ -290,7 +346,7 @@ impl World {
                 self.step(Input::Observed { run, observation });
             }
             Flight::Identify => {
-                let known = Identity { instance_id: INSTANCE.to_owned(), region: None, stack_id: None };
+                let known = Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }
@@ -305,12 +361,14 @@ impl World {
                 self.write();
                 self.step(Input::NotRecorded { error: "no space left on device".to_owned() });
             }
-            Flight::Looked { look } => {
-                let result = if self.looks { Look::Waiting } else { Look::Denied("Forbidden.RAM".to_owned()) };
-                let completed = self.received.values().any(|signals| !signals.is_empty());
-                let result = match result {
-                    Look::Waiting if completed => Look::NobodyWaits("the stack is CREATE_COMPLETE".to_owned()),
-                    other => other,
+            Flight::Looked { look, target } => {
+                let completed = self.received.get(&key(&target)).is_some_and(|signals| !signals.is_empty());
+                let result = match self.looks {
+                    Looks::Denied => Look::Denied("Forbidden.RAM".to_owned()),
+                    Looks::Failing => Look::Failed("timed out".to_owned()),
+                    Looks::Busy => Look::NotNow("the stack is CHECK_IN_PROGRESS".to_owned()),
+                    Looks::Answered if completed => Look::NobodyWaits("the stack is CREATE_COMPLETE".to_owned()),
+                    Looks::Answered => Look::Waiting,
                 };
                 self.step(Input::Looked { look, result });
             }
@@ -335,6 +393,10 @@ impl World {
         for effect in effects {
             self.perform(effect);
         }
+        if self.core.identity.known.is_some() {
+            let rounds = self.plan.signals.iter().all(|signal| self.core.current(signal).is_some());
+            assert!(rounds, "a signal of the plan has no round");
+        }
         self.judge_intents();
     }
 
@@ -354,7 +416,7 @@ impl World {
             }
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
             Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
-            Effect::Look { look, .. } => self.fly(30, Flight::Looked { look }),
+            Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
             Effect::Send { send, request } => {
                 self.judge_send(&request);
                 let (delay, answer) = self.ros(&request);
@@ -394,7 +456,7 @@ impl World {
     }
 
     fn accept(&mut self, request: &SignalRequest) -> Answer {
-        let signals = self.received.entry(request.target.resource.clone()).or_default();
+        let signals = self.received.entry(key(&request.target)).or_default();
         let complete = !signals.is_empty();
         if complete && self.switches.after_completion == AfterCompletion::Refused {
             return refusal(Class::Permanent, true, "NotSupported");
@@ -426,7 +488,8 @@ impl World {
         for active in &self.core.rounds {
             if let Some(intent) = &active.round.intent {
                 let entry = (intent.unique_id.to_string(), intent.status.word());
-                if self.intents.entry(active.round.signal.to_string()).or_default().insert(entry) {
+                let of = if self.retargeted == 0 { active.round.signal.to_string() } else { format!("{}'", active.round.signal) };
+                if self.intents.entry(of).or_default().insert(entry) && intent.reason != BY_HAND {
                     fresh.push((active.round.signal.to_string(), intent.status, intent.decided.clone(), active.started));
                 }
             }
@@ -461,6 +524,9 @@ impl World {
         self.set_disk(Disk::Works);
         self.weather = Weather::Fine;
         self.metadata = true;
+        if self.looks == Looks::Busy {
+            self.looks = Looks::Answered;
+        }
         self.step(Input::Command { id: 2, command: Command::Resume });
         self.pass(30 * 60 * 1000);
     }
@@ -471,11 +537,12 @@ impl World {
             let active = &self.core.rounds[self.core.current(signal).unwrap()];
             let settled = active.round.settled.as_ref();
             // ROS refuses for ever what it has already, and nobody may look: the agent goes on, slowly, until give_up.
-            let cannot_know = !self.looks
-                && self.switches.after_completion == AfterCompletion::Refused
-                && self.received.values().any(|all| !all.is_empty());
+            let told = active.round.target.as_ref().map(key).unwrap_or_default();
+            let blind = matches!(self.looks, Looks::Denied | Looks::Failing);
+            let has_it = self.received.get(&told).is_some_and(|all| !all.is_empty());
+            let cannot_know = blind && self.switches.after_completion == AfterCompletion::Refused && has_it;
             assert!(settled.is_some() || cannot_know, "signal {} is not settled: {}", signal.name, self.core.summary());
-            let received = self.received.get(&signal.resource).map_or(&[][..], Vec::as_slice);
+            let received = self.received.get(&told).map_or(&[][..], Vec::as_slice);
             let ids: BTreeSet<_> = received.iter().map(|(id, _)| id).collect();
             let may_change_id = signal.unique_id == UniqueIdStrategy::Random && self.ledger_lost;
             assert!(ids.len() <= 1 || may_change_id, "more than one effective signal: {received:?}");
