@@ -54,10 +54,12 @@ async fn history(seed: u64) {
     let service = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
+    // A random id is counted twice if it is ever sent before it is durable, or forgotten.
+    let id = if seed.is_multiple_of(2) { "random" } else { "derived" };
     let text = format!(
         "[stack]\nstack_id = \"{stack}\"\n[ros]\nendpoint = \"{}\"\ntimeout = \"1s\"\n[instance]\nmetadata_url = \"{}\"\n\
          [credentials]\nprovider = \"environment\"\n[agent]\nstate_dir = \"{}\"\nsocket = \"{}\"\n\
-         [signal.web]\nresource = \"WebReady\"\nmin_healthy_time = \"200ms\"\n\
+         [signal.web]\nresource = \"WebReady\"\nmin_healthy_time = \"200ms\"\nunique_id = \"{id}\"\n\
          [check.port]\ntype = \"tcp\"\naddress = \"{}\"\nstart_interval = \"100ms\"\n",
         sandbox.ros_url(),
         sandbox.metadata_url(),

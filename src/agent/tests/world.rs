@@ -252,8 +252,10 @@ impl World {
                 if self.retargeted != *to {
                     std::mem::swap(&mut self.plan, &mut self.other);
                     self.retargeted = *to;
-                    // A new round proves nothing by what was seen before it.
-                    self.seen.clear();
+                    // A new round proves nothing by what was seen before it; while this host is unknown there is none.
+                    if self.core.identity.known.is_some() {
+                        self.seen.clear();
+                    }
                 }
                 self.step(Input::Replan(Arc::clone(&self.plan)));
             }
@@ -555,7 +557,10 @@ impl World {
             }
             let intents = self.intents.get(&*signal.name).map_or(0, BTreeSet::len);
             assert!(
-                !received.is_empty() || matches!(settled, Some(crate::signal::Settlement::Silent { .. })),
+                !received.is_empty()
+                    || cannot_know
+                    || self.ever_cancelled
+                    || matches!(settled, Some(crate::signal::Settlement::Silent { .. })),
                 "silence: {settled:?}, {intents} intents"
             );
         }
