@@ -289,7 +289,7 @@ impl Core {
         let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
         match result {
             Look::Waiting => self.send_if_durable(index),
-            Look::Failed(why) => {
+            Look::Failed { why, .. } => {
                 self.note(NoteLevel::Debug, format!("the stack could not be looked at before sending: {why}"));
                 self.send_if_durable(index);
             }
