@@ -300,14 +300,14 @@ impl Core {
 
     pub(super) fn looked(&mut self, look: u64, result: Look) {
         let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
-        if !matches!(result, Look::Failed(_))
+        if !matches!(result, Look::Failed { .. })
             && let Some(active) = self.rounds.get_mut(index)
         {
             active.delivery.blind = 0;
         }
         match result {
             Look::Waiting => self.send_if_durable(index),
-            Look::Failed(why) => self.look_failed(index, &why, None),
+            Look::Failed { why, retry_after } => self.look_failed(index, &why, retry_after),
             Look::Denied(why) => {
                 self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
                 self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));

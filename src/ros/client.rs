@@ -182,7 +182,10 @@ impl Client {
     pub async fn look(&self, target: &Target, condition: Option<&str>) -> Look {
         match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition)).await {
             Ok(look) => look,
-            Err(_) => Look::Failed(format!("no answer about the stack within {}s", LOOK_TIMEOUT.as_secs())),
+            Err(_) => {
+                let why = format!("no answer about the stack within {}s", LOOK_TIMEOUT.as_secs());
+                Look::Failed { why, retry_after: None }
+            }
         }
     }
 
@@ -196,7 +199,10 @@ impl Client {
             Err(refusal) if refusal.code.as_deref() == Some("StackNotFound") && self.is_gone(target) => {
                 return Look::NobodyWaits("the stack was deleted".to_owned());
             }
-            Err(refusal) => return Look::Failed(explain(refusal)),
+            Err(refusal) => {
+                let retry_after = refusal.retry_after;
+                return Look::Failed { why: explain(refusal), retry_after };
+            }
         };
         let look = stack::read(&stack.status, None);
         let (Look::Waiting, Some(condition)) = (&look, condition) else {

@@ -1,6 +1,8 @@
 //! What the statuses of a stack mean for somebody who wants to signal it. Pure; the table is that of the ROS reference
 //! (GetStack, 31 stack statuses).
 
+use std::time::Duration;
+
 /// What a look at the stack tells before a send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -13,7 +15,12 @@ pub enum Look {
     /// RAM does not permit looking: send without.
     Denied(String),
     /// The look itself failed, or the stack is not found (too early, other home): send without.
-    Failed(String),
+    Failed {
+        /// Why, for a person.
+        why: String,
+        /// How long ROS asks us to wait before anything is asked again, if it asks.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// What somebody who wants to signal concludes from `GetStack`'s `Status` and, where the signal names its condition, from that

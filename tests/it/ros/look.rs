@@ -45,12 +45,24 @@ async fn a_look_that_fails_is_no_reason_not_to_send() {
     let sandbox = sandbox().await;
     sandbox.add_fault(Fault::new(Effect::error(500, "InternalError")).times(1)).unwrap();
     let client = Client::new(&Ros { timeout: Duration::from_millis(300), ..settings(&sandbox.ros_url()) }, credentials(None)).unwrap();
-    assert!(matches!(client.look(&target(), None).await, Look::Failed(_)));
+    assert!(matches!(client.look(&target(), None).await, Look::Failed { .. }));
     sandbox.add_fault(Fault::new(Effect::stall(When::Before, None)).times(1)).unwrap();
-    assert!(matches!(client.look(&target(), None).await, Look::Failed(why) if why.starts_with("timed out")));
+    assert!(matches!(client.look(&target(), None).await, Look::Failed { why, .. } if why.starts_with("timed out")));
     sandbox.clear_faults();
     let elsewhere = Target { stack_id: "4a6c9851-3b0f-4f5f-b4ca-a14bf6919999".into(), ..target() };
-    assert!(matches!(client.look(&elsewhere, None).await, Look::Failed(why) if why.contains("StackNotFound")));
+    assert!(matches!(client.look(&elsewhere, None).await, Look::Failed { why, .. } if why.contains("StackNotFound")));
+}
+
+#[tokio::test]
+async fn a_look_that_is_throttled_says_how_long_ros_asks_to_wait() {
+    let sandbox = sandbox().await;
+    let client = client(&sandbox.ros_url());
+    sandbox.add_fault(Fault::new(Effect::throttle(Some(2500))).times(1)).unwrap();
+    let Look::Failed { why, retry_after } = client.look(&target(), None).await else { panic!("not failed") };
+    assert!(why.contains("Throttling"), "{why}");
+    assert_eq!(retry_after, Some(Duration::from_millis(2500)));
+    sandbox.add_fault(Fault::new(Effect::error(500, "InternalError")).times(1)).unwrap();
+    assert!(matches!(client.look(&target(), None).await, Look::Failed { retry_after: None, .. }));
 }
 
 #[tokio::test]
@@ -68,8 +80,8 @@ async fn only_a_stack_that_was_seen_here_and_is_missed_twice_counts_as_deleted()
     assert_eq!(client.look(&target(), None).await, Look::Waiting);
     sandbox.add_fault(Fault::new(Effect::StackNotFound)).unwrap();
     for _ in 0..4 {
-        assert!(matches!(stranger.look(&target(), None).await, Look::Failed(_)), "too early, for all it knows");
+        assert!(matches!(stranger.look(&target(), None).await, Look::Failed { .. }), "too early, for all it knows");
     }
-    assert!(matches!(client.look(&target(), None).await, Look::Failed(_)));
+    assert!(matches!(client.look(&target(), None).await, Look::Failed { .. }));
     assert_eq!(client.look(&target(), None).await, Look::NobodyWaits("the stack was deleted".into()));
 }
