@@ -472,7 +472,8 @@ impl World {
     /// Rule 1: nothing is sent that the disk does not hold, unless the disk cannot hold it and the id can be derived again.
     fn judge_send(&self, request: &SignalRequest) {
         let held = self.synced.rounds.iter().any(|round| {
-            round.settled.is_none()
+            // One that was superseded may have been taken back; its intent is the same.
+            matches!(round.settled, None | Some(crate::signal::Settlement::Superseded { .. }))
                 && round.intent.as_ref().is_some_and(|intent| intent.unique_id == request.unique_id && intent.status == request.status)
         });
         if held {
