@@ -9,7 +9,7 @@ use super::endpoint::Choice;
 use super::exchange;
 use super::refusal::{self, Context, Refused};
 use super::request::{self, Attempt, Operation};
-use super::time::{self, ServerClock};
+use super::time::{self, SKEW_THAT_MATTERS_MS, ServerClock};
 use crate::clock::Moment;
 use crate::credentials::{self, Keys, Renewal};
 use crate::plan::{self, Endpoint, SignatureScheme};
@@ -39,9 +39,6 @@ const SEEN_LIMIT: usize = 16;
 
 /// Looks in a row that must miss a stack that was seen, before it counts as deleted.
 const MISSED_MEANS_DELETED: u32 = 2;
-
-/// A clock that was off by more than this explains a time error.
-const SKEW_THAT_MATTERS_MS: i64 = 30_000;
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -290,7 +287,9 @@ impl Client {
         };
         let read = refusal::read(&reply, &context);
         if read.as_ref().map_or_else(|refused| refused.from_ros, |_| true) {
-            self.learned().clock.measure(time::date_ms(&reply.headers), reply.sent, reply.received);
+            let clock = &mut self.learned().clock;
+            clock.measure(time::date_ms(&reply.headers), reply.sent, reply.received);
+            clock.tell(reply.received);
         }
         match read {
             Ok(body) => {
