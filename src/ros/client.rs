@@ -175,7 +175,8 @@ impl Client {
         }
     }
 
-    /// What the stack is doing, and the condition where one is named. Takes a few seconds at most.
+    /// What the stack is doing, and the condition where one is named. Takes a few seconds at most, in which a call whose refusal could
+    /// be mended is repeated once.
     pub async fn look(&self, target: &Target, condition: Option<&str>) -> Look {
         match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition)).await {
             Ok(look) => look,
@@ -187,7 +188,7 @@ impl Client {
     }
 
     async fn look_unbounded(&self, target: &Target, condition: Option<&str>) -> Look {
-        let stack = match self.get_stack(target).await {
+        let stack = match mended(|| self.get_stack(target)).await {
             Ok(stack) => {
                 self.remember(target);
                 stack
@@ -205,7 +206,7 @@ impl Client {
         let (Look::Waiting, Some(condition)) = (&look, condition) else {
             return look;
         };
-        match self.get_stack_resource(target, condition).await {
+        match mended(|| self.get_stack_resource(target, condition)).await {
             Ok(resource) => stack::read(&stack.status, Some(&resource.status)),
             // The stack alone says: send. That it says so without its condition is no reason not to.
             Err(refusal) => {
@@ -410,6 +411,15 @@ impl Client {
     fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
         // Nothing in there can be left half done.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks again at once, but only once, if the cause of the refusal was mended: nothing tells the core to look again soon, so a look
+/// that fails for a wrong clock or an old key would let a signal go out blind.
+async fn mended<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+    match ask().await {
+        Err(refusal) if refusal.class == Class::Immediate => ask().await,
+        answer => answer,
     }
 }
 
