@@ -9,7 +9,7 @@ use super::endpoint::Choice;
 use super::exchange;
 use super::refusal::{self, Context, Refused};
 use super::request::{self, Attempt, Operation};
-use super::time::{self, ServerClock};
+use super::time::{self, SKEW_THAT_MATTERS_MS, ServerClock};
 use crate::clock::Moment;
 use crate::credentials::{self, Keys, Renewal};
 use crate::plan::{self, Endpoint, SignatureScheme};
@@ -39,9 +39,6 @@ const SEEN_LIMIT: usize = 16;
 
 /// Looks in a row that must miss a stack that was seen, before it counts as deleted.
 const MISSED_MEANS_DELETED: u32 = 2;
-
-/// A clock that was off by more than this explains a time error.
-const SKEW_THAT_MATTERS_MS: i64 = 30_000;
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +175,8 @@ impl Client {
         }
     }
 
-    /// What the stack is doing, and the condition where one is named. Takes a few seconds at most.
+    /// What the stack is doing, and the condition where one is named. Takes a few seconds at most, in which a call whose refusal could
+    /// be mended is repeated once.
     pub async fn look(&self, target: &Target, condition: Option<&str>) -> Look {
         match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition)).await {
             Ok(look) => look,
@@ -190,7 +188,7 @@ impl Client {
     }
 
     async fn look_unbounded(&self, target: &Target, condition: Option<&str>) -> Look {
-        let stack = match self.get_stack(target).await {
+        let stack = match mended(|| self.get_stack(target)).await {
             Ok(stack) => {
                 self.remember(target);
                 stack
@@ -208,7 +206,7 @@ impl Client {
         let (Look::Waiting, Some(condition)) = (&look, condition) else {
             return look;
         };
-        match self.get_stack_resource(target, condition).await {
+        match mended(|| self.get_stack_resource(target, condition)).await {
             Ok(resource) => stack::read(&stack.status, Some(&resource.status)),
             // The stack alone says: send. That it says so without its condition is no reason not to.
             Err(refusal) => {
@@ -290,7 +288,9 @@ impl Client {
         };
         let read = refusal::read(&reply, &context);
         if read.as_ref().map_or_else(|refused| refused.from_ros, |_| true) {
-            self.learned().clock.measure(time::date_ms(&reply.headers), reply.sent, reply.received);
+            let clock = &mut self.learned().clock;
+            clock.measure(time::date_ms(&reply.headers), reply.sent, reply.received);
+            clock.tell(reply.received);
         }
         match read {
             Ok(body) => {
@@ -411,6 +411,15 @@ impl Client {
     fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
         // Nothing in there can be left half done.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks again at once, but only once, if the cause of the refusal was mended: nothing tells the core to look again soon, so a look
+/// that fails for a wrong clock or an old key would let a signal go out blind.
+async fn mended<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+    match ask().await {
+        Err(refusal) if refusal.class == Class::Immediate => ask().await,
+        answer => answer,
     }
 }
 

@@ -11,11 +11,17 @@ use std::time::Duration;
 /// Dates before 2020 and after 2100 are not what a server's clock says.
 const PLAUSIBLE: std::ops::Range<i64> = 1_577_836_800_000..4_102_444_800_000;
 
+/// A skew beyond this is worth a word to people, and explains a time error. ROS allows minutes; a clock that is kept is off by less
+/// than a second.
+pub(super) const SKEW_THAT_MATTERS_MS: i64 = 30_000;
+
 /// What is known of the server's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ServerClock {
     /// Server time minus boot time, in milliseconds.
     offset: Option<i64>,
+    /// The skew that was last told, in milliseconds.
+    told_ms: i64,
 }
 
 impl ServerClock {
@@ -43,6 +49,40 @@ impl ServerClock {
     pub(super) fn skew_ms(self, now: Moment) -> Option<i64> {
         self.server_ms(now).map(|server| server - now.wall_ms)
     }
+
+    /// The skew, if it is far from what was last told (at first: none). It then counts as told.
+    fn news(&mut self, now: Moment) -> Option<i64> {
+        let skew = self.skew_ms(now).filter(|skew| skew.abs_diff(self.told_ms) > SKEW_THAT_MATTERS_MS.unsigned_abs())?;
+        self.told_ms = skew;
+        Some(skew)
+    }
+
+    /// Tells people of a skew that matters, once.
+    pub(super) fn tell(&mut self, now: Moment) {
+        let Some(skew) = self.news(now) else { return };
+        if skew.abs() <= SKEW_THAT_MATTERS_MS {
+            tracing::info!(target: "ros", "the clock of ROS agrees with this host's again");
+            return;
+        }
+        let (off, direction) = (span(skew), if skew > 0 { "ahead of" } else { "behind" });
+        tracing::warn!(
+            target: "ros",
+            "the clock of ROS is {off} {direction} this host's; requests are signed with the corrected time; hint: check NTP (timedatectl)"
+        );
+    }
+}
+
+/// `2h 0m`, `3m 20s` or `45s`, without the sign. Rounded, because an HTTP date knows no fractions.
+fn span(ms: i64) -> String {
+    let seconds = ms.unsigned_abs().saturating_add(500) / 1000;
+    if seconds < 60 {
+        return format!("{seconds}s");
+    }
+    if seconds < 3600 {
+        return format!("{}m {}s", seconds / 60, seconds % 60);
+    }
+    let minutes = (seconds + 30) / 60;
+    format!("{}h {}m", minutes / 60, minutes % 60)
 }
 
 /// The time of an HTTP date (IMF-fixdate, RFC 9110 section 5.6.7), in milliseconds since 1970.
@@ -99,6 +139,23 @@ mod tests {
         assert_eq!(clock.skew_ms(NOW), Some(3_600_000));
         let stepped = Moment { boot_ms: 20_000, wall_ms: 0 };
         assert_eq!(clock.signing_ms(stepped), NOW.wall_ms + 3_610_000);
+    }
+
+    #[test]
+    fn a_skew_is_told_once_and_again_only_when_it_has_changed() {
+        let mut clock = ServerClock::default();
+        assert_eq!(clock.news(NOW), None);
+        let mut after = |skew: i64| {
+            clock.measure(Some(NOW.wall_ms + skew), NOW, NOW);
+            clock.news(NOW)
+        };
+        let told: Vec<_> = [20_000, 40_000, 41_000, 69_000, 72_000, 0, -29_000, -31_000, -30_500].map(&mut after).into();
+        assert_eq!(told, [None, Some(40_500), None, None, Some(72_500), Some(500), None, Some(-30_500), None]);
+    }
+
+    #[test]
+    fn a_skew_is_told_in_two_units_at_most() {
+        assert_eq!([45_499, -200_000, 3_599_499, 7_199_600, -90_000_000].map(span), ["45s", "3m 20s", "59m 59s", "2h 0m", "25h 0m"]);
     }
 
     #[test]

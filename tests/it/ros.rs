@@ -3,6 +3,7 @@
 mod answers;
 mod clock;
 mod endpoints;
+pub(crate) mod log;
 mod look;
 mod refusals;
 pub(crate) mod scripted;

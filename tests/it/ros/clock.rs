@@ -1,5 +1,6 @@
 //! Wrong clocks: measured, corrected for signing, never blamed on the key.
 
+use super::log::Log;
 use super::scripted::{Server, http};
 use super::*;
 use ros_signal_agent::signal::Class;
@@ -20,6 +21,34 @@ async fn scenario_14_a_clock_that_is_off_by_hours_is_corrected_in_one_retry() {
             assert!((skew - hours * 3_600_000).abs() < 3_000, "{skew}");
         }
     }
+}
+
+#[tokio::test]
+async fn scenario_14_people_are_told_once_of_a_wrong_clock() {
+    let sandbox = sandbox().await;
+    let log = Log::default();
+    let guard = log.listen();
+    let client = client(&sandbox.ros_url());
+    let ask = async |skew: i64| {
+        sandbox.set_skew_seconds(skew);
+        for _ in 0..3 {
+            client.look(&target(), None).await;
+        }
+    };
+    ask(0).await;
+    ask(7200).await;
+    ask(-200).await;
+    ask(0).await;
+    drop(guard);
+    let log = log.text();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("the clock of ROS")).collect();
+    let [ahead, behind, right] = lines.as_slice() else { panic!("{log}") };
+    let rest = "this host's; requests are signed with the corrected time; hint: check NTP (timedatectl)";
+    let told = |line: &str, off: &str| line.ends_with(&format!("WARN ros: the clock of ROS is {off} {rest}"));
+    assert!(told(ahead, "2h 0m ahead of"), "{ahead}");
+    // The Date of an answer is up to a second old.
+    assert!(["3m 19s", "3m 20s", "3m 21s"].iter().any(|off| told(behind, &format!("{off} behind"))), "{behind}");
+    assert!(right.contains("INFO ros: the clock of ROS agrees with this host's again"), "{right}");
 }
 
 #[tokio::test]

@@ -66,6 +66,40 @@ async fn a_look_that_is_throttled_says_how_long_ros_asks_to_wait() {
 }
 
 #[tokio::test]
+async fn scenario_14_a_wrong_clock_does_not_cost_the_first_look() {
+    let sandbox = sandbox().await;
+    receipt(client(&sandbox.ros_url()).signal(&success()).await);
+    sandbox.set_skew_seconds(7200);
+    let before = sandbox.requests().len();
+    assert_eq!(client(&sandbox.ros_url()).look(&target(), None).await, Look::NobodyWaits("the stack is CREATE_COMPLETE".into()));
+    assert_eq!(sandbox.requests().len() - before, 2);
+}
+
+#[tokio::test]
+async fn scenario_15_an_expired_key_does_not_cost_a_look() {
+    let sandbox = sandbox().await;
+    let none = HashMap::new();
+    let cache = Cache::new(&Provider::EcsRamRole(None), &none, &metadata(&sandbox.metadata_url(), &none), Random::new(1));
+    let client = Client::new(&settings(&sandbox.ros_url()), Arc::new(cache)).unwrap();
+    receipt(client.signal(&success()).await);
+    sandbox.expire_credentials();
+    sandbox.rotate_credentials();
+    assert!(matches!(client.look(&target(), Some("Wait")).await, Look::NobodyWaits(_)));
+}
+
+#[tokio::test]
+async fn a_look_repeats_a_call_only_once_and_only_if_its_cause_was_mended() {
+    let asked = async |code: &str| {
+        let sandbox = sandbox().await;
+        sandbox.add_fault(Fault::new(Effect::error(400, code))).unwrap();
+        assert!(matches!(client(&sandbox.ros_url()).look(&target(), None).await, Look::Failed { .. }));
+        sandbox.requests().len()
+    };
+    assert_eq!(asked("SignatureNonceUsed").await, 2, "a fresh nonce is at hand");
+    assert_eq!(asked("InternalError").await, 1);
+}
+
+#[tokio::test]
 async fn an_answer_without_a_status_is_not_taken_for_one() {
     let body = r#"{"RequestId":"R-1","Status":"CREATE <b>","StackName":"x"}"#;
     let server = super::scripted::Server::start(move |_, _| super::scripted::http(200, &[], body)).await;

@@ -1,31 +1,13 @@
 //! No secret is ever shown.
 
+use super::log::Log;
 use super::*;
 use ros_sandbox::{Effect, Fault, When};
-use std::io::Write;
-use std::sync::Mutex;
-use tracing_subscriber::util::SubscriberInitExt as _;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn scenario_18_no_secret_is_in_any_answer_log_or_debug_output() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
-    let guard = subscriber.set_default();
+    let guard = log.listen();
     let mut shown = String::new();
     for scheme in [SignatureScheme::Acs3HmacSha256, SignatureScheme::HmacSha1] {
         for token in [None, Some(TOKEN)] {
@@ -42,7 +24,7 @@ async fn scenario_18_no_secret_is_in_any_answer_log_or_debug_output() {
         }
     }
     drop(guard);
-    shown += &String::from_utf8_lossy(&log.0.lock().unwrap());
+    shown += &log.text();
     assert!(shown.contains("the signature was refused"), "the log was watched");
     for secret in [KEY_SECRET, TOKEN, "madeUp", "Signature="] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
