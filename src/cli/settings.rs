@@ -26,21 +26,24 @@ impl Global {
         config::load(&self.layout(), &Owners::system(), &Environment::of_process()).map_err(|errors| Invalid(errors).into())
     }
 
-    /// The running agent. A configuration that is broken, or that this user may not read, must not keep anybody from asking it, so the
-    /// default socket stands in for the configured one.
+    /// The running agent. A configuration that is broken, or that this user may not read, must not keep anybody from asking it, so what
+    /// can be read of it says where the socket is, or else the default stands in.
     pub(super) fn agent(&self) -> anyhow::Result<Agent> {
         match &self.socket {
             Some(socket) => Agent::at(socket.clone(), Found::Named),
-            None => self.agent_of(self.load().ok().as_ref()),
+            None => self.agent_of(self.load().as_ref()),
         }
     }
 
     /// The same with a configuration that was loaded already, if it could be.
-    pub(super) fn agent_of(&self, loaded: Option<&Loaded>) -> anyhow::Result<Agent> {
+    pub(super) fn agent_of(&self, loaded: Result<&Loaded, &anyhow::Error>) -> anyhow::Result<Agent> {
         match (&self.socket, loaded) {
             (Some(socket), _) => Agent::at(socket.clone(), Found::Named),
-            (None, Some(loaded)) => Agent::at(loaded.plan.agent.socket.clone(), Found::Named),
-            (None, None) => Agent::at(Environment::of_process().socket(), Found::Guessed),
+            (None, Ok(loaded)) => Agent::at(loaded.plan.agent.socket.clone(), Found::Named),
+            (None, Err(error)) => {
+                let socket = config::socket(&self.layout()).unwrap_or_else(|| Environment::of_process().socket());
+                Agent::at(socket, Found::Despite(first_of(error)))
+            }
         }
     }
 
@@ -64,6 +67,13 @@ impl Global {
             logging::Error::Twice => error.into(),
         })
     }
+}
+
+/// The first thing that is wrong, on one line.
+fn first_of(error: &anyhow::Error) -> String {
+    let diagnostic = error.downcast_ref::<Invalid>().and_then(|Invalid(diagnostics)| diagnostics.first());
+    let text = diagnostic.map_or_else(|| error.to_string(), ToString::to_string);
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Shows warnings about the configuration.

@@ -34,7 +34,7 @@ pub(crate) use times::{Running, running};
 pub use times::{Times, times};
 
 use crate::plan::Plan;
-use fragment::Table;
+use fragment::{Data, Table};
 use reader::Notes;
 use std::path::PathBuf;
 
@@ -120,6 +120,19 @@ pub fn load(layout: &Layout, owners: &Owners, environment: &Environment) -> Resu
             Err(diagnostics)
         }
     }
+}
+
+/// `agent.socket`, if it can be read, of a configuration that may be wrong elsewhere: for those who ask an agent that runs already.
+pub fn socket(layout: &Layout) -> Option<PathBuf> {
+    let mut unheard = Vec::new();
+    let mut sources = layout.read(&Owners::system(), &mut unheard);
+    let mut root = Table::default();
+    for file in 0..sources.0.len() {
+        let table = fragment::parse(&mut sources, file, &mut unheard);
+        fragment::merge(&mut root, table);
+    }
+    let Data::Table(agent) = &root.0.get("agent")?.value.data else { return None };
+    forms::path(&agent.0.get("socket")?.value).ok()
 }
 
 /// A commented file with every key and its default.

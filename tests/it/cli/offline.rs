@@ -167,6 +167,25 @@ async fn no_configuration_is_an_agent_that_idles() {
 }
 
 #[tokio::test]
+async fn the_configuration_is_checked_and_shown_as_json() {
+    let (_dir, config) = configured(EXAMPLE);
+    let ended = program(&["--config", &config, "config", "check", "--json"]).await;
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &said["ok"], &said["files"][0]), (0, &Value::from(true), &Value::from(config.as_str())));
+    let ended = program(&["--config", &config, "config", "show", "--json"]).await;
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    let resource = said["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == "signal.web.resource").unwrap();
+    assert_eq!((ended.code, &resource["value"]), (0, &Value::from("\"WebReady\"")));
+    let (_dir, config) = configured("[signal.web]\nresorce = \"WebReady\"\n");
+    let ended = program(&["--config", &config, "config", "check", "--json"]).await;
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &said["ok"]), (78, &Value::from(false)));
+    let told = said["diagnostics"].as_array().unwrap().iter().find(|told| told["line"] == 2).unwrap();
+    assert_eq!(told["message"], "unknown key `resorce` in `[signal.web]`");
+    assert!(ended.err.contains("error: unknown key `resorce`"), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn everything_that_is_wrong_is_said_at_once_with_exit_code_78() {
     let (dir, config) = configured("[signal.web]\nresorce = \"WebReady\"\n[check.a]\ntype = \"tcp\"\naddress = \"127.0.0.1\"\n");
     let told = program(&["--config", &config, "config", "check"]).await;
