@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, arguments: &CheckArguments, out: &mut Output)
 }
 
 fn look(global: &Global, arguments: &CheckArguments) -> anyhow::Result<Vec<Outcome>> {
-    let loaded = global.load()?;
+    let loaded = global.load_to_run()?;
     global.log_to_stderr("warn")?;
     settings::warn(&loaded.warnings);
     let plan = &loaded.plan;

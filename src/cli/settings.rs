@@ -18,11 +18,21 @@ impl Global {
         }
     }
 
-    /// The configuration.
+    /// The configuration as the agent finds it, to be looked at.
     ///
     /// # Errors
     /// [`Invalid`], with everything that is wrong.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
+        let (layout, environment) = (self.layout(), Environment::of_process());
+        let owners = config::owners_for_agent(&layout, &environment);
+        config::load(&layout, &owners, &environment).map_err(|errors| Invalid(errors).into())
+    }
+
+    /// The configuration for this process to run its checks: files of the agent's user are not for root to execute.
+    ///
+    /// # Errors
+    /// [`Invalid`], with everything that is wrong.
+    pub(super) fn load_to_run(&self) -> anyhow::Result<Loaded> {
         config::load(&self.layout(), &Owners::system(), &Environment::of_process()).map_err(|errors| Invalid(errors).into())
     }
 
