@@ -65,6 +65,7 @@ fn usage(error: &clap::Error) -> Exit {
 fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     let Arguments { global, command } = arguments;
     let mut out = Output::standard();
+    global.refuse_absent_root()?;
     match command {
         Command::Run => run::run(&global),
         Command::Check(arguments) => check::run(&global, &arguments, &mut out),

@@ -18,6 +18,17 @@ impl Global {
         }
     }
 
+    /// Below a directory that is not there is no configuration, which would look like an agent that idles.
+    ///
+    /// # Errors
+    /// If `--root` names no directory.
+    pub(super) fn refuse_absent_root(&self) -> Result<(), Failure> {
+        match self.root.as_deref().filter(|root| !root.is_dir()) {
+            Some(root) => Err(Failure::new(Exit::Usage, format!("--root {}: there is no such directory", root.display()))),
+            None => Ok(()),
+        }
+    }
+
     /// The configuration as the agent finds it, to be looked at.
     ///
     /// # Errors
