@@ -266,7 +266,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__check)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -452,7 +452,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__show)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -800,7 +800,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__hold)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -868,7 +868,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__push)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help passing warning critical"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help passing warning critical"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -948,7 +948,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__reload)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -982,7 +982,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__resume)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1128,7 +1128,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__signal__subcmd__cancel)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1238,7 +1238,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__wait)
-            opts="-v -h --for --signal --timeout --config --root --socket --log-format --log --verbose --help"
+            opts="-v -h --for --signal --timeout --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

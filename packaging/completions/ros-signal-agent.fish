@@ -74,7 +74,7 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s s -l status -d 'What to say' -r -f -a "success\t''
 failure\t''
 warning\t''"
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s e -l exit-code -d 'Exit code of what was done, such as $?: 0 says success, all else failure' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s e -l exit-code -d 'Exit code of what was done, such as $?, 0 to 255: 0 says success, all else failure' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l reason -d 'Why, for status and history; ROS has no place for it' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l stack-id -d 'Stack to tell; sends alone [default: configuration, then instance metadata]' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l region -d 'Region of the stack; sends alone [default: configuration, then instance metadata]' -r
@@ -103,6 +103,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Do not send this signal in this round, or not any more'
@@ -142,6 +143,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand plan" -l config -d 'Read this configuration file and no other' -r -F
@@ -178,6 +180,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file and no other' -r -F
@@ -188,6 +191,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand config; and __fish_seen_subcommand_from default" -l config -d 'Read this configuration file and no other' -r -F
@@ -223,6 +227,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l config -d 'Read this configuration file and no other' -r -F
@@ -233,6 +238,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l config -d 'Read this configuration file and no other' -r -F
@@ -243,6 +249,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l config -d 'Read this configuration file and no other' -r -F
@@ -253,6 +260,7 @@ text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l timeout -d 'How long to wait for the stack' -r

@@ -10,9 +10,12 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How long the agent may take to answer what it knows.
+/// How long the agent may take to answer what it knows, where no time was asked for.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// What an answer is given beyond the end of the time that was asked for, so that an agent that keeps the time is heard.
+const GRACE: Duration = Duration::from_millis(500);
 /// A status has at most 4 KiB of output for each check.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -21,13 +24,16 @@ const BODY_LIMIT: usize = 16 * 1024 * 1024;
 pub(super) enum Trouble {
     /// Nobody listens.
     #[error("no agent answers at {}: {cause}\nhint: {hint}", socket.display())]
-    Absent { socket: PathBuf, cause: String, hint: &'static str },
+    Absent { socket: PathBuf, cause: String, hint: String },
     /// The socket is not for this user.
     #[error("the agent's socket {} is not open to this user\nhint: ask as root, or as a member of the group ros-signal-agent", socket.display())]
     Closed { socket: PathBuf },
     /// The agent says no.
     #[error("{}{}", problem.error, problem.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
     Refused { status: StatusCode, problem: Problem },
+    /// It took the connection and says nothing, as a process that is stopped or hangs.
+    #[error("the agent at {} does not answer", socket.display())]
+    Silent { socket: PathBuf },
     /// Something else.
     #[error("the agent at {} did not answer as expected: {cause}", socket.display())]
     Broken { socket: PathBuf, cause: String },
@@ -37,7 +43,7 @@ impl Trouble {
     /// The agent is being stopped or restarted, so that asking again makes sense for one who waits anyway.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Absent { .. } | Self::Broken { .. } => true,
+            Self::Absent { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
             Self::Closed { .. } => false,
             Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -45,12 +51,12 @@ impl Trouble {
 }
 
 /// How the socket was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It was named, on the command line or by the configuration.
     Named,
-    /// The configuration could not be used, so its default was taken.
-    Guessed,
+    /// The configuration cannot be used for this reason, so what can be read of it was believed, or else the default.
+    Despite(String),
 }
 
 /// The agent behind a socket.
@@ -72,14 +78,19 @@ impl Agent {
     }
 
     /// Posts `body` as JSON.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Trouble> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize, within: Duration) -> Result<T, Trouble> {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(error.to_string()))?;
-        self.ask(Method::POST, path, Some(body), ANSWER).await
+        self.ask(Method::POST, path, Some(body), within).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>, within: Duration) -> Result<T, Trouble> {
+        let answer = self.answer(method, path, body);
+        tokio::time::timeout(within, answer).await.unwrap_or_else(|_| Err(Trouble::Silent { socket: self.socket.clone() }))
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<T, Trouble> {
         // The host name goes nowhere: the socket decides who is asked.
-        let mut request = self.http.request(method, format!("http://localhost{path}")).timeout(within);
+        let mut request = self.http.request(method, format!("http://localhost{path}"));
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
@@ -106,9 +117,11 @@ impl Agent {
     }
 
     fn absent(&self, cause: String) -> Trouble {
-        let hint = match self.found {
-            Found::Named => "systemctl status ros-signal-agent, or name its socket with --socket",
-            Found::Guessed => "the configuration cannot be used (ros-signal-agent config check); name the agent's socket with --socket",
+        let hint = match &self.found {
+            Found::Named => "systemctl status ros-signal-agent, or name its socket with --socket".to_owned(),
+            Found::Despite(why) => {
+                format!("the configuration cannot be used: {why}\nhint: mend it, or name the agent's socket with --socket")
+            }
         };
         Trouble::Absent { socket: self.socket.clone(), cause, hint }
     }
@@ -128,6 +141,11 @@ fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
         cause = error.source();
     }
     None
+}
+
+/// How long an answer may take where all is to be done by `end`.
+pub(super) fn until(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).saturating_add(GRACE)
 }
 
 /// `text` for the query of a path.

@@ -72,11 +72,11 @@ pub(super) enum Command {
     /// Feed a check of type "ttl"
     Push(PushArguments),
     /// Have the agent load its configuration again, and say whether it took
-    Reload,
+    Reload(JsonArguments),
     /// Make no verdicts until resume, as for maintenance
-    Hold,
+    Hold(JsonArguments),
     /// Make verdicts again after hold
-    Resume,
+    Resume(JsonArguments),
     /// Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS
     #[cfg(feature = "rehearse")]
     #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration, Exit::TimedOut]))]
@@ -104,8 +104,8 @@ pub(super) struct SignalArguments {
     /// What to say
     #[arg(short, long, value_enum)]
     pub(super) status: Option<StatusWord>,
-    /// Exit code of what was done, such as $?: 0 says success, all else failure
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    /// Exit code of what was done, such as $?, 0 to 255: 0 says success, all else failure
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..=255))]
     pub(super) exit_code: Option<i32>,
     /// Why, for status and history; ROS has no place for it
     #[arg(long, value_name = "TEXT")]
@@ -139,6 +139,9 @@ pub(super) enum SignalAction {
     Cancel {
         /// Name of the signal
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -170,6 +173,9 @@ pub(super) struct WaitArguments {
     /// How long
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
     pub(super) timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -182,9 +188,9 @@ pub(super) struct PlanArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Say everything that is wrong with the configuration
-    Check,
+    Check(JsonArguments),
     /// Print the effective configuration as TOML, defaults included
-    Show,
+    Show(JsonArguments),
     /// Print a commented file with every key and its default
     Default,
     /// Print the JSON Schema of a configuration file
@@ -202,6 +208,17 @@ pub(super) struct PushArguments {
     /// Why, in words
     #[arg(value_name = "TEXT", default_value = "")]
     pub(super) text: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Of commands with nothing else to say.
+#[derive(Debug, Args)]
+pub(super) struct JsonArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[cfg(feature = "rehearse")]

@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, arguments: &CheckArguments, out: &mut Output)
 }
 
 fn look(global: &Global, arguments: &CheckArguments) -> anyhow::Result<Vec<Outcome>> {
-    let loaded = global.load()?;
+    let loaded = global.load_to_run()?;
     global.log_to_stderr("warn")?;
     settings::warn(&loaded.warnings);
     let plan = &loaded.plan;
@@ -94,7 +94,7 @@ fn unknown(plan: &Plan, name: &str) -> Failure {
 }
 
 async fn ask_agent(global: &Global, loaded: &Loaded) -> Result<Status, String> {
-    let agent = global.agent_of(Some(loaded)).map_err(|error| error.to_string())?;
+    let agent = global.agent_of(Ok(loaded)).map_err(|error| error.to_string())?;
     agent.get("/status", ANSWER).await.map_err(|trouble| trouble.to_string().replace("\nhint: ", "; "))
 }
 

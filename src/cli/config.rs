@@ -2,19 +2,62 @@
 
 use super::Exit;
 use super::arguments::{ConfigCommand, Global};
+use super::failure::Invalid;
 use super::output::{Output, count};
 use super::settings;
-use crate::config::{self, Origins};
+use crate::config::{self, Diagnostic, Origins};
+use serde::Serialize;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 pub(super) fn run(global: &Global, command: &ConfigCommand, out: &mut Output) -> anyhow::Result<Exit> {
     match command {
-        ConfigCommand::Check => check(global, out)?,
-        ConfigCommand::Show => out.line(show(&global.load()?.origins))?,
+        ConfigCommand::Check(arguments) if arguments.json => check_as_json(global, out)?,
+        ConfigCommand::Check(_) => check(global, out)?,
+        ConfigCommand::Show(arguments) => {
+            let loaded = global.load()?;
+            if arguments.json {
+                out.json(&Shown { files: &loaded.files, settings: &loaded.origins })?
+            } else {
+                out.line(show(&loaded.origins))?
+            }
+        }
         ConfigCommand::Default => out.line(config::default_file())?,
         ConfigCommand::Schema => out.json(&config::schema())?,
     };
     Ok(Exit::Ok)
+}
+
+/// The JSON of `config check`. Fields are only ever added.
+#[derive(Serialize)]
+struct Checked<'a> {
+    /// Whether the configuration can be used.
+    ok: bool,
+    files: &'a [PathBuf],
+    diagnostics: &'a [Diagnostic],
+}
+
+/// The JSON of `config show`. Fields are only ever added.
+#[derive(Serialize)]
+struct Shown<'a> {
+    files: &'a [PathBuf],
+    settings: &'a Origins,
+}
+
+/// People are told as ever, on standard error.
+fn check_as_json(global: &Global, out: &mut Output) -> anyhow::Result<bool> {
+    match global.load() {
+        Ok(loaded) => {
+            settings::warn(&loaded.warnings);
+            out.json(&Checked { ok: true, files: &loaded.files, diagnostics: &loaded.warnings })
+        }
+        Err(error) => {
+            if let Some(Invalid(diagnostics)) = error.downcast_ref() {
+                out.json(&Checked { ok: false, files: &[], diagnostics })?;
+            }
+            Err(error)
+        }
+    }
 }
 
 fn check(global: &Global, out: &mut Output) -> anyhow::Result<bool> {

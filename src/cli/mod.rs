@@ -65,6 +65,7 @@ fn usage(error: &clap::Error) -> Exit {
 fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     let Arguments { global, command } = arguments;
     let mut out = Output::standard();
+    global.refuse_absent_root()?;
     match command {
         Command::Run => run::run(&global),
         Command::Check(arguments) => check::run(&global, &arguments, &mut out),
@@ -75,9 +76,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Plan(arguments) => plan::run(&global, &arguments, &mut out),
         Command::Config(command) => config::run(&global, &command, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
-        Command::Reload => reload::run(&global, &mut out),
-        Command::Hold => hold::run(&global, hold::Wanted::Hold, &mut out),
-        Command::Resume => hold::run(&global, hold::Wanted::Resume, &mut out),
+        Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
+        Command::Hold(arguments) => hold::run(&global, hold::Wanted::Hold, &arguments, &mut out),
+        Command::Resume(arguments) => hold::run(&global, hold::Wanted::Resume, &arguments, &mut out),
         #[cfg(feature = "rehearse")]
         Command::Rehearse(arguments) => rehearse::run(&global, &arguments, &mut out),
     }

@@ -1,6 +1,7 @@
 //! What the commands write. A reader that has gone (`| head`) is not an error; any other trouble with standard output is.
 
 use super::paint::Paint;
+use crate::control::DoneBody;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -43,6 +44,11 @@ impl Output {
     /// Writes `value` as JSON with line breaks.
     pub(super) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<bool> {
         self.line(serde_json::to_string_pretty(value)?)
+    }
+
+    /// Writes what an operator's command did, in words or as the agent answered.
+    pub(super) fn done(&mut self, done: &DoneBody, json: bool) -> anyhow::Result<bool> {
+        if json { self.json(done) } else { self.line(&done.done) }
     }
 
     /// Writes `value` as JSON on one line, for streams.

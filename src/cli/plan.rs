@@ -7,7 +7,7 @@ use super::paint::{Paint, Style};
 use super::table::{cell, render, styled};
 use crate::clock::millis;
 use crate::config::{Diagnostic, Loaded, Origin, Origins, Running, Times, running, times};
-use crate::plan::{Level, Name, OnDegraded, Plan, Signal};
+use crate::plan::{Level, Name, OnDegraded, Plan, Probe, Signal};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -153,6 +153,11 @@ fn why(plan: &Plan, name: &str) -> String {
         }
     }
     let Running { runs, each, pace } = running(check);
-    parts.push(format!("up to {runs} runs of {}, {} apart", span(each), span(pace)));
+    parts.push(match &check.probe {
+        Probe::Ttl(ttl) => {
+            format!("up to {runs} pushes, {} apart; silence, of up to its ttl {}, is not counted", span(pace), span(ttl.ttl))
+        }
+        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => format!("up to {runs} runs of {}, {} apart", span(each), span(pace)),
+    });
     parts.join(", ")
 }

@@ -18,29 +18,53 @@ impl Global {
         }
     }
 
-    /// The configuration.
+    /// Below a directory that is not there is no configuration, which would look like an agent that idles.
+    ///
+    /// # Errors
+    /// If `--root` names no directory.
+    pub(super) fn refuse_absent_root(&self) -> Result<(), Failure> {
+        match self.root.as_deref().filter(|root| !root.is_dir()) {
+            Some(root) => Err(Failure::new(Exit::Usage, format!("--root {}: there is no such directory", root.display()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The configuration as the agent finds it, to be looked at.
     ///
     /// # Errors
     /// [`Invalid`], with everything that is wrong.
     pub(super) fn load(&self) -> anyhow::Result<Loaded> {
+        let (layout, environment) = (self.layout(), Environment::of_process());
+        let owners = config::owners_for_agent(&layout, &environment);
+        config::load(&layout, &owners, &environment).map_err(|errors| Invalid(errors).into())
+    }
+
+    /// The configuration for this process to run its checks: files of the agent's user are not for root to execute.
+    ///
+    /// # Errors
+    /// [`Invalid`], with everything that is wrong.
+    pub(super) fn load_to_run(&self) -> anyhow::Result<Loaded> {
         config::load(&self.layout(), &Owners::system(), &Environment::of_process()).map_err(|errors| Invalid(errors).into())
     }
 
-    /// The running agent. A configuration that is broken, or that this user may not read, must not keep anybody from asking it, so the
-    /// default socket stands in for the configured one.
+    /// The running agent. A configuration that is broken, or that this user may not read, must not keep anybody from asking it, so what
+    /// can be read of it says where the socket is, or else the default stands in.
     pub(super) fn agent(&self) -> anyhow::Result<Agent> {
         match &self.socket {
             Some(socket) => Agent::at(socket.clone(), Found::Named),
-            None => self.agent_of(self.load().ok().as_ref()),
+            None => self.agent_of(self.load().as_ref()),
         }
     }
 
     /// The same with a configuration that was loaded already, if it could be.
-    pub(super) fn agent_of(&self, loaded: Option<&Loaded>) -> anyhow::Result<Agent> {
+    pub(super) fn agent_of(&self, loaded: Result<&Loaded, &anyhow::Error>) -> anyhow::Result<Agent> {
         match (&self.socket, loaded) {
             (Some(socket), _) => Agent::at(socket.clone(), Found::Named),
-            (None, Some(loaded)) => Agent::at(loaded.plan.agent.socket.clone(), Found::Named),
-            (None, None) => Agent::at(Environment::of_process().socket(), Found::Guessed),
+            (None, Ok(loaded)) => Agent::at(loaded.plan.agent.socket.clone(), Found::Named),
+            (None, Err(error)) => {
+                let socket = config::socket(&self.layout()).unwrap_or_else(|| Environment::of_process().socket());
+                Agent::at(socket, Found::Despite(first_of(error)))
+            }
         }
     }
 
@@ -64,6 +88,13 @@ impl Global {
             logging::Error::Twice => error.into(),
         })
     }
+}
+
+/// The first thing that is wrong, on one line.
+fn first_of(error: &anyhow::Error) -> String {
+    let diagnostic = error.downcast_ref::<Invalid>().and_then(|Invalid(diagnostics)| diagnostics.first());
+    let text = diagnostic.map_or_else(|| error.to_string(), ToString::to_string);
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Shows warnings about the configuration.

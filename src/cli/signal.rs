@@ -5,7 +5,7 @@
 
 mod direct;
 
-use super::agent::{ANSWER, Agent, Trouble};
+use super::agent::{self, ANSWER, Agent, Trouble};
 use super::arguments::{Global, SignalAction, SignalArguments};
 use super::failure::Failure;
 use super::output::Output;
@@ -55,8 +55,8 @@ struct Report {
 }
 
 pub(super) fn run(global: &Global, arguments: SignalArguments, out: &mut Output) -> anyhow::Result<Exit> {
-    if let Some(SignalAction::Cancel { name }) = arguments.action {
-        return cancel(global, name, out);
+    if let Some(SignalAction::Cancel { name, json }) = arguments.action {
+        return cancel(global, name, json, out);
     }
     let json = arguments.json;
     let alone = arguments.direct || arguments.stack_id.is_some() || arguments.region.is_some() || arguments.unique_id.is_some();
@@ -65,9 +65,13 @@ pub(super) fn run(global: &Global, arguments: SignalArguments, out: &mut Output)
     let report = block_on(async {
         let end = Instant::now() + wanted.timeout;
         if !alone {
-            match through_agent(&global.agent_of(loaded.as_ref().ok())?, &wanted, end).await {
-                Err(error) if matches!(error.downcast_ref(), Some(Trouble::Absent { .. })) => {}
-                answered => return answered,
+            match through_agent(&global.agent_of(loaded.as_ref())?, &wanted, end).await {
+                Err(error) => match error.downcast_ref() {
+                    Some(Trouble::Absent { .. }) => {}
+                    Some(silent @ Trouble::Silent { .. }) => return Err(unacknowledged(&wanted, &silent.to_string()).into()),
+                    _ => return Err(error),
+                },
+                report => return report,
             }
         }
         let loaded = loaded?;
@@ -107,10 +111,10 @@ fn understood(arguments: SignalArguments) -> anyhow::Result<(Wanted, Overrides)>
     Ok((Wanted { resource, status, reason, timeout, patience }, overrides))
 }
 
-fn cancel(global: &Global, name: String, out: &mut Output) -> anyhow::Result<Exit> {
+fn cancel(global: &Global, name: String, json: bool, out: &mut Output) -> anyhow::Result<Exit> {
     let agent = global.agent()?;
-    let done: DoneBody = block_on(async { Ok(agent.post("/cancel", &CancelBody { signal: name }).await?) })?;
-    out.line(done.done)?;
+    let done: DoneBody = block_on(async { Ok(agent.post("/cancel", &CancelBody { signal: name }, ANSWER).await?) })?;
+    out.done(&done, json)?;
     Ok(Exit::Ok)
 }
 
@@ -118,12 +122,10 @@ async fn through_agent(agent: &Agent, wanted: &Wanted, end: Instant) -> anyhow::
     let body = SignalBody { resource: wanted.resource.clone(), status: wanted.status, reason: wanted.reason.clone() };
     let done = hand_over(agent, &body, wanted.patience, end).await?;
     let reached = match (wanted.patience, &done.signal) {
-        (Patience::UntilAcknowledged, Some(name)) => {
-            wait::until(agent, "signaled", Some(name), end.saturating_duration_since(Instant::now())).await?
-        }
+        (Patience::UntilAcknowledged, Some(name)) => wait::until(agent, "signaled", Some(name), end).await?,
         _ => true,
     };
-    let status: Status = agent.get("/status", ANSWER).await?;
+    let status: Status = agent.get("/status", agent::until(end)).await?;
     let view = status.signals.into_iter().find(|view| Some(&view.name) == done.signal.as_ref());
     let report = Report {
         via: "agent",
@@ -147,11 +149,11 @@ async fn through_agent(agent: &Agent, wanted: &Wanted, end: Instant) -> anyhow::
 async fn hand_over(agent: &Agent, body: &SignalBody, patience: Patience, end: Instant) -> Result<DoneBody, Trouble> {
     let mut known = false;
     loop {
-        let refused = match agent.post("/signal", body).await {
+        let refused = match agent.post("/signal", body, agent::until(end)).await {
             Err(refused @ Trouble::Refused { status: StatusCode::CONFLICT, .. }) if patience == Patience::UntilAcknowledged => refused,
             answered => return answered,
         };
-        let status: Status = agent.get("/status", ANSWER).await?;
+        let status: Status = agent.get("/status", agent::until(end)).await?;
         match status.instance_id {
             // Perhaps since a moment ago: then it is worth one more question.
             Some(_) if known => return Err(refused),

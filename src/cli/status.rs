@@ -101,9 +101,11 @@ fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
 fn trouble(signal: &SignalStatusView) -> String {
     let mut text = String::new();
     let name = &signal.name;
-    if let Some(error) = &signal.last_error {
-        let _ = writeln!(text, "{name}: attempt {} was not acknowledged: {}", signal.attempts, clean(error));
-    }
+    let _ = match (&signal.last_error, signal.attempts) {
+        (Some(error), 0) => writeln!(text, "{name}: {}", clean(error)),
+        (Some(error), attempt) => writeln!(text, "{name}: attempt {attempt} was not acknowledged: {}", clean(error)),
+        (None, _) => Ok(()),
+    };
     if let Some(hint) = &signal.hint {
         let _ = writeln!(text, "  hint: {}", clean(hint));
     }

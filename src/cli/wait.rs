@@ -2,7 +2,7 @@
 //!
 //! An agent that is restarted while we wait is asked again. One that was not there in the first place is an error at once.
 
-use super::agent::{ANSWER, Agent, Trouble, quoted};
+use super::agent::{self, Agent, Trouble, quoted};
 use super::arguments::{Global, WaitArguments};
 use super::failure::Failure;
 use super::output::Output;
@@ -19,22 +19,46 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(super) fn run(global: &Global, arguments: &WaitArguments, out: &mut Output) -> anyhow::Result<Exit> {
     let agent = global.agent()?;
-    let (reached, status) = block_on(async {
-        let before: Status = agent.get("/status", ANSWER).await?;
-        know(&before, arguments.signal.as_deref())?;
-        let reached = until(&agent, arguments.r#for.word(), arguments.signal.as_deref(), arguments.timeout).await?;
-        Ok((reached, agent.get::<Status>("/status", ANSWER).await.unwrap_or(before)))
-    })?;
+    let (reached, status) = match block_on(watch(&agent, arguments)) {
+        Err(error) if matches!(error.downcast_ref(), Some(Trouble::Silent { .. })) => {
+            tell(false, arguments, out)?;
+            return Err(late(arguments, &error.to_string()).into());
+        }
+        watched => watched?,
+    };
     let concerned = |signal: &&SignalStatusView| arguments.signal.as_ref().is_none_or(|name| *name == signal.name);
     let lines: Vec<String> =
         status.signals.iter().filter(concerned).map(|signal| super::table::clean(&format!("{}: {}", signal.name, signal.detail))).collect();
-    if reached {
-        out.line(lines.join("\n"))?;
-        return Ok(Exit::Ok);
+    tell(reached, arguments, out)?;
+    if !reached {
+        let lines = if lines.is_empty() { vec![super::table::clean(&status.summary)] } else { lines };
+        return Err(late(arguments, &lines.join("; ")).into());
     }
+    if !arguments.json {
+        out.line(lines.join("\n"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Whether it was so in time, and what the agent said last.
+async fn watch(agent: &Agent, arguments: &WaitArguments) -> anyhow::Result<(bool, Status)> {
+    let end = Instant::now() + arguments.timeout.min(LONGEST);
+    let before: Status = agent.get("/status", agent::until(end)).await?;
+    know(&before, arguments.signal.as_deref())?;
+    let reached = until(agent, arguments.r#for.word(), arguments.signal.as_deref(), end).await?;
+    Ok((reached, agent.get::<Status>("/status", agent::until(end)).await.unwrap_or(before)))
+}
+
+fn tell(reached: bool, arguments: &WaitArguments, out: &mut Output) -> anyhow::Result<()> {
+    if arguments.json {
+        out.json(&WaitAnswer { reached })?;
+    }
+    Ok(())
+}
+
+fn late(arguments: &WaitArguments, why: &str) -> Failure {
     let what = format!("not {} after {}", arguments.r#for.word(), humantime::format_duration(arguments.timeout));
-    let lines = if lines.is_empty() { vec![super::table::clean(&status.summary)] } else { lines };
-    Err(Failure::new(Exit::TimedOut, format!("{what}: {}", lines.join("; "))).hint("ros-signal-agent status").into())
+    Failure::new(Exit::TimedOut, format!("{what}: {why}")).hint("ros-signal-agent status")
 }
 
 /// Waiting for a signal that does not exist would never end.
@@ -45,17 +69,16 @@ fn know(status: &Status, signal: Option<&str>) -> anyhow::Result<()> {
     Err(if names.is_empty() { failure } else { failure.hint(format!("there is {}", names.join(", "))) }.into())
 }
 
-/// Waits until `goal` is reached (true), or `timeout` has passed.
+/// Waits until `goal` is reached (true), or until `end`.
 ///
 /// # Errors
-/// If the agent refuses, or is gone when the time is up.
-pub(super) async fn until(agent: &Agent, goal: &str, signal: Option<&str>, timeout: Duration) -> Result<bool, Trouble> {
-    let end = Instant::now() + timeout.min(LONGEST);
+/// If the agent refuses, or is gone or silent when the time is up.
+pub(super) async fn until(agent: &Agent, goal: &str, signal: Option<&str>, end: Instant) -> Result<bool, Trouble> {
     let of_signal = signal.map(|name| format!("&signal={}", quoted(name))).unwrap_or_default();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let path = format!("/wait?for={goal}&timeout={}ms{of_signal}", left.as_millis());
-        match agent.get::<WaitAnswer>(&path, left + ANSWER).await {
+        match agent.get::<WaitAnswer>(&path, agent::until(end)).await {
             Ok(answer) if answer.reached => return Ok(true),
             Ok(_) if Instant::now() >= end => return Ok(false),
             // The agent bounds a wait to a day.

@@ -312,7 +312,7 @@ pub static SIGNAL: Section = Section {
             "confirm",
             Shape::Word(&["auto", "off"]),
             Toml("\"auto\""),
-            "Look at the stack after sending, where permitted. (`on`, which insists, is for a later version.)",
+            "What is asked of the stack after a signal was sent. In this version nothing is, with either value: the receipt of ROS counts. `on` is refused.",
         ),
     ],
 };

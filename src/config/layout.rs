@@ -43,7 +43,7 @@ impl Layout {
         Self { main: root.join("etc/ros-signal-agent/config.toml"), main_required: false, drop_ins }
     }
 
-    /// That file only, which must exist.
+    /// That file only, which must exist. /dev/null is an empty one.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { main: path.into(), main_required: true, drop_ins: Vec::new() }
     }
@@ -53,7 +53,7 @@ impl Layout {
         let mut sources = Vec::new();
         match read_file(&self.main, owners) {
             Ok(Some(source)) => sources.push(source),
-            Ok(None) if self.main_required => {
+            Ok(None) if self.main_required && !is_masked(&self.main) => {
                 errors.push(Diagnostic::of_file(&self.main, "there is no such file", Some("give the path of a configuration file")));
             }
             Ok(None) => {}

@@ -34,7 +34,7 @@ pub(crate) use times::{Running, running};
 pub use times::{Times, times};
 
 use crate::plan::Plan;
-use fragment::Table;
+use fragment::{Data, Table};
 use reader::Notes;
 use std::path::PathBuf;
 
@@ -96,7 +96,8 @@ pub fn load(layout: &Layout, owners: &Owners, environment: &Environment) -> Resu
         let before = diagnostics.len();
         let table = fragment::parse(&mut sources, file, &mut diagnostics);
         let lines = diagnostics.iter().skip(before).filter_map(|error| error.position.as_ref());
-        broken.extend(lines.map(|position| (file, position.line)));
+        let source = sources.get(file);
+        broken.extend(lines.filter_map(|position| Some((file, source?.in_doubt(position.line)))));
         fragment::merge(&mut root, table);
     }
     let incomplete = !diagnostics.is_empty();
@@ -120,6 +121,34 @@ pub fn load(layout: &Layout, owners: &Owners, environment: &Environment) -> Resu
             Err(diagnostics)
         }
     }
+}
+
+/// `agent.socket`, if it can be read, of a configuration that may be wrong elsewhere: for those who ask an agent that runs already.
+pub fn socket(layout: &Layout) -> Option<PathBuf> {
+    path_of_agent(layout, "socket")
+}
+
+/// For whom root judges owners who does not run what is configured: for the agent's own user, known by the state directory, which the
+/// agent owns. Anybody else, and root where there is no such directory, judges for itself.
+pub fn owners_for_agent(layout: &Layout, environment: &Environment) -> Owners {
+    if !rustix::process::geteuid().is_root() {
+        return Owners::system();
+    }
+    let directory = path_of_agent(layout, "state_dir").unwrap_or_else(|| environment.state_dir());
+    Owners::of_owner(&directory).unwrap_or_else(Owners::system)
+}
+
+/// A path of `[agent]`, if it can be read.
+fn path_of_agent(layout: &Layout, key: &str) -> Option<PathBuf> {
+    let mut unheard = Vec::new();
+    let mut sources = layout.read(&Owners::system(), &mut unheard);
+    let mut root = Table::default();
+    for file in 0..sources.0.len() {
+        let table = fragment::parse(&mut sources, file, &mut unheard);
+        fragment::merge(&mut root, table);
+    }
+    let Data::Table(agent) = &root.0.get("agent")?.value.data else { return None };
+    forms::path(&agent.0.get(key)?.value).ok()
 }
 
 /// A commented file with every key and its default.

@@ -52,6 +52,12 @@ impl Owners {
         Self::System { agent: rustix::process::geteuid().as_raw() }
     }
 
+    /// The file system, for an agent that runs as the owner of `directory`.
+    pub(super) fn of_owner(directory: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(directory).ok().filter(Metadata::is_dir)?;
+        Some(Self::System { agent: metadata.uid() })
+    }
+
     fn agent(&self) -> u32 {
         match self {
             Self::System { agent } | Self::Given { agent, .. } => *agent,

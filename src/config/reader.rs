@@ -6,6 +6,7 @@ use super::fragment::{Data, Table, Value};
 use super::keys::{self, Fallback, Key, Section, Shape};
 use super::origins::{Origin, Origins, dotted};
 use super::source::{Place, Sources};
+use std::ops::Range;
 use std::time::Duration;
 
 /// A value that breaks a rule.
@@ -53,8 +54,8 @@ pub(super) struct Notes {
     pub(super) origins: Origins,
     /// Some file was not read, or not understood: what is missing may stand there, so that it is no error of its own.
     pub(super) incomplete: bool,
-    /// Files and lines with syntax errors.
-    pub(super) broken: Vec<(usize, usize)>,
+    /// Files, and their lines that are in doubt because of syntax errors.
+    pub(super) broken: Vec<(usize, Range<usize>)>,
 }
 
 impl Notes {
@@ -92,7 +93,7 @@ impl Notes {
         };
         self.broken.iter().any(|(broken, _)| *broken == file) && {
             let line = self.sources.get(file).map_or(0, |source| source.line_of(start));
-            self.broken.contains(&(file, line))
+            self.broken.iter().any(|(broken, lines)| *broken == file && lines.contains(&line))
         }
     }
 }

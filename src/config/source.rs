@@ -67,6 +67,14 @@ impl Source {
         self.lines.partition_point(|start| *start <= at) + 1
     }
 
+    /// The lines that are in doubt because of a syntax error on `line`: that one, and if it is a header, all that it was to hold.
+    pub(super) fn in_doubt(&self, line: usize) -> Range<usize> {
+        let is_header = |text: &str| text.trim_start().starts_with('[');
+        let mut rest = self.text.split('\n').skip(line.saturating_sub(1));
+        let held = if rest.next().is_some_and(is_header) { rest.take_while(|text| !is_header(text)).count() } else { 0 };
+        line..line + 1 + held
+    }
+
     /// Text before byte `at`, moved down to the boundary of a character.
     fn before(&self, at: usize) -> &str {
         let mut end = at.min(self.text.len());

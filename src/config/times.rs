@@ -6,7 +6,8 @@
 //! *Worst*, for a host that becomes healthy: the check begins after its dependencies, its `initial_delay` with the splay of the first
 //! run, or its `start_period`, whichever ends last (both periods count from the start of the round). Then it takes one run that just
 //! missed the change and `success_threshold` more, or `failure_threshold` runs if that is more; each uses up its `timeout`, with
-//! `start_interval` between them. A ttl check is pushed to at the last moment.
+//! `start_interval` between them. When a ttl check is pushed to is not ours to know: its silence of up to `ttl` is not counted, and pushes
+//! count as runs that take no time.
 //!
 //! The signal adds `min_healthy_time`, and at worst `degraded_grace`. (With `on_degraded = "wait"` a degraded host waits for the
 //! deadline by intent; that is not counted.)
@@ -67,7 +68,7 @@ pub(crate) struct Running {
 /// See the head of this file.
 pub(crate) fn running(check: &Check) -> Running {
     let each = match &check.probe {
-        Probe::Ttl(ttl) => ttl.ttl,
+        Probe::Ttl(_) => Duration::ZERO,
         Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
     };
     let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);

@@ -96,7 +96,7 @@ fn every_strategy_of_unique_ids_is_read() {
 }
 
 #[test]
-fn the_integer_rule_holds_for_full_handles_with_a_count_only() {
+fn scenario_10_the_integer_rule_holds_for_full_handles_with_a_count_only() {
     let signal = |more: &str| try_load(&format!("{SIGNAL}{more}\n{}", ttl("a", "")));
     assert!(signal("count = 3").is_err(), "Full is the default mode");
     assert!(signal("count = 3\nmode = \"Increment\"").is_ok());
@@ -167,6 +167,15 @@ fn times_to_a_verdict_follow_from_delays_thresholds_and_dependencies() {
     assert_eq!(times.best, Duration::from_secs(10 + 2 + 5));
     // db: 10 s delay, 1 s splay, 3 runs of 5 s and 2 pauses: later than web's start period. web: 4 runs of 2 s, 3 pauses. Then the grace.
     assert_eq!(times.worst, Duration::from_secs((10 + 1 + 15 + 2) + (8 + 3) + 30));
+}
+
+#[test]
+fn the_silence_of_a_check_that_is_fed_is_not_counted() {
+    let text = |ttl: &str| format!("{SIGNAL}min_healthy_time = \"5s\"\n[check.a]\ntype = \"ttl\"\nttl = \"{ttl}\"\n");
+    let (short, long) = (loaded(&text("10s")), loaded(&text("24h")));
+    let worst = |loaded: &Loaded| times(&loaded.plan, loaded.plan.signal("web").unwrap()).worst;
+    assert_eq!(worst(&short), worst(&long));
+    assert_eq!(warnings(&text("24h")), [""; 0]);
 }
 
 #[test]

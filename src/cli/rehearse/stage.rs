@@ -166,7 +166,7 @@ impl Events {
     async fn settle(&mut self, story: &mut Story<'_>, agent: &Agent, interrupts: &mut Interrupts) -> anyhow::Result<()> {
         tokio::select! {
             // Whether it was settled in time is told by the outcome.
-            told = self.follow(story, wait::until(agent, "signaled", None, SETTLE)) => told.map(|_| ()),
+            told = self.follow(story, wait::until(agent, "signaled", None, tokio::time::Instant::now() + SETTLE)) => told.map(|_| ()),
             _ = interrupts.next() => Ok(()),
         }
     }

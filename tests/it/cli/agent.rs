@@ -142,6 +142,14 @@ async fn the_status_tells_what_is_waited_for_and_what_went_wrong_last() {
 }
 
 #[tokio::test]
+async fn trouble_before_the_first_attempt_is_not_called_an_attempt() {
+    let trouble = SignalStatusView { attempts: 0, last_error: Some("not sent yet: no key".to_owned()), ..troubled() };
+    let (_dir, socket) = agent(answers_status(status(vec![trouble])));
+    let ended = program(&["--socket", &socket, "status"]).await;
+    assert!(ended.out.contains("\ndb: not sent yet: no key\n"), "{}", ended.out);
+}
+
+#[tokio::test]
 async fn the_status_as_json_is_what_the_agent_said() {
     let (_dir, socket) = agent(answers_status(status(vec![pending()])));
     let ended = program(&["--socket", &socket, "status", "--json"]).await;
@@ -218,7 +226,94 @@ async fn a_broken_configuration_leads_to_the_default_socket_and_is_named_when_no
     assert_eq!(ended.code, 0, "{}", ended.err);
     std::fs::remove_file(socket).unwrap();
     let ended = program_with(&arguments, &[("RUNTIME_DIRECTORY", dir.path().to_str().unwrap())]).await;
-    assert!(ended.err.contains("hint: the configuration cannot be used (ros-signal-agent config check)"), "{}", ended.err);
+    let told = format!("hint: the configuration cannot be used: {}:1:7: error: ", config.display());
+    assert!(ended.err.contains(&told), "{}", ended.err);
+    assert!(ended.err.contains("--socket"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_written_in_a_broken_configuration_is_believed() {
+    let (dir, socket) = agent(says(acknowledged(), true));
+    let config = dir.path().join("config.toml");
+    let config_path = config.to_str().unwrap();
+    for broken in ["[signal.web]\nresorce = \"WebReady\"\n", "[check.a\ntype = \"tcp\"\n", "[check.a]\ntype = tcp\n"] {
+        std::fs::write(&config, format!("[agent]\nsocket = \"{socket}\"\n{broken}")).unwrap();
+        let ended = program(&["--config", config_path, "status"]).await;
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let ended = program(&[&["--config", config_path][..], &SIGNAL].concat()).await;
+        roots(&ended, 0, "SUCCESS for webReady acknowledged");
+    }
+    std::fs::remove_file(socket).unwrap();
+    assert_eq!(program(&[&["--config", config_path][..], &SIGNAL].concat()).await.code, 78, "alone it needs the configuration");
+}
+
+/// A socket whose connections are taken by the kernel and answered by nobody, as of an agent that is stopped.
+fn silent() -> (tempfile::TempDir, String, std::os::unix::net::UnixListener) {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let socket = socket.to_str().unwrap().to_owned();
+    (dir, socket, listener)
+}
+
+#[tokio::test]
+async fn an_agent_that_hangs_holds_nobody_beyond_the_timeout() {
+    let (_dir, socket, _listener) = silent();
+    // Without the bound of the command, an answer is waited for longer than this.
+    let soon = std::time::Duration::from_secs(8);
+    let wait = ["--socket", &socket, "wait", "--for", "healthy", "--timeout", "200ms", "--json"];
+    let ended = tokio::time::timeout(soon, program(&wait)).await.unwrap();
+    assert_eq!(ended.code, 124, "{}", ended.err);
+    assert!(ended.err.starts_with("error: not healthy after 200ms: the agent at "), "{}", ended.err);
+    let said: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(said, serde_json::json!({ "reached": false }));
+    let signal = [&["--socket", &socket][..], &SIGNAL, &["--timeout", "200ms"]].concat();
+    let ended = tokio::time::timeout(soon, program(&signal)).await.unwrap();
+    assert_eq!(ended.code, 75, "{}", ended.err);
+    assert!(ended.err.starts_with("error: SUCCESS for webReady was not acknowledged within 200ms: the agent at "), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_agent_that_begins_to_hang_while_it_is_waited_for_is_left_in_time() {
+    let mut kept = Vec::new();
+    let mut asked = 0;
+    let (_dir, socket) = agent(move |request| match request {
+        Request::Status(reply) if asked == 0 => {
+            asked += 1;
+            let _ = reply.send(Box::new(status(vec![pending()])));
+        }
+        // The wait ends in the control server; what is asked after it is never answered.
+        request => kept.push(request),
+    });
+    let ended = program(&["--socket", &socket, "wait", "--for", "signaled", "--timeout", "200ms"]).await;
+    assert_eq!(ended.code, 124, "{}", ended.err);
+}
+
+#[tokio::test]
+async fn every_command_of_the_agent_answers_as_json() {
+    let (sender, _seen) = mpsc::channel(16);
+    let (_dir, socket) = agent(pushes(sender));
+    for arguments in [&["hold"][..], &["resume"], &["signal", "cancel", "web"], &["push", "batch", "ok"]] {
+        let ended = program(&[&["--socket", &socket][..], arguments, &["--json"]].concat()).await;
+        if is_root() || arguments[0] == "push" {
+            let said: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+            assert_eq!((ended.code, &said["done"]), (0, &serde_json::json!("done so")), "{arguments:?}");
+        }
+    }
+    let (_dir, socket) = agent(|request| {
+        if let Request::Reload(reply) = request {
+            let _ = reply.send(Ok(Reloaded { signals: 1, checks: 2, warnings: vec!["look".to_owned()] }));
+        }
+    });
+    let ended = program(&["--socket", &socket, "reload", "--json"]).await;
+    if is_root() {
+        let said: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!(said, serde_json::json!({ "signals": 1, "checks": 2, "warnings": ["look"] }));
+    }
+    let (_dir, socket) = agent(reaches(Goal::Healthy, vec![pending()]));
+    let ended = program(&["--socket", &socket, "wait", "--for", "healthy", "--json"]).await;
+    let said: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, said), (0, serde_json::json!({ "reached": true })));
 }
 
 fn pushes(pushed: mpsc::Sender<Command>) -> impl FnMut(Request) + Send {

@@ -29,7 +29,7 @@ async fn scenario_17_help_version_and_texts_need_neither_configuration_nor_metad
 
 #[tokio::test]
 async fn a_wrong_command_line_exits_with_64() {
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 13] = [
         &[],
         &["sing"],
         &["status", "--jsn"],
@@ -38,6 +38,9 @@ async fn a_wrong_command_line_exits_with_64() {
         &["wait", "--for", "healthy", "--timeout", "5"],
         &["signal", "--resource", "WebReady"],
         &["signal", "--resource", "WebReady", "--status", "success", "--exit-code", "0"],
+        &["signal", "--resource", "WebReady", "--exit-code", "256"],
+        &["signal", "--resource", "WebReady", "--exit-code", "-1"],
+        &["--root", "/dev/null/typo", "config", "check"],
         &["push", "batch", "fine"],
         &["signal", "--resource", "WebReady", "--status", "success", "--unique-id", "", "--direct"],
     ];

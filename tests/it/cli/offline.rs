@@ -167,6 +167,56 @@ async fn no_configuration_is_an_agent_that_idles() {
 }
 
 #[tokio::test]
+async fn the_configuration_is_checked_and_shown_as_json() {
+    let (_dir, config) = configured(EXAMPLE);
+    let ended = program(&["--config", &config, "config", "check", "--json"]).await;
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &said["ok"], &said["files"][0]), (0, &Value::from(true), &Value::from(config.as_str())));
+    let ended = program(&["--config", &config, "config", "show", "--json"]).await;
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    let resource = said["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == "signal.web.resource").unwrap();
+    assert_eq!((ended.code, &resource["value"]), (0, &Value::from("\"WebReady\"")));
+    let (_dir, config) = configured("[signal.web]\nresorce = \"WebReady\"\n");
+    let ended = program(&["--config", &config, "config", "check", "--json"]).await;
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &said["ok"]), (78, &Value::from(false)));
+    let told = said["diagnostics"].as_array().unwrap().iter().find(|told| told["line"] == 2).unwrap();
+    assert_eq!(told["message"], "unknown key `resorce` in `[signal.web]`");
+    assert!(ended.err.contains("error: unknown key `resorce`"), "{}", ended.err);
+}
+
+/// Only root can give files to another user.
+#[tokio::test]
+async fn root_judges_files_of_the_agents_user_as_the_agent_does_but_runs_nothing_of_theirs() {
+    if !super::is_root() {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[agent]\nstate_dir = \"{}\"\n[signal.web]\nresource = \"R\"\n[check.a]\ntype = \"exec\"\ncommand = [\"/bin/true\"]\n",
+        state.path().display()
+    );
+    let (_dir, config) = configured(&text);
+    std::os::unix::fs::chown(&config, Some(12345), None).unwrap();
+    let code = async |command: &[&str]| program(&[&["--config", config.as_str()][..], command].concat()).await.code;
+    assert_eq!(code(&["config", "check"]).await, 78, "root owns the state directory");
+    std::os::unix::fs::chown(state.path(), Some(12345), None).unwrap();
+    assert_eq!(code(&["config", "check"]).await, 0);
+    assert_eq!(code(&["plan"]).await, 0);
+    assert_eq!(code(&["check"]).await, 78);
+    assert_eq!(code(&["run"]).await, 78);
+    std::os::unix::fs::chown(state.path(), Some(12346), None).unwrap();
+    assert_eq!(code(&["config", "check"]).await, 78);
+}
+
+#[tokio::test]
+async fn an_empty_device_is_an_empty_configuration() {
+    let ended = program(&["--config", "/dev/null", "config", "check"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.starts_with("ok: 0 signals, so the agent would idle"), "{}", ended.out);
+}
+
+#[tokio::test]
 async fn everything_that_is_wrong_is_said_at_once_with_exit_code_78() {
     let (dir, config) = configured("[signal.web]\nresorce = \"WebReady\"\n[check.a]\ntype = \"tcp\"\naddress = \"127.0.0.1\"\n");
     let told = program(&["--config", &config, "config", "check"]).await;
