@@ -6,9 +6,33 @@ use std::process::{Child, Command};
 const AGENT: &str = "PROBE_TEST_PLAYS_AGENT";
 const NAME: &str = "probe::abandoned::scenario_19_what_a_killed_agent_left_is_killed_by_the_next_and_nothing_else";
 
+/// A process that does not outlive its test, should that fail.
+struct Ended(Child);
+
+impl Ended {
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+    }
+
+    fn reap(&mut self) {
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// This test as another process that plays an agent, with a run that has one process in its group and one that left it.
 struct Played {
-    process: Child,
+    process: Ended,
     children: Vec<String>,
 }
 
@@ -19,7 +43,7 @@ async fn play(home: &Path, name: &str) -> Played {
     let mut agent = Command::new(std::env::current_exe().unwrap());
     let process = agent.args(["--exact", NAME, "--nocapture"]).env(AGENT, command).stdout(std::process::Stdio::null()).spawn().unwrap();
     until("the children of the agent run", || notes.iter().all(|note| read(note).ends_with('\n'))).await;
-    Played { process, children: notes.iter().map(|note| read(note)).collect() }
+    Played { process: Ended(process), children: notes.iter().map(|note| read(note)).collect() }
 }
 
 impl Played {
@@ -41,8 +65,8 @@ async fn scenario_19_what_a_killed_agent_left_is_killed_by_the_next_and_nothing_
     let home = tempfile::tempdir().unwrap();
     let (mut reaped, mut zombie, mut living) =
         (play(home.path(), "reaped").await, play(home.path(), "zombie").await, play(home.path(), "living").await);
-    let mut stranger = Command::new("/bin/sleep").arg("1000").env_remove("ROS_SIGNAL_RUN").spawn().unwrap();
-    let mut foreign = Command::new("/bin/sleep").arg("1000").env("ROS_SIGNAL_RUN", "1-1-1-1-1").spawn().unwrap();
+    let stranger = Ended(Command::new("/bin/sleep").arg("1000").env_remove("ROS_SIGNAL_RUN").spawn().unwrap());
+    let foreign = Ended(Command::new("/bin/sleep").arg("1000").env("ROS_SIGNAL_RUN", "1-1-1-1-1").spawn().unwrap());
     let prober = Prober::new();
     let note = home.path().join("own");
     let own = prober.run(job(Probe::Exec(sh(&format!("echo $$ > {}; exec sleep 1000", note.display()))), PATIENCE));
@@ -55,24 +79,20 @@ async fn scenario_19_what_a_killed_agent_left_is_killed_by_the_next_and_nothing_
     prober.sweep_orphans().await;
     assert!(reaped.all_alive() && zombie.all_alive() && living.all_alive(), "their agents live");
 
-    reaped.process.kill().unwrap();
-    reaped.process.wait().unwrap();
-    zombie.process.kill().unwrap();
-    until("the agent is dead", || !alive(&zombie.process.id().to_string())).await;
+    reaped.process.kill();
+    reaped.process.reap();
+    zombie.process.kill();
+    until("the agent is dead", || !alive(&zombie.process.pid())).await;
     assert!(reaped.all_alive() && zombie.all_alive(), "the death of an agent alone does not end its runs");
     prober.sweep_orphans().await;
     until("what the dead agents left is dead", || reaped.none_alive() && zombie.none_alive()).await;
     assert!(living.all_alive(), "its agent lives");
-    let others = [stranger.id().to_string(), foreign.id().to_string(), read(&note)];
+    let others = [stranger.pid(), foreign.pid(), read(&note)];
     assert!(others.iter().all(|pid| alive(pid)), "no mark, a mark of another namespace, and our own run");
 
-    living.process.kill().unwrap();
-    living.process.wait().unwrap();
-    zombie.process.wait().unwrap();
+    living.process.kill();
+    living.process.reap();
+    zombie.process.reap();
     prober.sweep_orphans().await;
     until("nothing is left", || living.none_alive()).await;
-    for child in [&mut stranger, &mut foreign] {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
 }
