@@ -164,7 +164,7 @@ impl Core {
         if let Some(settled) = &active.round.settled {
             return Err(denied(format!("signal {name} is {} already", settled.word()), "nothing is left to cancel"));
         }
-        let in_flight = active.is_sending() || active.delivery.attempts > 0;
+        let in_flight = active.delivery.attempts > 0;
         let at_ms = self.turn.now.wall_ms;
         self.settle(index, Settlement::Cancelled { at_ms });
         let caveat = if in_flight { "; an attempt was made before, ROS may have taken it" } else { "" };
@@ -186,7 +186,12 @@ impl Core {
             self.note(NoteLevel::Warn, text);
             self.remember(None, text);
         }
-        done(text, None)
+        match self.durability.trouble() {
+            Some(trouble) if held => {
+                done(format!("{text}; but it would be forgotten at a restart, the state is not durable: {trouble}"), None)
+            }
+            _ => done(text, None),
+        }
     }
 }
 

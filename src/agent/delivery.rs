@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Retries at once after a mended cause; then it goes slowly.
 const IMMEDIATE_LIMIT: u32 = 3;
+/// Looks that may fail in a row before the signal is sent without one.
+const LOOKS_BEFORE_BLIND: u32 = 3;
 /// How long a denied look is not repeated.
 const DENIED_FOR: Duration = Duration::from_secs(600);
 /// A ledger that has not answered for this long counts as unwritable.
@@ -29,6 +31,10 @@ pub(super) struct Delivery {
     decided: BootMs,
     pub(super) attempts: u32,
     at_once: u32,
+    /// Looks in a row that failed.
+    blind: u32,
+    /// Nothing is sent before this time, not even at the end: ROS has asked for it, or the stack is busy.
+    not_before: BootMs,
     /// The last attempt was definitely rejected, so a reload that drops the target may supersede the intent. Not durable: a crash
     /// may fall into an attempt that gets through.
     rejected: bool,
@@ -66,6 +72,8 @@ impl Delivery {
             decided: now,
             attempts: 0,
             at_once: 0,
+            blind: 0,
+            not_before: now,
             rejected: false,
             schedules: Vec::new(),
             trouble: None,
@@ -81,12 +89,18 @@ impl Delivery {
         *self = Self { intent_in: generation, needs: generation, derivable, ..Self::new(now) };
     }
 
+    /// Nothing is sent before `generation` is durable.
+    pub(super) fn needs(&mut self, generation: u64) {
+        self.needs = generation;
+    }
+
     pub(super) fn end(&mut self) {
         self.phase = Phase::Ended;
     }
 
-    pub(super) fn is_sending(&self) -> bool {
-        matches!(self.phase, Phase::Sending(_))
+    /// A look or an attempt is in flight.
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Looking(_) | Phase::Sending(_))
     }
 
     pub(super) fn next_attempt(&self) -> Option<BootMs> {
@@ -203,14 +217,13 @@ impl Core {
         self.durability.error = Some(error);
     }
 
-    /// Before stopping: what is owed gets its one last attempt now, unless the stack is known to be busy with something else.
+    /// Before stopping: what is owed gets its one last attempt now, after a look as always; but not where ROS has asked to wait, or
+    /// the stack is busy with something else. That goes on when the agent is started again.
     pub(super) fn hasten(&mut self) {
         let now = self.now();
-        let is_held_back = |active: &Active| active.delivery.trouble.as_ref().is_some_and(|trouble| trouble.class.is_none());
-        for active in self.rounds.iter_mut().filter(|active| active.is_owed() && !is_held_back(active)) {
-            match active.delivery.phase {
-                Phase::Due(_) | Phase::Looking(_) => active.delivery.phase = Phase::Due(now),
-                Phase::Sending(_) | Phase::Ended => {}
+        for active in self.rounds.iter_mut().filter(|active| active.is_owed()) {
+            if let Phase::Due(at) = active.delivery.phase {
+                active.delivery.phase = Phase::Due(at.min(active.delivery.not_before.max(now)));
             }
         }
     }
@@ -222,7 +235,7 @@ impl Core {
             let due = matches!(active.delivery.phase, Phase::Due(at) if at <= now);
             due && self.identity.known.is_some() && !self.durability.is_unwritable() && !self.is_durable_enough(&active.delivery)
         };
-        self.rounds.iter().any(|active| active.is_owed() && (active.is_sending() || waits(active)))
+        self.rounds.iter().any(|active| active.is_owed() && (active.delivery.is_in_flight() || waits(active)))
     }
 
     fn is_durable_enough(&self, delivery: &Delivery) -> bool {
@@ -248,7 +261,7 @@ impl Core {
             if at > now || self.identity.known.is_none() || !self.is_durable_enough(&active.delivery) {
                 continue;
             }
-            if self.plan.ros.poll && !self.stopping && self.looks_denied_until.is_none_or(|until| until <= now) {
+            if self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
                 self.look(index);
             } else {
                 self.send(index);
@@ -287,12 +300,14 @@ impl Core {
 
     pub(super) fn looked(&mut self, look: u64, result: Look) {
         let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
+        if !matches!(result, Look::Failed { .. })
+            && let Some(active) = self.rounds.get_mut(index)
+        {
+            active.delivery.blind = 0;
+        }
         match result {
             Look::Waiting => self.send_if_durable(index),
-            Look::Failed { why, .. } => {
-                self.note(NoteLevel::Debug, format!("the stack could not be looked at before sending: {why}"));
-                self.send_if_durable(index);
-            }
+            Look::Failed { why, retry_after } => self.look_failed(index, &why, retry_after),
             Look::Denied(why) => {
                 self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
                 self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));
@@ -304,9 +319,36 @@ impl Core {
             }
             Look::NotNow(why) => {
                 let delay = 10_000 + self.random_ms(5_000);
-                self.postpone(index, delay, Trouble { class: None, text: format!("not sent yet: {why}"), hint: None, at: self.now() });
+                self.hold_back(index, delay, format!("not sent yet: {why}"));
             }
         }
+    }
+
+    /// A look that fails now may succeed in a moment, and tell that nobody waits: a stray signal can be counted in a later update. After
+    /// a few, and when stopping, the signal goes out without, because silence is worse.
+    fn look_failed(&mut self, index: usize, why: &str, retry_after: Option<Duration>) {
+        let random = self.random();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        active.delivery.blind = active.delivery.blind.saturating_add(1);
+        if active.delivery.blind > LOOKS_BEFORE_BLIND || self.stopping {
+            self.note(NoteLevel::Warn, format!("the stack could not be looked at before sending, so a signal may come late: {why}"));
+            return self.send_if_durable(index);
+        }
+        let delay = millis(active.delivery.delay(Class::Transient, random, retry_after));
+        self.hold_back(index, delay, format!("the stack could not be looked at: {why}"));
+    }
+
+    /// Looks again after `delay` and does not send before, not even when stopping.
+    fn hold_back(&mut self, index: usize, delay: BootMs, text: String) {
+        let now = self.now();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        let name = Arc::clone(&active.round.signal);
+        let is_news = active.delivery.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
+        active.delivery.not_before = now.saturating_add(delay);
+        if is_news {
+            self.note(NoteLevel::Info, format!("signal {name}: {text}"));
+        }
+        self.postpone(index, delay, Trouble { class: None, text, hint: None, at: now });
     }
 
     /// After a look, in which time the ledger may have come back without this intent in it yet.
@@ -345,6 +387,7 @@ impl Core {
         let now = self.now();
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.delivery.rejected = refusal.definite;
+        active.delivery.not_before = refusal.retry_after.map_or(now, |wait| now.saturating_add(millis(wait)));
         if refusal.definite {
             active.round.series = active.round.series.saturating_add(1);
             active.delivery.needs = needs;

@@ -103,6 +103,8 @@ pub enum Input {
     },
     /// A new valid plan.
     Replan(Arc<Plan>),
+    /// A new configuration that cannot be used: the plan stays.
+    Misconfigured(String),
     /// An operator's command; answered by the `Reply` effect of the same id.
     Command {
         /// Chosen by the caller.
@@ -209,6 +211,7 @@ pub struct Core {
     history: Vec<HistoryEntry>,
     held: bool,
     stopping: bool,
+    misconfigured: Option<String>,
     durability: Durability,
     looks_denied_until: Option<BootMs>,
     next_id: u64,
@@ -252,6 +255,7 @@ impl Core {
             history: document.history,
             held: document.held,
             stopping: false,
+            misconfigured: None,
             durability: Durability::loaded(document.generation),
             looks_denied_until: None,
             next_id: 0,
@@ -279,6 +283,7 @@ impl Core {
             Input::Looked { look, result } => self.looked(look, result),
             Input::Answered { send, answer } => self.answered(send, answer),
             Input::Replan(plan) => self.replan(plan),
+            Input::Misconfigured(error) => self.misconfigured = Some(error),
             Input::Command { id, command } => {
                 let reply = self.command(command);
                 self.effects.push(Effect::Reply { id, reply });
@@ -399,6 +404,7 @@ impl Core {
             self.identity.known = None;
         }
         self.plan = plan;
+        self.misconfigured = None;
         self.identity.due = self.now();
         self.open_rounds();
         self.resolve_targets();

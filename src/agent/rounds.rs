@@ -45,10 +45,6 @@ impl Active {
     pub(super) fn is_owed(&self) -> bool {
         self.round.intent.is_some() && self.round.settled.is_none()
     }
-
-    pub(super) fn is_sending(&self) -> bool {
-        self.delivery.is_sending()
-    }
 }
 
 impl Core {
@@ -86,7 +82,7 @@ impl Core {
             }
             if active.is_open() {
                 withdrawn.push(index);
-            } else if active.is_owed() && active.delivery.was_rejected() && !active.is_sending() {
+            } else if active.is_owed() && active.delivery.was_rejected() && !active.delivery.is_in_flight() {
                 superseded.push(index);
             }
         }
@@ -103,12 +99,14 @@ impl Core {
     /// A round that was superseded and whose target is in the plan again goes on with the same intent.
     fn take_back(&mut self, index: usize) {
         let now = self.now();
+        let generation = self.durability.generation.saturating_add(1);
         let Some(active) = self.rounds.get_mut(index).filter(|active| matches!(active.round.settled, Some(Settlement::Superseded { .. })))
         else {
             return;
         };
         active.round.settled = None;
         active.delivery = Delivery::resumed(Some(now), now);
+        active.delivery.needs(generation);
         let name = Arc::clone(&active.round.signal);
         self.remember(Some(&name), "its target is in the plan again: sending goes on");
     }

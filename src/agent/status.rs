@@ -8,7 +8,7 @@ use crate::check::Health;
 use crate::clock::{BootMs, millis, rfc3339};
 use crate::plan::{Level, Signal};
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
-use crate::verdict::{healthy_since, is_healthy, not_ready};
+use crate::verdict::{Standing, healthy_since, is_healthy, not_ready};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -27,6 +27,9 @@ pub struct Status {
     pub instance_id: Option<String>,
     /// Why the instance id is not known.
     pub identity_error: Option<String>,
+    /// Why the configuration on disk cannot be used, if a load of it was refused.
+    #[serde(default)]
+    pub misconfigured: Option<String>,
     /// Why the state is not durable, if it is not.
     pub not_durable: Option<String>,
     /// Signals, in order of name, then those sent by hand.
@@ -140,6 +143,7 @@ impl Core {
             held: self.held,
             instance_id: self.identity.known.as_ref().map(|identity| identity.instance_id.clone()),
             identity_error: self.identity.error.clone(),
+            misconfigured: self.misconfigured.clone(),
             not_durable: self.durability.trouble(),
             signals: planned.chain(rest).map(|active| self.signal_view(active)).collect(),
             checks: self.checks.values().map(|run| self.check_view(run)).collect(),
@@ -264,8 +268,11 @@ impl Core {
     /// One line: the state of each signal, newest trouble first.
     pub fn summary(&self) -> String {
         let mut parts = Vec::new();
-        if self.plan.signals.is_empty() {
-            parts.push("not configured: no [signal.NAME] in the configuration".to_owned());
+        match &self.misconfigured {
+            Some(error) if self.plan.signals.is_empty() => parts.push(format!("not configured: {error}")),
+            Some(error) => parts.push(format!("reload refused, the old configuration runs: {error}")),
+            None if self.plan.signals.is_empty() => parts.push("not configured: no [signal.NAME] in the configuration".to_owned()),
+            None => {}
         }
         if self.held {
             parts.push("HELD, no verdicts until resume".to_owned());
@@ -329,13 +336,25 @@ impl Core {
             None if self.identity.known.is_some() && active.round.target.is_none() => {
                 let _ = write!(text, ", {UNRESOLVED}");
             }
-            None => text.push_str(", waiting for min_healthy_time"),
+            None => {
+                text.push_str(", waiting for min_healthy_time");
+                if let Some((check, message)) = just_failed(&standings) {
+                    let _ = write!(text, " again after {check}: {message}");
+                }
+            }
         }
         if let Some(timers) = self.timers(active) {
             let _ = write!(text, ", {} left", seconds(timers.decide_by.saturating_sub(self.now()).max(0)));
         }
         text
     }
+}
+
+/// A required check that is satisfied but was last seen bad: one observation closes the healthy window without changing the state.
+fn just_failed<'a>(standings: &'a [Standing<'_>]) -> Option<(&'a str, &'a str)> {
+    let bad = standings.iter().filter(|(check, _)| check.level == Level::Required);
+    let mut bad = bad.filter_map(|(check, state)| Some((check, state.last().filter(|seen| !seen.observation.health.is_good())?)));
+    bad.next().map(|(check, seen)| (&*check.name, seen.observation.message.as_str()))
 }
 
 /// Whole seconds as `2m10s`.

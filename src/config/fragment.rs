@@ -4,7 +4,7 @@
 //! [`super::reader`] reads it key by key.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::secrecy::is_secret_name;
+use super::secrecy::{is_sealed_path, is_secret_name};
 use super::source::{Place, Source, Sources};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
@@ -68,7 +68,7 @@ impl Value {
     /// Parses TOML text that is part of the program.
     pub(super) fn of_default(text: &str) -> Self {
         let (value, _) = DeValue::parse_recoverable(text);
-        let mut value = convert(value.into_inner(), Place::Default, &mut |_| Place::Default, &mut Vec::new());
+        let mut value = convert(value.into_inner(), Place::Default, &mut |_| Place::Default);
         value.place = Place::Default;
         value
     }
@@ -102,7 +102,9 @@ pub(super) fn parse(sources: &mut Sources, file: usize, errors: &mut Vec<Diagnos
     };
     let (document, syntax) = DeTable::parse_recoverable(&source.text);
     let mut secrets = Vec::new();
-    let data = convert(DeValue::Table(document.into_inner()), Place::Default, &mut |span| Place::new(file, span), &mut secrets).data;
+    let root = document.into_inner();
+    note_secrets(&root, &mut Vec::new(), &mut secrets);
+    let data = convert(DeValue::Table(root), Place::Default, &mut |span| Place::new(file, span)).data;
     if let Some(source) = sources.0.get_mut(file) {
         source.secrets = secrets;
     }
@@ -134,26 +136,36 @@ fn hint(source: &Source, at: usize) -> Option<String> {
     first.is_ascii_alphabetic().then(|| "a string is written in quotes".to_owned())
 }
 
+/// Where the values of `table`, which stands at `path`, are that must not be shown.
+fn note_secrets(table: &DeTable<'_>, path: &mut Vec<String>, secrets: &mut Vec<std::ops::Range<usize>>) {
+    for (key, value) in table {
+        path.push(key.get_ref().to_string());
+        match value.get_ref() {
+            DeValue::Table(table) => note_secrets(table, path, secrets),
+            _ if is_secret_name(key.get_ref()) || is_sealed_path(path) => secrets.push(value.span()),
+            _ => {}
+        }
+        path.pop();
+    }
+}
+
 type PlaceOf<'a> = &'a mut dyn FnMut(&std::ops::Range<usize>) -> Place;
 
 /// The tree of a spanned value. Depth is bounded by the parser (80).
-fn convert(value: DeValue<'_>, place: Place, place_of: PlaceOf<'_>, secrets: &mut Vec<std::ops::Range<usize>>) -> Value {
+fn convert(value: DeValue<'_>, place: Place, place_of: PlaceOf<'_>) -> Value {
     let data = match value {
         DeValue::String(text) => Data::Text(text.into_owned()),
         DeValue::Integer(number) => Data::Integer(i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX)),
         DeValue::Float(number) => Data::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => Data::Flag(flag),
         DeValue::Datetime(date) => Data::Date(date.to_string()),
-        DeValue::Array(values) => Data::Array(values.into_iter().map(|value| spanned(value, place_of, secrets)).collect()),
+        DeValue::Array(values) => Data::Array(values.into_iter().map(|value| spanned(value, place_of)).collect()),
         DeValue::Table(table) => Data::Table(Table(
             table
                 .into_iter()
                 .map(|(key, value)| {
                     let entry_place = place_of(&key.span());
-                    if is_secret_name(key.get_ref()) && !matches!(value.get_ref(), DeValue::Table(_)) {
-                        secrets.push(value.span());
-                    }
-                    (key.into_inner().into_owned(), Entry { key: entry_place, value: spanned(value, place_of, secrets) })
+                    (key.into_inner().into_owned(), Entry { key: entry_place, value: spanned(value, place_of) })
                 })
                 .collect(),
         )),
@@ -161,9 +173,9 @@ fn convert(value: DeValue<'_>, place: Place, place_of: PlaceOf<'_>, secrets: &mu
     Value { place, data }
 }
 
-fn spanned(value: Spanned<DeValue<'_>>, place_of: PlaceOf<'_>, secrets: &mut Vec<std::ops::Range<usize>>) -> Value {
+fn spanned(value: Spanned<DeValue<'_>>, place_of: PlaceOf<'_>) -> Value {
     let place = place_of(&value.span());
-    convert(value.into_inner(), place, place_of, secrets)
+    convert(value.into_inner(), place, place_of)
 }
 
 /// Lays `over` on `under`: tables merge by key, everything else is replaced.

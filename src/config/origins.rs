@@ -57,7 +57,7 @@ impl Origins {
     }
 
     pub(super) fn push(&mut self, path: &[String], value: &toml::Value, origin: Origin) {
-        let secret = path.last().is_some_and(|name| secrecy::is_secret_name(name));
+        let secret = secrecy::is_sealed_path(path) || path.last().is_some_and(|name| secrecy::is_secret_name(name));
         let shown = if secret { toml::Value::String(secrecy::HIDDEN.to_owned()) } else { hidden(value) };
         self.0.push(Setting { key: dotted(path), value: shown.to_string(), origin });
     }

@@ -108,7 +108,7 @@ impl Source {
             .filter(|secret| secret.start < line_start + line.len() && secret.end > line_start)
             .map(|secret| secret.start.saturating_sub(line_start))
             .min();
-        let cut = match (by_span, secrecy::secret_at(line)) {
+        let cut = match (by_span, secrecy::secret_in_line_at(line)) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };

@@ -84,8 +84,11 @@ pub enum Failure {
 /// # Errors
 /// See [`Failure`]; once the agent runs, nothing makes it fail.
 pub async fn run(options: Options) -> Result<(), Failure> {
-    let mut daemon = Daemon::start(options)?;
+    let (mut daemon, unwritable) = Daemon::start(options)?;
     daemon.step(Input::Tick);
+    if let Some(error) = unwritable {
+        daemon.step(Input::NotRecorded { error });
+    }
     daemon.notifier.ready();
     while !daemon.is_done() {
         daemon.settle_turn();
@@ -134,7 +137,8 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(options: Options) -> Result<Self, Failure> {
+    /// The daemon, and why its ledger cannot be written, if it cannot.
+    fn start(options: Options) -> Result<(Self, Option<String>), Failure> {
         let setup = |what: &str, error: &dyn std::fmt::Display| Failure::Setup(format!("{what}: {error}"));
         let mut seen = None;
         let plan = match &options.source {
@@ -155,9 +159,6 @@ impl Daemon {
         if let Some(aside) = &opened.set_aside {
             tracing::error!(target: "ledger", "the ledger could not be used and is set aside as {}: {}", aside.path.display(), aside.why);
         }
-        if let Some(why) = &opened.unwritable {
-            tracing::error!(target: "ledger", "state not durable: {why}");
-        }
         let socket = control::bind(&plan.agent.socket)?;
         let (sender, requests) = mpsc::channel(control::QUEUE);
         let notifier = if options.own_process { Notifier::from_env() } else { Notifier::silent() };
@@ -165,7 +166,7 @@ impl Daemon {
         let interrupts = if options.own_process { Some(Interrupts::new().map_err(|error| setup("signals", &error))?) } else { None };
         let document = opened.document.unwrap_or_else(LedgerDocument::empty);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
-        Ok(Self {
+        let daemon = Self {
             core: Core::new(plan, boot_id, document, turn()),
             source: options.source,
             outside,
@@ -190,7 +191,8 @@ impl Daemon {
             waiters: Vec::new(),
             stopping_since: None,
             at_once: false,
-        })
+        };
+        Ok((daemon, opened.unwritable))
     }
 
     /// Stopped, and nothing is in flight that is worth waiting for.
@@ -374,6 +376,9 @@ impl Daemon {
             Ok(loaded) => self.replan(loaded),
             Err(diagnostics) => Err(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         };
+        if let Err(errors) = &result {
+            self.step(Input::Misconfigured(errors.lines().next().unwrap_or_default().to_owned()));
+        }
         self.notifier.ready();
         result
     }

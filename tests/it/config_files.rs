@@ -173,8 +173,8 @@ fn tables_merge_by_key_and_arrays_replace() {
     assert_eq!(check.tags, ["c"]);
     let Probe::Http(http) = &check.probe else { panic!("an http check") };
     assert_eq!(http.headers, [("Accept".to_owned(), "y".to_owned()), ("X-One".to_owned(), "1".to_owned())]);
-    assert_eq!(origin(&loaded, "check.homepage.headers.Accept"), "\"y\" x.toml:3");
-    assert_eq!(origin(&loaded, "check.homepage.headers.X-One"), "\"1\" config.toml:7");
+    assert_eq!(origin(&loaded, "check.homepage.headers.Accept"), "\"[hidden]\" x.toml:3");
+    assert_eq!(origin(&loaded, "check.homepage.headers.X-One"), "\"[hidden]\" config.toml:7");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `KILLS` sets the number of kills (default 24; the long run takes 200), `SEED` the first seed; a failure prints its own.
 
 use crate::host::{INSTANCE, KEY, SECRET};
-use ros_sandbox::{Config, Effect, Fault, Sandbox, StackSpec, Switches, When};
+use ros_sandbox::{AfterCompletion, Config, Effect, Fault, Sandbox, StackSpec, Switches, When};
 use ros_signal_agent::retry::Random;
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,9 +38,18 @@ async fn scenario_7_kill_9_at_random_moments_leaves_exactly_one_effective_signal
 async fn history(seed: u64) {
     let mut random = Random::new(seed);
     let mut config = Config::new(KEY, ros_sandbox::Secret::new(SECRET));
+    let mut coin = || random.draw().is_multiple_of(2);
+    // Whatever the service does where its documents are silent.
     config.switches = Switches {
-        tokens_replay_errors: random.draw().is_multiple_of(2),
-        permit_get_stack: random.draw().is_multiple_of(2),
+        warning_counts: coin(),
+        tokens_replay_errors: coin(),
+        data_readable_in_progress: coin(),
+        after_completion: if coin() { AfterCompletion::Store } else { AfterCompletion::Refuse },
+        condition_accepts_signals: coin(),
+        deleted_stack_visible: coin(),
+        evaluation_interval_ms: if coin() { 0 } else { 300 },
+        permit_get_stack: coin(),
+        require_metadata_token: coin(),
         ..Switches::default()
     };
     let sandbox = Sandbox::start(config).await.unwrap();
@@ -54,10 +63,12 @@ async fn history(seed: u64) {
     let service = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
+    // A random id is counted twice if it is ever sent before it is durable, or forgotten.
+    let id = if seed.is_multiple_of(2) { "random" } else { "derived" };
     let text = format!(
         "[stack]\nstack_id = \"{stack}\"\n[ros]\nendpoint = \"{}\"\ntimeout = \"1s\"\n[instance]\nmetadata_url = \"{}\"\n\
          [credentials]\nprovider = \"environment\"\n[agent]\nstate_dir = \"{}\"\nsocket = \"{}\"\n\
-         [signal.web]\nresource = \"WebReady\"\nmin_healthy_time = \"200ms\"\n\
+         [signal.web]\nresource = \"WebReady\"\nmin_healthy_time = \"200ms\"\nunique_id = \"{id}\"\n\
          [check.port]\ntype = \"tcp\"\naddress = \"{}\"\nstart_interval = \"100ms\"\n",
         sandbox.ros_url(),
         sandbox.metadata_url(),

@@ -213,3 +213,24 @@ async fn scenario_35_wait_blocks_until_it_is_so_and_not_longer() {
     assert_eq!((code, body.as_str()), (200, "{\"reached\":true}"));
     agent.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_configuration_that_comes_late_and_broken_is_said_in_the_status() {
+    let host = Host::new("").await;
+    let agent = host.start();
+    while !host.socket().exists() {
+        tokio::task::yield_now().await;
+    }
+    host.configure("[signal.web]\nresorce = \"WebReady\"\n");
+    let said = async {
+        loop {
+            let (_, body) = host.ask("GET", "/status", "").await;
+            if body.contains("resorce") {
+                return body;
+            }
+        }
+    };
+    let body = tokio::time::timeout(std::time::Duration::from_secs(30), said).await.expect("the status says nothing");
+    assert!(body.contains("not configured: ") && body.contains("misconfigured"), "{body}");
+    agent.stop().await.unwrap();
+}

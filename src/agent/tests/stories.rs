@@ -302,6 +302,54 @@ fn scenario_24_checks_in_flight_are_bounded_and_first_runs_are_splayed() {
 }
 
 #[test]
+fn a_look_that_fails_is_repeated_a_few_times_before_a_signal_goes_out_without_it() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Looks(Looks::Failing));
+    world.pass(6_500);
+    assert_eq!(state(&world), "sending");
+    assert!(world.notes.iter().any(|note| note == "signal web: the stack could not be looked at: timed out"), "{:?}", world.notes);
+    world.pass(10_000);
+    assert_eq!(state(&world), "acknowledged");
+    assert!(world.notes.iter().any(|note| note.starts_with("the stack could not be looked at before sending")), "{:?}", world.notes);
+}
+
+#[test]
+fn a_stack_that_is_busy_holds_the_signal_back_even_when_the_agent_stops() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Looks(Looks::Busy));
+    world.pass(8_000);
+    assert!(world.core.summary().contains("not sent yet: the stack is CHECK_IN_PROGRESS"), "{}", world.core.summary());
+    assert!(world.notes.iter().any(|note| note.contains("not sent yet")), "it is in the log too");
+    world.step(Input::Stop);
+    world.pass(200);
+    assert_eq!(state(&world), "sending", "it goes on after the next start");
+    world.happen(&Happening::Looks(Looks::Answered));
+    world.happen(&Happening::Crash);
+    world.pass(1_000);
+    assert_eq!(state(&world), "acknowledged");
+}
+
+#[test]
+fn a_bad_reload_is_in_the_status_until_a_good_one() {
+    let mut world = world(plain_plan());
+    world.step(Input::Misconfigured("/etc/x.toml:1:1: error: unknown key".into()));
+    assert!(world.core.summary().starts_with("reload refused, the old configuration runs: /etc/x.toml:1:1: error: unknown key; web: "));
+    world.happen(&Happening::Reload);
+    assert!(world.core.summary().starts_with("web: "));
+}
+
+#[test]
+fn a_hold_that_a_restart_would_forget_says_so() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Disk(Disk::Refuses));
+    world.pass(1_000);
+    let done = world.core.command(Command::Hold).unwrap();
+    assert!(done.text.contains("would be forgotten at a restart"), "{}", done.text);
+}
+
+#[test]
 fn stopping_makes_no_verdict_but_one_last_attempt_for_what_is_owed() {
     let mut world = world(plain_plan());
     world.happen(&Happening::Truth(0, true));

@@ -1,6 +1,8 @@
 //! A world for the core: virtual time, a disk that forgets what was not synced, checks with a truth of their own, and a model of ROS
 //! that counts effective signals. Everything the core asks for is done here, with faults, and everything it does is judged.
 
+mod judge;
+
 use super::super::*;
 use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
@@ -252,8 +254,10 @@ impl World {
                 if self.retargeted != *to {
                     std::mem::swap(&mut self.plan, &mut self.other);
                     self.retargeted = *to;
-                    // A new round proves nothing by what was seen before it.
-                    self.seen.clear();
+                    // A new round proves nothing by what was seen before it; while this host is unknown there is none.
+                    if self.core.identity.known.is_some() {
+                        self.seen.clear();
+                    }
                 }
                 self.step(Input::Replan(Arc::clone(&self.plan)));
             }
@@ -467,58 +471,6 @@ impl World {
         Answer::Accepted { request_id: format!("req-{}", request.unique_id) }
     }
 
-    /// Rule 1: nothing is sent that the disk does not hold, unless the disk cannot hold it and the id can be derived again.
-    fn judge_send(&self, request: &SignalRequest) {
-        let held = self.synced.rounds.iter().any(|round| {
-            round.settled.is_none()
-                && round.intent.as_ref().is_some_and(|intent| intent.unique_id == request.unique_id && intent.status == request.status)
-        });
-        if held {
-            return;
-        }
-        let signal = self.plan.signals.iter().find(|signal| signal.resource == request.target.resource).unwrap();
-        assert!(self.core.durability.is_unwritable(), "sent before it was durable: {request:?}");
-        assert_ne!(signal.unique_id, UniqueIdStrategy::Random, "a random id was sent before it was durable");
-        assert_eq!(self.plan.on_unwritable, OnUnwritable::Send, "sent although the ledger cannot be written");
-    }
-
-    /// Promise 2 and "an intent is never changed".
-    fn judge_intents(&mut self) {
-        let mut fresh = Vec::new();
-        for active in &self.core.rounds {
-            if let Some(intent) = &active.round.intent {
-                let entry = (intent.unique_id.to_string(), intent.status.word());
-                let of = if self.retargeted == 0 { active.round.signal.to_string() } else { format!("{}'", active.round.signal) };
-                if self.intents.entry(of).or_default().insert(entry) && intent.reason != BY_HAND {
-                    fresh.push((active.round.signal.to_string(), intent.status, intent.decided.clone(), active.started));
-                }
-            }
-        }
-        for (signal, status, decided, started) in fresh {
-            if status == SignalStatus::Success && decided.boot_ms == self.now.boot_ms {
-                self.judge_success(&signal, started);
-            }
-        }
-    }
-
-    fn judge_success(&self, signal: &str, started: BootMs) {
-        let signal = self.plan.signal(signal).unwrap();
-        let window = self.now.boot_ms - crate::clock::millis(signal.min_healthy_time);
-        for name in &signal.checks {
-            let check = self.plan.check(name).unwrap();
-            if check.level == crate::plan::Level::Wanted || matches!(check.probe, crate::plan::Probe::Ttl(_)) {
-                continue;
-            }
-            let seen = self.seen.get(&**name).map_or(&[][..], Vec::as_slice);
-            assert!(seen.iter().all(|(at, good)| *good || *at < window), "false success: {name} was seen bad within min_healthy_time");
-            let before = seen.iter().rev().find(|(at, _)| *at <= window);
-            assert!(
-                before.is_some_and(|(at, good)| *good && *at >= started.min(window)),
-                "false success: {name} was not seen good before the window"
-            );
-        }
-    }
-
     /// The end of the world: all faults are gone, and long enough for everything to be settled.
     pub(super) fn heal(&mut self) {
         self.set_disk(Disk::Works);
@@ -529,36 +481,5 @@ impl World {
         }
         self.step(Input::Command { id: 2, command: Command::Resume });
         self.pass(30 * 60 * 1000);
-    }
-
-    /// The promises at the end.
-    pub(super) fn judge(&self) {
-        for signal in &self.plan.signals {
-            let active = &self.core.rounds[self.core.current(signal).unwrap()];
-            let settled = active.round.settled.as_ref();
-            // ROS refuses for ever what it has already, and nobody may look: the agent goes on, slowly, until give_up.
-            let told = active.round.target.as_ref().map(key).unwrap_or_default();
-            let blind = matches!(self.looks, Looks::Denied | Looks::Failing);
-            let has_it = self.received.get(&told).is_some_and(|all| !all.is_empty());
-            let cannot_know = blind && self.switches.after_completion == AfterCompletion::Refused && has_it;
-            assert!(settled.is_some() || cannot_know, "signal {} is not settled: {}", signal.name, self.core.summary());
-            let received = self.received.get(&told).map_or(&[][..], Vec::as_slice);
-            let ids: BTreeSet<_> = received.iter().map(|(id, _)| id).collect();
-            let may_change_id = signal.unique_id == UniqueIdStrategy::Random && self.ledger_lost;
-            assert!(ids.len() <= 1 || may_change_id, "more than one effective signal: {received:?}");
-            let statuses: BTreeSet<_> = received.iter().map(|(_, status)| status.word()).collect();
-            assert!(statuses.len() <= 1 || self.ledger_lost, "ROS was told two things: {received:?}");
-            if let Some(crate::signal::Settlement::Acknowledged { .. }) = settled {
-                let intent = active.round.intent.as_ref().unwrap();
-                let told = received.iter().any(|(id, status)| *id == intent.unique_id.as_str() && *status == intent.status);
-                assert!(told || self.ledger_lost, "acknowledged, but ROS has {received:?}");
-            }
-            let intents = self.intents.get(&*signal.name).map_or(0, BTreeSet::len);
-            assert!(
-                !received.is_empty() || matches!(settled, Some(crate::signal::Settlement::Silent { .. })),
-                "silence: {settled:?}, {intents} intents"
-            );
-        }
-        assert_eq!(self.core.wake().filter(|at| *at <= self.now.boot_ms), None, "something is overdue for ever");
     }
 }

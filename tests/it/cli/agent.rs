@@ -80,6 +80,7 @@ fn status(signals: Vec<SignalStatusView>) -> Status {
         held: false,
         instance_id: Some("i-bp1a2b3c4d5e6f7g8h9i".to_owned()),
         identity_error: None,
+        misconfigured: None,
         not_durable: None,
         signals,
         checks: vec![

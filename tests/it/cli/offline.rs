@@ -66,6 +66,90 @@ async fn the_configuration_that_is_shown_is_a_configuration_that_says_the_same()
     assert!(first.out.contains("deadline = \"10m\" # "), "{}", first.out);
 }
 
+/// A good configuration with a secret in the four places that may hold one, in the many ways of writing them.
+const SECRETS: &str = r#"
+[signal.web]
+resource = "WebReady"
+
+[check.redis]
+type = "tcp"
+address = "127.0.0.1:1"
+send = "AUTH hunter2"
+
+[check.homepage]
+type = "http"
+url = "http://127.0.0.1:1/"
+headers = { X-Foo = "hunter2" }
+body = "hunter2"
+
+[check.other]
+type = "http"
+url = "http://127.0.0.1:1/"
+headers.X-Bar = "hunter2"
+body = """
+hunter2
+"""
+
+[check.other.headers]
+X-Api-Key = "hunter2"
+
+[check.job]
+type = "exec"
+command = ["/bin/true"]
+environment = { PW = "hunter2", DB_PASSWORD = "hunter2" }
+
+[check.job2]
+type = "exec"
+command = ["/bin/true"]
+environment.PW = "hunter2"
+"#;
+
+#[tokio::test]
+async fn what_is_sent_and_handed_to_children_is_shown_by_no_command() {
+    let text = SECRETS.replace("headers.X-Bar = \"hunter2\"\n", "");
+    let (_dir, config) = configured(&text);
+    // Everybody can read it, so that there are warnings, each with its line.
+    std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    for command in [&["config", "show"][..], &["config", "check"], &["plan"], &["plan", "--json"], &["check"], &["check", "--json"]] {
+        let ended = program(&[&["--config", &config][..], command].concat()).await;
+        assert!(ended.code < 64, "{command:?}: {}", ended.err);
+        assert!(!format!("{}{}", ended.out, ended.err).contains("hunter2"), "{command:?}: {}{}", ended.out, ended.err);
+    }
+    let told = program(&["--config", &config, "config", "check"]).await;
+    for name in ["send", "body", "X-Api-Key", "DB_PASSWORD"] {
+        assert!(told.err.contains(&format!("`{name}` may hold a secret")), "{name}: {}", told.err);
+    }
+    let shown = program(&["--config", &config, "config", "show"]).await;
+    assert!(shown.out.contains("headers.X-Foo = \"[hidden]\""), "{}", shown.out);
+}
+
+#[tokio::test]
+async fn a_mistake_near_a_secret_does_not_show_it() {
+    let lines = SECRETS.lines().filter(|line| line.contains("hunter2")).count();
+    for broken in 0..lines {
+        for mistake in ["", "]", "= 5", "\"", " }"] {
+            let mut count = 0;
+            let text: Vec<String> = SECRETS
+                .lines()
+                .map(|line| {
+                    count += usize::from(line.contains("hunter2"));
+                    if line.contains("hunter2") && count == broken + 1 { format!("{line}{mistake}") } else { line.to_owned() }
+                })
+                .collect();
+            let (_dir, config) = configured(&text.join("\n"));
+            let ended = program(&["--config", &config, "config", "check"]).await;
+            assert_eq!(ended.code, 78, "{}", ended.out);
+            assert!(!ended.err.contains("hunter2"), "line {broken} with {mistake}: {}", ended.err);
+        }
+    }
+    for (right, wrong) in [("send =", "sned ="), ("headers =", "header ="), ("environment =", "enviroment ="), ("send =", "send :")] {
+        let (_dir, config) = configured(&SECRETS.replace(right, wrong));
+        let ended = program(&["--config", &config, "config", "check"]).await;
+        assert_eq!(ended.code, 78, "{}", ended.out);
+        assert!(!ended.err.contains("hunter2"), "{wrong}: {}", ended.err);
+    }
+}
+
 #[tokio::test]
 async fn a_valid_configuration_is_counted() {
     let (_dir, config) = configured(EXAMPLE);
