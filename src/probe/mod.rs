@@ -85,6 +85,13 @@ impl Prober {
         observation
     }
 
+    /// Kills the processes that checks of an earlier agent of the same user left behind because it was killed itself (`kill -9`), and
+    /// logs how many. To be called once, at the start, before the first run; takes two seconds at most. Agents that live, in this
+    /// process or beside it, keep their processes.
+    pub async fn sweep_orphans(&self) {
+        self.children.sweep_abandoned().await;
+    }
+
     /// Forgets clients and certificates, so that the next runs load them anew; for a reload.
     pub fn reload(&self) {
         self.clients.forget();

@@ -8,6 +8,7 @@
 //! Bounds: 200 ms for what is left in the pipes, 2 s for a process to die of SIGKILL. One that does not (it hangs in the kernel) is said
 //! to be so; its check starts no other before it is gone.
 
+mod abandoned;
 mod environment;
 mod exit;
 mod leader;
@@ -22,6 +23,7 @@ use super::threads::Pool;
 use crate::check::{Health, Observation};
 use crate::clock::Moment;
 use crate::plan::{Exec, Name};
+use abandoned::Agent;
 use leader::{Leader, StartError, Watch};
 use orphans::Over;
 use output::{Output, Stream};
@@ -60,7 +62,9 @@ struct Shared {
     /// Number of runs going on; changes are waited for by shutdown.
     going_on: watch::Sender<usize>,
     closing: watch::Sender<bool>,
-    /// Tells marks of this prober from others.
+    /// This process; `None` where /proc cannot be read.
+    agent: Option<Agent>,
+    /// Tells marks of this prober from others, and names the agent.
     mark_prefix: String,
 }
 
@@ -100,10 +104,28 @@ impl Children {
         let (going_on, _) = watch::channel(0);
         let (closing, _) = watch::channel(false);
         static PROBERS: AtomicU64 = AtomicU64::new(0);
-        let own = (rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms, PROBERS.fetch_add(1, Ordering::Relaxed));
-        let mark_prefix = format!("{}-{}-{}-", own.0, own.1, own.2);
-        Self {
-            shared: Arc::new(Shared { files, sweeps: Pool::new("sweep", 1), registry: Mutex::default(), going_on, closing, mark_prefix }),
+        let prober = PROBERS.fetch_add(1, Ordering::Relaxed);
+        let agent = Agent::current();
+        let mark_prefix = match &agent {
+            Some(agent) => format!("{agent}-{prober}-"),
+            // Nobody can tell from it that this agent is gone, so nobody does: it has too few fields.
+            None => format!("{}-{}-{prober}-", rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms),
+        };
+        let (sweeps, registry) = (Pool::new("sweep", 1), Mutex::default());
+        Self { shared: Arc::new(Shared { files, sweeps, registry, going_on, closing, agent, mark_prefix }) }
+    }
+
+    /// Kills the processes of agents that are no more.
+    pub(super) async fn sweep_abandoned(&self) {
+        let Some(own) = self.shared.agent else { return };
+        let (owner, progress) = (Arc::from(""), Progress::default());
+        let sweep = self.shared.sweeps.run(&owner, &progress, Doing::Preparing, move || abandoned::sweep(own));
+        match tokio::time::timeout(DEATH, sweep).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(killed)) => tracing::info!(target: "probe", killed, "killed what checks of an agent that was killed had left behind"),
+            Ok(Err(error)) => tracing::warn!(target: "probe", %error, "cannot look for what an agent that was killed has left behind"),
+            // The thread goes on; only nobody counts any more.
+            Err(_) => tracing::warn!(target: "probe", "looking for what an agent that was killed has left behind takes long"),
         }
     }
 

@@ -175,7 +175,8 @@ fn by_parent() -> Vec<Pid> {
     processes.filter(|pid| stat(*pid).is_some_and(|fields| number(&fields, 4) == Some(i64::from(own)))).collect()
 }
 
-fn pid(text: &str) -> Option<Pid> {
+/// The pid that is written there.
+pub(super) fn pid(text: &str) -> Option<Pid> {
     Pid::from_raw(text.parse().ok()?)
 }
 
@@ -190,7 +191,7 @@ fn kin_of(pid: Pid) -> Option<Kin> {
 }
 
 /// Fields of proc(5) /proc/PID/stat from the third on: before it comes the name, which may contain anything.
-fn stat(pid: Pid) -> Option<Vec<String>> {
+pub(super) fn stat(pid: Pid) -> Option<Vec<String>> {
     let text = fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
     let text = String::from_utf8_lossy(&text);
     let (_, rest) = text.rsplit_once(')')?;
@@ -198,12 +199,12 @@ fn stat(pid: Pid) -> Option<Vec<String>> {
 }
 
 /// The field that proc(5) gives this number.
-fn number(fields: &[String], field: usize) -> Option<i64> {
+pub(super) fn number(fields: &[String], field: usize) -> Option<i64> {
     fields.get(field.checked_sub(3)?)?.parse().ok()
 }
 
 /// The mark of the run a living process was started in.
-fn mark_of(pid: Pid) -> Option<String> {
+pub(super) fn mark_of(pid: Pid) -> Option<String> {
     let file = File::open(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
     let mut bytes = Vec::new();
     file.take(ENVIRONMENT_LIMIT).read_to_end(&mut bytes).ok()?;

@@ -7,6 +7,7 @@
     reason = "clippy's leave for tests covers test functions only, not what they call"
 )]
 
+mod abandoned;
 mod exec;
 mod http;
 mod https;
