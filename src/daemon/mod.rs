@@ -85,6 +85,9 @@ pub enum Failure {
 /// See [`Failure`]; once the agent runs, nothing makes it fail.
 pub async fn run(options: Options) -> Result<(), Failure> {
     let (mut daemon, unwritable) = Daemon::start(options)?;
+    if daemon.interrupts.is_some() {
+        daemon.prober.sweep_orphans().await;
+    }
     daemon.step(Input::Tick);
     if let Some(error) = unwritable {
         daemon.step(Input::NotRecorded { error });

@@ -225,12 +225,15 @@ async fn a_configuration_that_comes_late_and_broken_is_said_in_the_status() {
     let said = async {
         loop {
             let (_, body) = host.ask("GET", "/status", "").await;
-            if body.contains("resorce") {
+            if body.contains("config.toml:") {
                 return body;
             }
         }
     };
     let body = tokio::time::timeout(std::time::Duration::from_secs(30), said).await.expect("the status says nothing");
-    assert!(body.contains("not configured: ") && body.contains("misconfigured"), "{body}");
+    let status: Value = serde_json::from_str(&body).unwrap();
+    let error = status["misconfigured"].as_str().unwrap();
+    assert!(error.contains("config.toml:") && error.contains("error: "), "{body}");
+    assert_eq!(status["summary"].as_str().unwrap(), format!("not configured: {error}"));
     agent.stop().await.unwrap();
 }

@@ -244,3 +244,43 @@ async fn scenario_30_the_failure_report_is_on_standard_output_before_the_instanc
     assert!(report.starts_with("FAILURE report of signal web (WebReady): check app will never pass: "), "{report}");
     assert!(report.contains("| database schema is missing"), "{report}");
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_19_what_a_killed_agent_left_running_is_killed_by_the_next() {
+    let host = Host::new("").await;
+    let pids = host.path("pids");
+    let text = format!(
+        "[signal.web]\nresource = \"WebReady\"\n[check.slow]\ntype = \"exec\"\ntimeout = \"10m\"\n\
+         command = [\"/bin/sh\", \"-c\", \"echo $$ >> {}; exec sleep 600\"]\n",
+        pids.display()
+    );
+    host.configure(&text);
+    let started = async |count: usize| {
+        let wait = async {
+            loop {
+                let text = std::fs::read_to_string(&pids).unwrap_or_default();
+                if text.lines().count() >= count {
+                    return text.lines().map(str::to_owned).collect::<Vec<_>>();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the check is not run")
+    };
+    let mut first = Service::start(&host, |_| {});
+    let orphan = started(1).await[0].clone();
+    first.agent.kill().await.unwrap();
+    assert!(is_running(&orphan), "it outlives the agent that was killed");
+    let mut second = Service::start(&host, |_| {});
+    let own = started(2).await[1].clone();
+    assert!(!is_running(&orphan) && is_running(&own), "the orphan is gone before the next run, which goes on");
+    second.signal(rustix::process::Signal::TERM);
+    assert_eq!(second.ends().await, Some(0));
+    assert!(!is_running(&own));
+}
+
+/// Whether the process lives; one that waits to be reaped by somebody else does not.
+fn is_running(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next()).is_some_and(|state| state != 'Z')
+}
