@@ -71,7 +71,8 @@ impl Source {
     pub(super) fn in_doubt(&self, line: usize) -> Range<usize> {
         let is_header = |text: &str| text.trim_start().starts_with('[');
         let mut rest = self.text.split('\n').skip(line.saturating_sub(1));
-        let held = if rest.next().is_some_and(is_header) { rest.take_while(|text| !is_header(text)).count() } else { 0 };
+        let was_header = |text: &str| is_header(text) || (text.trim_end().ends_with(']') && !text.contains('='));
+        let held = if rest.next().is_some_and(was_header) { rest.take_while(|text| !is_header(text)).count() } else { 0 };
         line..line + 1 + held
     }
 

@@ -142,8 +142,15 @@ async fn a_mistake_near_a_secret_does_not_show_it() {
             assert!(!ended.err.contains("hunter2"), "line {broken} with {mistake}: {}", ended.err);
         }
     }
-    for (right, wrong) in [("send =", "sned ="), ("headers =", "header ="), ("environment =", "enviroment ="), ("send =", "send :")] {
-        let (_dir, config) = configured(&SECRETS.replace(right, wrong));
+    for (right, wrong) in [
+        ("send =", "sned ="),
+        ("headers =", "header ="),
+        ("environment =", "enviroment ="),
+        ("send =", "send :"),
+        ("[check.other.headers]", "check.other.headers]"),
+        ("[check.other.headers]", "[check.other.headers"),
+    ] {
+        let (_dir, config) = configured(&SECRETS.replace("X-Api-Key", "X-Plain").replace(right, wrong));
         let ended = program(&["--config", &config, "config", "check"]).await;
         assert_eq!(ended.code, 78, "{}", ended.out);
         assert!(!ended.err.contains("hunter2"), "{wrong}: {}", ended.err);
