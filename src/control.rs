@@ -15,7 +15,7 @@
 //! is decided by the kernel (SO_PEERCRED, unix(7)). Exec checks run as the agent's user, so that user may read and push, no more.
 //!
 //! Bounds: [`CONNECTIONS`] connections of which some are kept for root, so that no one else can shut it out (one too many is closed at
-//! once); [`WAITS`] waits at once; heads and bodies of 64 KiB; 5 s for a head, 30 s for a request other than a wait. A handler whose
+//! once); heads and bodies of 64 KiB; 5 s for a head, 30 s for a request other than a wait. A handler whose
 //! client has gone is dropped, and what it asked for is forgotten, unless the loop has taken it already.
 
 use crate::agent::status::{Goal, Status};
@@ -42,8 +42,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub const CONNECTIONS: usize = CONNECTIONS_OF_ROOT + CONNECTIONS_OF_OTHERS;
 const CONNECTIONS_OF_ROOT: usize = 16;
 const CONNECTIONS_OF_OTHERS: usize = 24;
-/// Clients that wait at once; one too many is told to come again.
-pub const WAITS: usize = 24;
+/// Clients that wait at once: each has its connection, so root's have their place.
+pub const WAITS: usize = CONNECTIONS;
 /// Requests that wait for the loop; when it is full the client is told to come again.
 pub const QUEUE: usize = 64;
 const BODY_LIMIT: usize = 64 * 1024;

@@ -235,7 +235,11 @@ impl Core {
         let newly_blocked = run.waiting_for.is_none();
         run.waiting_for = missing;
         let first = began.saturating_add(millis(run.check.initial_delay));
-        run.due = if run.is_ttl() { None } else { Some(now.max(first)) };
+        if !run.is_ttl() {
+            run.due = Some(now.max(first));
+        } else if newly_blocked {
+            run.due = None;
+        }
         if newly_blocked {
             run.state = CheckState::new(began);
             let running = run.running.take();

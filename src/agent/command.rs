@@ -181,7 +181,7 @@ impl Core {
         if self.held != held {
             self.held = held;
             if !held {
-                self.extend_overdue();
+                self.extend_overdue(|_| 0);
             }
             self.note(NoteLevel::Warn, text);
             self.remember(None, text);

@@ -14,6 +14,8 @@ use std::time::Duration;
 const IMMEDIATE_LIMIT: u32 = 3;
 /// Looks that may fail in a row before the signal is sent without one.
 const LOOKS_BEFORE_BLIND: u32 = 3;
+/// Time that an attempt needs before the deadline.
+const ROOM_TO_SEND_MS: BootMs = 15_000;
 /// How long a denied look is not repeated.
 const DENIED_FOR: Duration = Duration::from_secs(600);
 /// A ledger that has not answered for this long counts as unwritable.
@@ -319,32 +321,42 @@ impl Core {
             }
             Look::NotNow(why) => {
                 let delay = 10_000 + self.random_ms(5_000);
+                let not_before = self.now().saturating_add(delay);
+                if let Some(active) = self.rounds.get_mut(index) {
+                    active.delivery.not_before = not_before;
+                }
                 self.hold_back(index, delay, format!("not sent yet: {why}"));
             }
         }
     }
 
     /// A look that fails now may succeed in a moment, and tell that nobody waits: a stray signal can be counted in a later update. After
-    /// a few, and when stopping, the signal goes out without, because silence is worse.
+    /// a few, when stopping, or when waiting would carry it past the deadline, the signal goes out without: silence is worse.
     fn look_failed(&mut self, index: usize, why: &str, retry_after: Option<Duration>) {
         let random = self.random();
+        let now = self.now();
+        let timers = self.rounds.get(index).and_then(|active| self.timers(active));
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.delivery.blind = active.delivery.blind.saturating_add(1);
-        if active.delivery.blind > LOOKS_BEFORE_BLIND || self.stopping {
+        let delay = millis(active.delivery.delay(Class::Transient, random, retry_after));
+        let too_late = timers.is_some_and(|timers| now.saturating_add(delay) > timers.last.saturating_sub(ROOM_TO_SEND_MS));
+        let at_the_end = self.stopping && retry_after.is_none();
+        if active.delivery.blind > LOOKS_BEFORE_BLIND || too_late || at_the_end {
             self.note(NoteLevel::Warn, format!("the stack could not be looked at before sending, so a signal may come late: {why}"));
             return self.send_if_durable(index);
         }
-        let delay = millis(active.delivery.delay(Class::Transient, random, retry_after));
+        if retry_after.is_some() {
+            active.delivery.not_before = now.saturating_add(delay);
+        }
         self.hold_back(index, delay, format!("the stack could not be looked at: {why}"));
     }
 
-    /// Looks again after `delay` and does not send before, not even when stopping.
+    /// Looks again after `delay`.
     fn hold_back(&mut self, index: usize, delay: BootMs, text: String) {
         let now = self.now();
         let Some(active) = self.rounds.get_mut(index) else { return };
         let name = Arc::clone(&active.round.signal);
         let is_news = active.delivery.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
-        active.delivery.not_before = now.saturating_add(delay);
         if is_news {
             self.note(NoteLevel::Info, format!("signal {name}: {text}"));
         }

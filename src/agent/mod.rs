@@ -201,7 +201,8 @@ pub struct Core {
     boot_id: Arc<str>,
     turn: Turn,
     luck: Random,
-    began: Stamp,
+    /// Since when there is a plan for this host: rounds that had to wait for its identity began then.
+    planned_since: Stamp,
     identity: Identification,
     ledger_owner: Option<String>,
     checks: BTreeMap<Name, CheckRun>,
@@ -236,7 +237,7 @@ impl Core {
     /// A core for `plan` that goes on from `document`, in the boot `boot_id`.
     pub fn new(plan: Arc<Plan>, boot_id: Arc<str>, document: LedgerDocument, turn: Turn) -> Self {
         let mut core = Self {
-            began: turn.now.stamp(&boot_id),
+            planned_since: turn.now.stamp(&boot_id),
             plan,
             boot_id,
             turn,
@@ -265,7 +266,7 @@ impl Core {
         let sound = document.rounds.into_iter().filter(|round| round.intent.is_none() || round.target.is_some());
         core.rounds = sound.map(|round| core.resume(round)).collect();
         core.open_rounds();
-        core.extend_overdue();
+        core.extend_overdue(|margin| margin / 2);
         core.fit_checks();
         core
     }
@@ -400,8 +401,12 @@ impl Core {
     }
 
     fn replan(&mut self, plan: Arc<Plan>) {
-        if plan.instance != self.plan.instance {
+        let instance_changed = plan.instance != self.plan.instance;
+        if instance_changed {
             self.identity.known = None;
+        }
+        if instance_changed || self.plan.signals.is_empty() {
+            self.planned_since = self.turn.now.stamp(&self.boot_id);
         }
         self.plan = plan;
         self.misconfigured = None;

@@ -69,7 +69,9 @@ impl Core {
         for signal in &plan.signals {
             match self.current(signal) {
                 None => self.open(signal),
-                Some(index) => self.take_back(index),
+                // While the target is unknown any round may be the current one.
+                Some(index) if self.target(signal).is_some() => self.take_back(index),
+                Some(_) => {}
             }
         }
         let mut withdrawn = Vec::new();
@@ -112,7 +114,12 @@ impl Core {
     }
 
     fn open(&mut self, signal: &Signal) {
-        self.start_over.extend(signal.checks.iter().cloned());
+        let serves_another = |check: &&Name| {
+            let open = self.rounds.iter().filter(|active| active.is_open());
+            open.filter_map(|active| self.plan.signal(&active.round.signal)).any(|other| other.checks.contains(*check))
+        };
+        let own: Vec<_> = signal.checks.iter().filter(|check| !serves_another(check)).cloned().collect();
+        self.start_over.extend(own);
         let stamp = self.turn.now.stamp(&self.boot_id);
         let round = Round::first(Arc::clone(&signal.name), &signal.resource, self.target(signal), stamp);
         self.rounds.push(Active::begun(round, self.now()));
@@ -178,15 +185,16 @@ impl Core {
         self.open_rounds();
         if is_first_answer {
             for active in &mut self.rounds {
-                active.round.started = self.began.clone();
-                active.started = self.began.boot_ms;
+                active.round.started = self.planned_since.clone();
+                active.started = self.planned_since.boot_ms;
             }
         }
     }
 
     /// A deadline that passed while the host, or the agent, was off gives the checks one more margin, once. Where only the time of
-    /// deciding has passed, what is left until the deadline is halved, so that a FAILURE still comes before it.
-    pub(super) fn extend_overdue(&mut self) {
+    /// deciding has passed, or less than `room` of the margin is left until then, what is left until the deadline is halved: the checks
+    /// are seen at all, and a FAILURE still comes before it.
+    pub(super) fn extend_overdue(&mut self, room: fn(BootMs) -> BootMs) {
         let now = self.now();
         let plan = Arc::clone(&self.plan);
         for signal in &plan.signals {
@@ -194,7 +202,8 @@ impl Core {
             let stamp = self.turn.now.stamp(&self.boot_id);
             let Some(timers) = self.rounds.get(index).and_then(|active| self.timers(active)) else { continue };
             let Some(active) = self.rounds.get_mut(index).filter(|active| active.is_open() && active.extended.is_none()) else { continue };
-            if timers.decide_by > now {
+            let begun_just_now = active.started == now;
+            if begun_just_now || timers.decide_by.saturating_sub(now) > room(millis(signal.margin)) {
                 continue;
             }
             active.extended = Some(now);

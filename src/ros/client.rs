@@ -22,8 +22,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Connecting takes at most this (and at most half of an attempt), so that the next host gets its turn.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connecting takes at most this (and at most half of an attempt), so that the next host gets its turn; less than a look, which so
+/// learns of a host that cannot be reached.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A look before a send takes at most this: looking is a courtesy, sending is the job.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
@@ -368,7 +369,7 @@ impl Client {
                 None
             }
             _ if visiting => {
-                choice.other_home_refused();
+                choice.leave_other_home();
                 Some(Class::TooEarly)
             }
             _ => {

@@ -85,8 +85,7 @@ impl Choice {
         let another = self.failed < hosts;
         if !another {
             self.failed = 0;
-            // Not reached, so nothing was learned: the visit is still due.
-            self.leave_other_home(0);
+            self.leave_other_home();
         }
         another
     }
@@ -112,7 +111,7 @@ impl Choice {
                 false
             }
             Visit::Now => {
-                self.leave_other_home(BETWEEN_VISITS);
+                self.leave_other_home();
                 false
             }
             Visit::Settled => false,
@@ -124,14 +123,10 @@ impl Choice {
         self.visit == Visit::Now
     }
 
-    /// The other home does not know the account or the stack: back to the first one, for a while.
-    pub(super) fn other_home_refused(&mut self) {
-        self.leave_other_home(BETWEEN_VISITS);
-    }
-
-    fn leave_other_home(&mut self, pause: u32) {
+    /// The other home does not know the account or the stack, or cannot be reached: back to the first one, for a while.
+    pub(super) fn leave_other_home(&mut self) {
         if self.visit == Visit::Now {
-            self.visit = Visit::After(pause);
+            self.visit = Visit::After(BETWEEN_VISITS);
             (self.home, self.host, self.failed, self.silent) = (0, 0, 0, 0);
         }
     }
@@ -203,7 +198,8 @@ mod tests {
         assert!(choice.failed());
         assert!(!choice.failed());
         assert_eq!(host(&choice), "ros.vpc-proxy.aliyuncs.com");
-        assert!(choice.stack_unknown(), "nothing was learned there: the visit is still due");
+        assert!((0..BETWEEN_VISITS).all(|_| !choice.stack_unknown()));
+        assert!(choice.stack_unknown(), "a network that was down does not use up the visit");
     }
 
     #[test]

@@ -208,3 +208,76 @@ fn stopping_waits_for_the_record_that_the_last_attempt_needs() {
     let effects = desk.core.step(at(70), Input::Recorded { generation });
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Send { .. })), "{effects:?}");
 }
+
+#[test]
+fn a_push_to_a_check_that_waits_for_another_one_expires_like_any_other() {
+    let mut signal = testing::signal("web", "WebReady", &["app", "base"]);
+    signal.min_healthy_time = std::time::Duration::from_secs(60);
+    let mut app = testing::check("app");
+    app.probe = crate::plan::Probe::Ttl(crate::plan::Ttl { ttl: std::time::Duration::from_secs(30) });
+    app.depends_on = vec![Arc::from("base")];
+    app.failure_threshold = 1;
+    let mut desk = Desk::new(Arc::new(testing::plan(vec![signal], vec![app, testing::check("base")])), LedgerDocument::empty(), 0);
+    desk.identify(50, "i-1", None, None);
+    desk.step(2_000, Input::Tick);
+    let push = Command::Push { check: "app".into(), health: Health::Passing, text: "up".into() };
+    desk.step(2_010, Input::Command { id: 1, command: push });
+    desk.observe(2_020, Health::Passing, false);
+    desk.step(40_000, Input::Tick);
+    assert_eq!(desk.core.status().checks[0].state, Some(Health::Critical), "{:?}", desk.core.status().checks[0]);
+}
+
+#[test]
+fn another_instance_id_by_reload_begins_a_round_now_and_not_when_the_agent_started() {
+    let mut desk = Desk::new(plan(Some("S1"), Some("r")), LedgerDocument::empty(), 0);
+    desk.identify(50, "i-1", None, None);
+    let mut changed = (*plan(Some("S1"), Some("r"))).clone();
+    changed.instance.id = Some("i-2".into());
+    desk.step(7_200_000, Input::Replan(Arc::new(changed)));
+    desk.identify(7_200_050, "i-2", None, None);
+    assert_eq!(desk.stands(), pair("S1", "pending"));
+    assert_eq!(desk.core.status().signals[0].decides_within_ms, Some(869_950));
+}
+
+#[test]
+fn a_restart_just_before_the_time_to_decide_leaves_the_checks_time_to_be_seen() {
+    let first = Desk::new(plan(Some("S1"), Some("r")), LedgerDocument::empty(), 0);
+    let mut again = Desk::new(plan(Some("S1"), Some("r")), first.document, 869_500);
+    again.identify(869_550, "i-1", None, None);
+    again.step(870_500, Input::Tick);
+    assert_eq!(again.stands(), pair("S1", "pending"));
+    again.step(884_751, Input::Tick);
+    assert_eq!(again.stands(), pair("S1", "sending"), "before the deadline of 900 s");
+}
+
+#[test]
+fn a_signal_added_by_reload_does_not_take_the_checks_of_an_open_one_back_to_initial() {
+    let mut desk = Desk::new(plan(Some("S1"), Some("r")), LedgerDocument::empty(), 0);
+    desk.identify(50, "i-1", None, None);
+    desk.step(2_000, Input::Tick);
+    desk.observe(2_010, Health::Passing, false);
+    let web = (*desk.core.plan().signals[0]).clone();
+    let mut more = testing::signal("more", "MoreReady", &["a"]);
+    (more.stack_id, more.region) = (web.stack_id.clone(), web.region.clone());
+    let both = testing::plan(vec![more, web], desk.core.plan().checks.iter().map(|check| (**check).clone()).collect());
+    desk.step(3_000, Input::Replan(Arc::new(both)));
+    assert_eq!(desk.core.status().checks[0].state, Some(Health::Passing));
+}
+
+#[test]
+fn what_was_superseded_for_another_stack_stays_so_over_a_restart() {
+    let mut desk = Desk::new(plan(None, None), LedgerDocument::empty(), 0);
+    desk.identify(50, "i-1", Some("r"), Some("S1"));
+    desk.say(60, SignalStatus::Success);
+    let send = desk.send.take().unwrap();
+    desk.step(70, Input::Answered { send, answer: Answer::Accepted { request_id: "q".into() } });
+    desk.step(80, Input::Replan(plan(Some("S2"), None)));
+    desk.say(90, SignalStatus::Success);
+    desk.refuse(100, true);
+    desk.step(110, Input::Replan(plan(None, None)));
+    assert_eq!(desk.stands(), pair("S1", "acknowledged"));
+    let mut again = Desk::new(plan(None, None), desk.document, 1_000);
+    again.identify(1_050, "i-1", Some("r"), Some("S1"));
+    assert_eq!(again.stands(), pair("S1", "acknowledged"));
+    assert!(again.send.is_none() && again.core.rounds.iter().all(|active| !active.is_owed()));
+}
