@@ -114,10 +114,13 @@ impl Core {
     }
 
     fn open(&mut self, signal: &Signal) {
-        let serves_another = |check: &&Name| {
-            let open = self.rounds.iter().filter(|active| active.is_open());
-            open.filter_map(|active| self.plan.signal(&active.round.signal)).any(|other| other.checks.contains(*check))
+        // A round that is about to be withdrawn is not one that goes on.
+        let goes_on = |other: &&Arc<Signal>| {
+            let round = self.current(other).and_then(|index| self.rounds.get(index));
+            other.name != signal.name && round.is_some_and(Active::is_open)
         };
+        let others: Vec<_> = self.plan.signals.iter().filter(goes_on).collect();
+        let serves_another = |check: &&Name| others.iter().any(|other| other.checks.contains(*check));
         let own: Vec<_> = signal.checks.iter().filter(|check| !serves_another(check)).cloned().collect();
         self.start_over.extend(own);
         let stamp = self.turn.now.stamp(&self.boot_id);
