@@ -25,7 +25,8 @@ impl World {
         for active in &self.core.rounds {
             if let Some(intent) = &active.round.intent {
                 let entry = (intent.unique_id.to_string(), intent.status.word());
-                let of = if self.retargeted == 0 { active.round.signal.to_string() } else { format!("{}'", active.round.signal) };
+                let elsewhere = active.round.target.as_ref().is_some_and(|target| target.stack_id.starts_with("ffffffff"));
+                let of = format!("{}{}", active.round.signal, if elsewhere { " elsewhere" } else { "" });
                 if self.intents.entry(of).or_default().insert(entry) && intent.reason != BY_HAND {
                     fresh.push((active.round.signal.to_string(), intent.status, intent.decided.clone(), active.started));
                 }
