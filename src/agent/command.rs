@@ -145,7 +145,7 @@ impl Core {
         if let Some(index) = self.rounds.iter().rposition(same) {
             return Ok(index);
         }
-        if self.rounds.iter().filter(|active| active.round.signal.starts_with(MANUAL)).count() >= MANUAL_LIMIT {
+        if self.rounds.iter().filter(|active| active.is_manual()).count() >= MANUAL_LIMIT {
             return Err(denied(format!("{MANUAL_LIMIT} resources have been signalled by hand"), "send with --direct"));
         }
         let round = Round::first(name, resource, Some(target), self.turn.now.stamp(&self.boot_id));

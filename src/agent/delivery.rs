@@ -433,10 +433,8 @@ impl Core {
 
     /// A rejection may set an intent free that left the plan while its attempt was in flight.
     fn drop_if_superseded(&mut self, index: usize) {
-        let plan = Arc::clone(&self.plan);
         let Some(active) = self.rounds.get(index).filter(|active| active.delivery.rejected) else { return };
-        let manual = active.round.signal.starts_with(super::rounds::MANUAL);
-        if !manual && !plan.signals.iter().any(|signal| self.current(signal) == Some(index)) {
+        if !active.is_manual() && !self.is_planned(index) {
             let at_ms = self.turn.now.wall_ms;
             self.settle(index, Settlement::Superseded { at_ms });
         }

@@ -340,9 +340,7 @@ impl Core {
     fn remember(&mut self, signal: Option<&Name>, what: impl Into<String>) {
         let what = crate::check::clip(what.into(), 1024);
         let entry = HistoryEntry { at_ms: self.turn.now.wall_ms, signal: signal.cloned(), what };
-        let mut document = LedgerDocument { history: std::mem::take(&mut self.history), ..LedgerDocument::empty() };
-        document.remember(entry);
-        self.history = document.history;
+        crate::signal::remember(&mut self.history, entry);
         self.durability.dirty = true;
     }
 
@@ -386,12 +384,17 @@ impl Core {
         let instance_id = identity.instance_id.clone();
         let is_first_answer = self.identity.known.replace(identity).is_none();
         self.claim_ledger(&instance_id, is_first_answer);
-        self.open_rounds();
-        self.resolve_targets();
-        self.fit_checks();
+        self.fit_plan();
         for name in self.unresolved() {
             self.note(NoteLevel::Error, format!("signal {name}: {UNRESOLVED}"));
         }
+    }
+
+    /// Makes rounds and checks fit the plan, as far as this host is known.
+    fn fit_plan(&mut self) {
+        self.open_rounds();
+        self.resolve_targets();
+        self.fit_checks();
     }
 
     /// Signals whose stack or region is not known although this host is.
@@ -411,9 +414,7 @@ impl Core {
         self.plan = plan;
         self.misconfigured = None;
         self.identity.due = self.now();
-        self.open_rounds();
-        self.resolve_targets();
-        self.fit_checks();
+        self.fit_plan();
         self.note(NoteLevel::Info, format!("running {} checks for {} signals", self.plan.checks.len(), self.plan.signals.len()));
     }
 

@@ -36,6 +36,11 @@ impl Active {
         Self { round, started: now, extended: None, wake: None, delivery: Delivery::new(now) }
     }
 
+    /// Opened by an operator for a resource that no signal of the plan names.
+    pub(super) fn is_manual(&self) -> bool {
+        self.round.signal.starts_with(MANUAL)
+    }
+
     /// No verdict yet.
     pub(super) fn is_open(&self) -> bool {
         self.round.intent.is_none() && self.round.settled.is_none()
@@ -78,8 +83,7 @@ impl Core {
         let mut superseded = Vec::new();
         for index in 0..self.rounds.len() {
             let Some(active) = self.rounds.get(index) else { continue };
-            let manual = active.round.signal.starts_with(MANUAL);
-            if manual || plan.signals.iter().any(|signal| self.current(signal) == Some(index)) {
+            if active.is_manual() || self.is_planned(index) {
                 continue;
             }
             if active.is_open() {
@@ -101,11 +105,9 @@ impl Core {
     /// A round that was superseded and whose target is in the plan again goes on with the same intent.
     fn take_back(&mut self, index: usize) {
         let now = self.now();
-        let generation = self.durability.generation.saturating_add(1);
-        let Some(active) = self.rounds.get_mut(index).filter(|active| matches!(active.round.settled, Some(Settlement::Superseded { .. })))
-        else {
-            return;
-        };
+        let is_superseded = |active: &&mut Active| matches!(active.round.settled, Some(Settlement::Superseded { .. }));
+        let Some(active) = self.rounds.get_mut(index).filter(is_superseded) else { return };
+        let generation = self.durability.next();
         active.round.settled = None;
         active.delivery = Delivery::resumed(Some(now), now);
         active.delivery.needs(generation);
@@ -141,6 +143,11 @@ impl Core {
             let same_target = round.target.is_none() || target.is_none() || round.target == target;
             round.signal == signal.name && round.resource == signal.resource && same_target
         })
+    }
+
+    /// Whether the round is that of a signal as the plan has it now.
+    pub(super) fn is_planned(&self, index: usize) -> bool {
+        self.plan.signals.iter().any(|signal| self.current(signal) == Some(index))
     }
 
     /// Whom `signal` tells, once that is known.
@@ -368,7 +375,7 @@ impl Core {
 
 /// Settled, and not sent by hand: those are bounded by their own number.
 fn is_leftover(active: &Active) -> bool {
-    active.round.settled.is_some() && !active.round.signal.starts_with(MANUAL)
+    active.round.settled.is_some() && !active.is_manual()
 }
 
 /// Prefix of the name of a round that an operator opened for a resource that no signal of the plan names.

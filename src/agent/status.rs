@@ -2,11 +2,11 @@
 //!
 //! The JSON of `/status` is this structure. Fields are only ever added.
 
-use super::rounds::{Active, MANUAL};
+use super::rounds::Active;
 use super::{Core, UNRESOLVED};
 use crate::check::Health;
 use crate::clock::{BootMs, millis, rfc3339};
-use crate::plan::{Level, Signal};
+use crate::plan::Level;
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
 use crate::verdict::{Standing, healthy_since, is_healthy, not_ready};
 use serde::{Deserialize, Serialize};
@@ -134,8 +134,8 @@ impl Core {
     /// The snapshot at the time of the last step.
     pub fn status(&self) -> Status {
         let planned = self.plan.signals.iter().filter_map(|signal| self.rounds.get(self.current(signal)?));
-        let rest =
-            self.rounds.iter().filter(|active| active.round.signal.starts_with(MANUAL) || (active.is_owed() && !self.is_planned(active)));
+        let is_other = |(index, active): &(usize, &Active)| active.is_manual() || (active.is_owed() && !self.is_planned(*index));
+        let rest = self.rounds.iter().enumerate().filter(is_other).map(|(_, active)| active);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: rfc3339(self.turn.now.wall_ms),
@@ -162,9 +162,9 @@ impl Core {
             let planned = self.plan.signal(name).and_then(|signal| self.current(signal));
             planned.or_else(|| self.rounds.iter().rposition(|active| *active.round.signal == *name))
         });
-        let mut wanted = self.rounds.iter().enumerate().filter(|(index, active)| match named {
+        let mut wanted = self.rounds.iter().enumerate().filter(|(index, _)| match named {
             Some(named) => named == Some(*index),
-            None => self.is_planned(active),
+            None => self.is_planned(*index),
         });
         let mut any = false;
         let all = wanted.all(|(_, active)| {
@@ -185,13 +185,6 @@ impl Core {
             Some(since.saturating_add(millis(signal.min_healthy_time)))
         });
         times.filter(|at| *at > self.now()).min()
-    }
-
-    fn is_planned(&self, active: &Active) -> bool {
-        let same = |signal: &Signal| {
-            self.current(signal).and_then(|index| self.rounds.get(index)).is_some_and(|found| std::ptr::eq(found, active))
-        };
-        self.plan.signals.iter().any(|signal| same(signal))
     }
 
     fn is_healthy(&self, active: &Active) -> bool {

@@ -6,7 +6,7 @@ mod round;
 
 pub use answer::{Answer, Class, Refusal};
 pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id};
-pub use round::{HISTORY_LIMIT, HistoryEntry, Intent, LedgerDocument, Round, Settlement, Target};
+pub use round::{HISTORY_LIMIT, HistoryEntry, Intent, LedgerDocument, Round, Settlement, Target, remember};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -76,14 +76,14 @@ impl LedgerDocument {
     pub fn empty() -> Self {
         Self { format: Self::FORMAT, ..Self::default() }
     }
+}
 
-    /// Adds an entry, forgetting the oldest one when there are [`HISTORY_LIMIT`].
-    pub fn remember(&mut self, entry: HistoryEntry) {
-        if self.history.len() >= HISTORY_LIMIT {
-            self.history.drain(..=self.history.len() - HISTORY_LIMIT);
-        }
-        self.history.push(entry);
+/// Adds an entry to a history, forgetting the oldest ones beyond [`HISTORY_LIMIT`].
+pub fn remember(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
+    if history.len() >= HISTORY_LIMIT {
+        history.drain(..=history.len() - HISTORY_LIMIT);
     }
+    history.push(entry);
 }
 
 /// The time in which a signal is owed.
