@@ -76,6 +76,13 @@ pub(crate) fn success() -> SignalRequest {
     request(SignalStatus::Success, 0)
 }
 
+/// A client with the temporary credentials of the sandbox's RAM role.
+fn client_of_role(sandbox: &Sandbox) -> Client {
+    let none = HashMap::new();
+    let cache = Cache::new(&Provider::EcsRamRole(None), &none, &metadata(&sandbox.metadata_url(), &none), Random::new(1));
+    Client::new(&settings(&sandbox.ros_url()), Arc::new(cache)).unwrap()
+}
+
 pub(crate) async fn sandbox() -> Sandbox {
     start(None).await
 }

@@ -78,9 +78,7 @@ async fn scenario_14_a_wrong_clock_does_not_cost_the_first_look() {
 #[tokio::test]
 async fn scenario_15_an_expired_key_does_not_cost_a_look() {
     let sandbox = sandbox().await;
-    let none = HashMap::new();
-    let cache = Cache::new(&Provider::EcsRamRole(None), &none, &metadata(&sandbox.metadata_url(), &none), Random::new(1));
-    let client = Client::new(&settings(&sandbox.ros_url()), Arc::new(cache)).unwrap();
+    let client = client_of_role(&sandbox);
     receipt(client.signal(&success()).await);
     sandbox.expire_credentials();
     sandbox.rotate_credentials();

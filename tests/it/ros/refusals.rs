@@ -80,9 +80,7 @@ async fn a_nonce_that_was_used_is_tried_again_at_once_with_the_same_token() {
 #[tokio::test]
 async fn scenario_15_a_temporary_key_that_expired_is_renewed_and_the_next_attempt_is_immediate() {
     let sandbox = sandbox().await;
-    let none = HashMap::new();
-    let cache = Cache::new(&Provider::EcsRamRole(None), &none, &metadata(&sandbox.metadata_url(), &none), Random::new(1));
-    let client = Client::new(&settings(&sandbox.ros_url()), Arc::new(cache)).unwrap();
+    let client = client_of_role(&sandbox);
     receipt(client.signal(&success()).await);
     sandbox.expire_credentials();
     sandbox.rotate_credentials();
@@ -95,9 +93,7 @@ async fn scenario_15_a_temporary_key_that_expired_is_renewed_and_the_next_attemp
 async fn a_key_that_stays_wrong_is_asked_for_again_twice_a_minute_at_most() {
     let sandbox = sandbox().await;
     sandbox.add_fault(Fault::new(Effect::error(400, "InvalidAccessKeyId.Inactive"))).unwrap();
-    let none = HashMap::new();
-    let cache = Cache::new(&Provider::EcsRamRole(None), &none, &metadata(&sandbox.metadata_url(), &none), Random::new(1));
-    let client = Client::new(&settings(&sandbox.ros_url()), Arc::new(cache)).unwrap();
+    let client = client_of_role(&sandbox);
     for _ in 0..10 {
         assert_eq!(refusal(client.signal(&success()).await).class, Class::Credentials);
     }
