@@ -35,7 +35,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Connections served at once.
@@ -46,6 +46,8 @@ const CONNECTIONS_OF_OTHERS: usize = 24;
 pub const WAITS: usize = CONNECTIONS;
 /// Requests that wait for the loop; when it is full the client is told to come again.
 pub const QUEUE: usize = 64;
+/// Connections that wait to be accepted; one more is refused.
+const BACKLOG: u32 = 128;
 const BODY_LIMIT: usize = 64 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a request that is not a wait, its body included.
@@ -181,11 +183,12 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
         Ok(_) => return Err(fail(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is not a socket"))),
         Err(_) => {}
     }
-    // Bound under a mask, so that there is no moment in which others may connect.
-    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o117));
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(mask);
-    bound.map_err(fail)
+    // Nobody can connect before it listens, so there is no moment in which others may. (A umask would be the process's: two threads that
+    // set and restore it can leave the wrong one behind.)
+    let socket = UnixSocket::new_stream().map_err(fail)?;
+    socket.bind(path).map_err(fail)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660)).map_err(fail)?;
+    socket.listen(BACKLOG).map_err(fail)
 }
 
 /// Whether the peer is root.

@@ -1,5 +1,6 @@
 //! A host for tests: a sandbox, a configuration in a directory of its own, and the agent run in process.
 
+use crate::private;
 use ros_sandbox::{Config, Sandbox, StackSpec};
 use ros_signal_agent::agent::Note;
 use ros_signal_agent::config::Layout;
@@ -33,7 +34,7 @@ impl Host {
         sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 900.0)).unwrap();
         sandbox.set_metadata("meta-data/instance-id", INSTANCE).unwrap();
         sandbox.set_metadata("meta-data/region-id", "cn-hangzhou").unwrap();
-        let host = Self { sandbox, dir: tempfile::tempdir().unwrap() };
+        let host = Self { sandbox, dir: private::directory() };
         host.configure(text);
         host
     }
@@ -59,7 +60,7 @@ impl Host {
     }
 
     pub(crate) fn configure(&self, text: &str) {
-        std::fs::write(self.config(), format!("{}{text}", self.usual())).unwrap();
+        private::write(&self.config(), &format!("{}{text}", self.usual()));
     }
 
     pub(crate) fn config(&self) -> PathBuf {

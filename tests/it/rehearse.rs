@@ -1,5 +1,6 @@
 //! `rehearse`, the built binary: the real agent against the embedded sandbox.
 
+use crate::private;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use std::net::TcpListener;
@@ -13,7 +14,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self { dir: tempfile::tempdir().unwrap() };
+        let bench = Self { dir: private::directory() };
         std::fs::create_dir(bench.tmp()).unwrap();
         bench
     }
@@ -30,7 +31,7 @@ impl Bench {
     fn configured(text: &str) -> (Self, String) {
         let bench = Self::new();
         let agent = format!("[agent]\nstate_dir = \"{0}/state\"\nsocket = \"{0}/real.sock\"\n", bench.dir.path().display());
-        std::fs::write(bench.path("config.toml"), format!("{agent}{text}")).unwrap();
+        private::write(&bench.path("config.toml"), &format!("{agent}{text}"));
         let file = bench.path("config.toml").display().to_string();
         (bench, file)
     }
@@ -231,16 +232,21 @@ fn a_lost_answer_leaves_one_effective_signal() {
 #[test]
 fn a_signal_ends_it_with_its_children_and_directories() {
     let (bench, file) = Bench::configured("");
-    let fifo = bench.path("pid");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, 0).unwrap();
+    let written = bench.path("pid");
     let text = format!(
         "\n[signal.web]\nresource = \"WebReady\"\n[check.job]\ntype = \"exec\"\ntimeout = \"1m\"\n\
          command = [\"/bin/sh\", \"-c\", \"echo $$ > {}; exec sleep 1000\"]\n",
-        fifo.display()
+        written.display()
     );
     std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &text).unwrap();
-    let child = bench.start(&["--config", &file, "--json"]);
-    let job: i32 = std::fs::read_to_string(&fifo).unwrap().trim().parse().unwrap();
+    let mut child = bench.start(&["--config", &file, "--json"]);
+    let job: i32 = loop {
+        assert_eq!(child.try_wait().unwrap(), None, "it runs until it is told to end");
+        match std::fs::read_to_string(&written) {
+            Ok(text) if text.ends_with('\n') => break text.trim().parse().unwrap(),
+            _ => std::thread::yield_now(),
+        }
+    };
     let pid = |id: i32| Pid::from_raw(id).unwrap();
     kill_process(pid(i32::try_from(child.id()).unwrap()), Signal::TERM).unwrap();
     let told = bench.told(child);

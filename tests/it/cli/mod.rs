@@ -12,6 +12,7 @@ mod generated;
 mod offline;
 mod signal;
 
+use crate::private;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -48,10 +49,9 @@ async fn program_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ended
 
 /// A configuration file in a directory of its own that only its owner can change, so that it may define exec checks.
 fn configured(text: &str) -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = private::directory();
     let path = dir.path().join("config.toml");
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    private::write(&path, text);
     let path = path.to_str().unwrap().to_owned();
     (dir, path)
 }
