@@ -38,6 +38,13 @@ struct SignalStateLabels {
     state: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReadingLabels {
+    check: String,
+    label: String,
+    unit: String,
+}
+
 type Real = Gauge<f64, AtomicU64>;
 
 /// The snapshot as text. `skew_ms` is the server's clock minus ours, where it was measured.
@@ -73,6 +80,7 @@ fn register_checks(registry: &mut Registry, checks: &[CheckView]) {
     let runs = Family::<CheckLabels, Counter>::default();
     let took = Family::<CheckLabels, Real>::default();
     let age = Family::<CheckLabels, Real>::default();
+    let readings = Family::<ReadingLabels, Real>::default();
     for check in checks {
         for (word, health) in STATES {
             let labels = StateLabels { check: check.name.clone(), state: word.to_owned() };
@@ -83,11 +91,16 @@ fn register_checks(registry: &mut Registry, checks: &[CheckView]) {
         age.get_or_create(&labels).set(seconds(check.for_ms));
         if let Some(last) = &check.last {
             took.get_or_create(&labels).set(seconds(last.took_ms));
+            for reading in &last.readings {
+                let labels = ReadingLabels { check: check.name.clone(), label: reading.label.clone(), unit: reading.unit.clone() };
+                readings.get_or_create(&labels).set(reading.value);
+            }
         }
     }
     registry.register("check_state", "Committed state of a check: 1 for the state it is in", state);
     registry.register("check_runs", "Runs of a check since the agent started", runs);
     registry.register_with_unit("check_last_run", "How long the last run took", Unit::Seconds, took);
+    registry.register("check_reading", "What the last run of a check has read: perfdata, or what a numeric check measures", readings);
     registry.register_with_unit("check_state_age", "How long a check is in its state", Unit::Seconds, age);
 }
 

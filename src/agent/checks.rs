@@ -4,11 +4,15 @@ use super::{Core, Effect, NoteLevel};
 use crate::check::{CheckState, Health, Observation};
 use crate::clock::{BootMs, millis};
 use crate::plan::{Check, Name, Probe};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest splay of a first run.
 const SPLAY_LIMIT: Duration = Duration::from_secs(1);
+
+/// From the end of a run to the next one that a change asks for, so that a storm of changes is a bounded number of runs.
+const CHANGE_PAUSE_MS: BootMs = 20;
 
 /// A check of the plan, its state and its schedule.
 pub(super) struct CheckRun {
@@ -18,6 +22,10 @@ pub(super) struct CheckRun {
     pub(super) due: Option<BootMs>,
     pub(super) running: Option<u64>,
     pub(super) runs: u64,
+    /// No run before this.
+    not_before: BootMs,
+    /// What it looks at changed while it was looking.
+    outdated: bool,
     /// The first dependency that is not satisfied.
     pub(super) waiting_for: Option<Name>,
 }
@@ -25,10 +33,6 @@ pub(super) struct CheckRun {
 impl CheckRun {
     pub(super) fn is_ttl(&self) -> bool {
         matches!(self.check.probe, Probe::Ttl(_))
-    }
-
-    fn is_exec(&self) -> bool {
-        matches!(self.check.probe, Probe::Exec(_))
     }
 }
 
@@ -62,7 +66,16 @@ impl Core {
         let splay = millis(check.start_interval.min(SPLAY_LIMIT));
         let first = began.saturating_add(millis(check.initial_delay)).max(self.now());
         let due = if ttl { None } else { Some(first.saturating_add(self.random_ms(splay))) };
-        CheckRun { check: Arc::clone(check), state: CheckState::new(began), due, running: None, runs: 0, waiting_for: None }
+        CheckRun {
+            check: Arc::clone(check),
+            state: CheckState::new(began),
+            due,
+            running: None,
+            runs: 0,
+            not_before: first,
+            outdated: false,
+            waiting_for: None,
+        }
     }
 
     /// Start periods are measured from the start of the latest open round that needs the check, or from boot if that is later, and
@@ -103,9 +116,18 @@ impl Core {
         let pace = self.checks.get(&name).map_or(0, |run| self.pace(&run.check));
         if let Some(run) = self.checks.get_mut(&name) {
             run.running = None;
-            run.due = Some(now.saturating_add(pace));
+            run.not_before = now.saturating_add(CHANGE_PAUSE_MS);
+            run.due = Some(if std::mem::take(&mut run.outdated) { run.not_before } else { now.saturating_add(pace) });
         }
         self.see(&name, observation);
+    }
+
+    /// What the check looks at may have changed: its next run is due now, or once more after the one in flight.
+    pub(super) fn changed(&mut self, name: &Name) {
+        let now = self.now();
+        let Some(run) = self.checks.get_mut(name) else { return };
+        run.outdated = run.running.is_some();
+        run.due = run.due.map(|due| due.min(now.max(run.not_before)));
     }
 
     /// Feeds one observation into the state of a check and says what changed.
@@ -155,34 +177,33 @@ impl Core {
         }
     }
 
-    /// Starts what is due and fits into the slots, longest overdue first.
+    /// Starts what is due and fits into the slots of its kind, longest overdue first: kinds that are slow never hold up others.
     pub(super) fn run_checks(&mut self) {
         if self.stopping {
             return;
         }
         self.hold_dependents();
         let now = self.now();
-        let in_flight = self.checks.values().filter(|run| run.running.is_some()).count();
-        let exec_in_flight = self.checks.values().filter(|run| run.running.is_some() && run.is_exec()).count();
-        let mut slots = self.plan.agent.max_concurrency.saturating_sub(in_flight);
-        let mut exec_slots = self.plan.agent.max_exec.saturating_sub(exec_in_flight);
         let mut due: Vec<_> = self
             .checks
             .values()
             .filter(|run| run.running.is_none() && run.waiting_for.is_none() && !run.is_ttl())
-            .filter_map(|run| run.due.filter(|due| *due <= now).map(|due| (due, Arc::clone(&run.check.name), run.is_exec())))
+            .filter_map(|run| run.due.filter(|due| *due <= now).map(|due| (due, Arc::clone(&run.check.name), run.check.probe.kind())))
             .collect();
-        due.sort();
-        for (_, name, exec) in due {
-            if slots == 0 {
-                return;
+        if due.is_empty() {
+            return;
+        }
+        due.sort_unstable();
+        let mut in_flight: BTreeMap<&str, usize> = BTreeMap::new();
+        for run in self.checks.values().filter(|run| run.running.is_some()) {
+            *in_flight.entry(run.check.probe.kind()).or_default() += 1;
+        }
+        for (_, name, kind) in due {
+            let taken = in_flight.entry(kind).or_default();
+            if *taken < self.plan.agent.slots(kind) {
+                *taken += 1;
+                self.start(&name);
             }
-            if exec && exec_slots == 0 {
-                continue;
-            }
-            slots -= 1;
-            exec_slots -= usize::from(exec);
-            self.start(&name);
         }
     }
 
@@ -236,7 +257,8 @@ impl Core {
         run.waiting_for = missing;
         let first = began.saturating_add(millis(run.check.initial_delay));
         if !run.is_ttl() {
-            run.due = Some(now.max(first));
+            run.not_before = now.max(first);
+            run.due = Some(run.not_before);
         } else if newly_blocked {
             run.due = None;
         }

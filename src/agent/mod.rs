@@ -75,6 +75,11 @@ pub enum Input {
         /// Its result.
         observation: Observation,
     },
+    /// What this check looks at may have changed: a hint to look.
+    Changed {
+        /// Its name.
+        check: Name,
+    },
     /// The metadata service answered, or did not.
     Identified(Result<Identity, String>),
     /// The ledger holds this generation durably.
@@ -278,6 +283,7 @@ impl Core {
         match input {
             Input::Tick => {}
             Input::Observed { run, observation } => self.observed(run, observation),
+            Input::Changed { check } => self.changed(&check),
             Input::Identified(answer) => self.identified(answer),
             Input::Recorded { generation } => self.recorded(generation),
             Input::NotRecorded { error } => self.not_recorded(error),

@@ -4,7 +4,7 @@
 
 use super::rounds::Active;
 use super::{Core, UNRESOLVED};
-use crate::check::Health;
+use crate::check::{Health, Reading};
 use crate::clock::{BootMs, millis, rfc3339};
 use crate::plan::Level;
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
@@ -115,6 +115,9 @@ pub struct LastView {
     pub output: String,
     /// It will never pass.
     pub terminal: bool,
+    /// What it has read in numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
     /// Milliseconds ago.
     pub ago_ms: i64,
     /// How long the run took, milliseconds.
@@ -248,6 +251,7 @@ impl Core {
                 message: seen.observation.message.clone(),
                 output: seen.observation.output.clone(),
                 terminal: seen.observation.terminal,
+                readings: seen.observation.readings.clone(),
                 ago_ms: now.saturating_sub(seen.at),
                 took_ms: millis(seen.observation.took),
             }),

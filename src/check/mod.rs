@@ -1,7 +1,9 @@
 //! What a check is: observations, thresholds, start period and the state they commit to. Pure.
 
+mod range;
 mod state;
 
+pub use range::{Range, RangeError, Thresholds};
 pub use state::{CheckState, Seen, Transition};
 
 use serde::{Deserialize, Serialize};
@@ -50,8 +52,24 @@ pub const MESSAGE_LIMIT: usize = 512;
 /// Longest `output` of an observation, in bytes: the tail is kept.
 pub const OUTPUT_LIMIT: usize = 4096;
 
+/// Most readings of an observation.
+pub const READINGS_LIMIT: usize = 64;
+/// Longest label or unit of a reading, in bytes.
+pub const LABEL_LIMIT: usize = 128;
+
+/// A number that a run has read: perfdata of a plug-in, or what a numeric check measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// What it is, such as `/ free` or `load1`; at most [`LABEL_LIMIT`].
+    pub label: String,
+    /// The number; never NaN or infinite.
+    pub value: f64,
+    /// Its unit: empty, `%`, `s`, `B`, `c` (a counter), or what a plug-in says; at most [`LABEL_LIMIT`].
+    pub unit: String,
+}
+
 /// The result of one run of a probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Observation {
     /// What it says.
     pub health: Health,
@@ -61,6 +79,8 @@ pub struct Observation {
     pub message: String,
     /// Tail of what a child or server said, control characters escaped; at most [`OUTPUT_LIMIT`].
     pub output: String,
+    /// What it has read in numbers, for `/metrics`; at most [`READINGS_LIMIT`].
+    pub readings: Vec<Reading>,
     /// How long the run took, queueing not included.
     pub took: Duration,
 }
@@ -68,7 +88,22 @@ pub struct Observation {
 impl Observation {
     /// An observation that is not terminal, with `message` cut to its limit.
     pub fn new(health: Health, message: impl Into<String>) -> Self {
-        Self { health, terminal: false, message: clip(message.into(), MESSAGE_LIMIT), output: String::new(), took: Duration::ZERO }
+        let message = clip(message.into(), MESSAGE_LIMIT);
+        Self { health, terminal: false, message, output: String::new(), readings: Vec::new(), took: Duration::ZERO }
+    }
+
+    /// The same, but saying that the check will never pass.
+    pub fn terminal(self) -> Self {
+        Self { terminal: true, ..self }
+    }
+
+    /// The same with one more reading, unless there are too many or it is no number.
+    pub fn reading(mut self, label: impl Into<String>, value: f64, unit: impl Into<String>) -> Self {
+        if value.is_finite() && self.readings.len() < READINGS_LIMIT {
+            let (label, unit) = (clip(label.into(), LABEL_LIMIT), clip(unit.into(), LABEL_LIMIT));
+            self.readings.push(Reading { label, value, unit });
+        }
+        self
     }
 }
 

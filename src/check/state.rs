@@ -19,7 +19,7 @@ pub struct Transition {
 }
 
 /// One observation and when its run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
     /// Boot time of its end.
     pub at: BootMs,
@@ -28,7 +28,7 @@ pub struct Seen {
 }
 
 /// What consecutive observations have committed a check to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckState {
     began: BootMs,
     committed: Option<Health>,

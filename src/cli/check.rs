@@ -1,7 +1,7 @@
 //! `check`: runs the configured checks once, here, without the agent, each after what it depends on.
 //!
 //! Delays, thresholds and start periods are not kept: they are about time, and this is one look. Runs are bounded as in the agent, by
-//! `agent.max_concurrency` and `agent.max_exec`. Exit codes are those of Nagios plugins.
+//! the slots of each kind. Exit codes are those of Nagios plugins.
 
 mod report;
 
@@ -15,7 +15,7 @@ use crate::check::{Health, Observation};
 use crate::config::Loaded;
 use crate::config::keys::nearest;
 use crate::interrupt::Interrupts;
-use crate::plan::{Check, Name, Plan, Probe};
+use crate::plan::{self, Check, Name, Plan, Probe};
 use crate::probe::{self, Job, Prober};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -122,9 +122,9 @@ struct Runs {
     waiting: Vec<Arc<Check>>,
     ended: BTreeMap<Name, Outcome>,
     in_flight: JoinSet<Outcome>,
-    execs: usize,
-    max_concurrency: usize,
-    max_exec: usize,
+    /// Runs in flight, by kind.
+    taken: BTreeMap<&'static str, usize>,
+    agent: plan::Agent,
 }
 
 impl Runs {
@@ -139,8 +139,7 @@ impl Runs {
                 _ => waiting.push(check),
             }
         }
-        let (max_concurrency, max_exec) = (plan.agent.max_concurrency, plan.agent.max_exec);
-        Self { prober, waiting, ended, in_flight: JoinSet::new(), execs: 0, max_concurrency, max_exec }
+        Self { prober, waiting, ended, in_flight: JoinSet::new(), taken: BTreeMap::new(), agent: plan.agent.clone() }
     }
 
     async fn finish(mut self) -> Vec<Outcome> {
@@ -149,7 +148,9 @@ impl Runs {
             let Some(joined) = self.in_flight.join_next().await else { break };
             // A run that cannot be joined has panicked, which aborts the program that is shipped.
             let Ok(outcome) = joined else { continue };
-            self.execs -= usize::from(matches!(outcome.check.probe, Probe::Exec(_)));
+            if let Some(taken) = self.taken.get_mut(outcome.check.probe.kind()) {
+                *taken -= 1;
+            }
             self.ended.insert(Arc::clone(&outcome.check.name), outcome);
         }
         self.ended.into_values().collect()
@@ -179,12 +180,12 @@ impl Runs {
     }
 
     fn has_room(&self, check: &Check) -> bool {
-        let exec = matches!(check.probe, Probe::Exec(_));
-        self.in_flight.len() < self.max_concurrency && (!exec || self.execs < self.max_exec)
+        let kind = check.probe.kind();
+        self.taken.get(kind).copied().unwrap_or_default() < self.agent.slots(kind)
     }
 
     fn start(&mut self, check: Arc<Check>) {
-        self.execs += usize::from(matches!(check.probe, Probe::Exec(_)));
+        *self.taken.entry(check.probe.kind()).or_default() += 1;
         let prober = Arc::clone(&self.prober);
         self.in_flight.spawn(async move {
             let observation = prober.run(Job { check: Arc::clone(&check), attempt: 1, deadline_unix_ms: None }).await;

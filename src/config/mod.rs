@@ -21,6 +21,7 @@ mod reader;
 mod reference;
 mod schema;
 mod secrecy;
+mod size;
 mod source;
 mod times;
 

@@ -6,7 +6,7 @@ use super::fragment::{Data, Table, Value};
 use super::keys::{self, Fallback, Key, Section, Shape};
 use super::origins::{Origin, Origins, dotted};
 use super::source::{Place, Sources};
-use std::ops::Range;
+use crate::check::{Range, RangeError, Thresholds};
 use std::time::Duration;
 
 /// A value that breaks a rule.
@@ -55,7 +55,7 @@ pub(super) struct Notes {
     /// Some file was not read, or not understood: what is missing may stand there, so that it is no error of its own.
     pub(super) incomplete: bool,
     /// Files, and their lines that are in doubt because of syntax errors.
-    pub(super) broken: Vec<(usize, Range<usize>)>,
+    pub(super) broken: Vec<(usize, std::ops::Range<usize>)>,
 }
 
 impl Notes {
@@ -240,6 +240,14 @@ impl<'a> Reader<'a> {
         self.value(name, |value| super::duration::parse(value, *least))
     }
 
+    #[expect(dead_code, reason = "the kinds that need it come next")]
+    /// `warn` and `crit` of a numeric check.
+    pub(super) fn thresholds(&mut self) -> Option<Thresholds> {
+        let warn = self.optional("warn", range);
+        let crit = self.optional("crit", range);
+        Some(Thresholds { warn: warn?, crit: crit? })
+    }
+
     /// One of the words of the key, as `meaning` understands it.
     pub(super) fn word<T>(&mut self, name: &str, meaning: impl Fn(&str) -> Option<T>) -> Option<T> {
         let Some(Key { shape: Shape::Word(words), .. }) = self.key(name) else {
@@ -265,6 +273,13 @@ impl Problem {
         self.hint = keys::nearest(wrong, words).map(|word| format!("did you mean \"{word}\"?"));
         self
     }
+}
+
+/// A range in the syntax of Nagios plug-ins.
+fn range(value: &Value) -> Parsed<Range> {
+    let parsed = text(value)?.parse();
+    let hint = "\"10\" alerts outside of 0 to 10, \"10:\" below 10, \"~:10\" above 10, \"10:20\" outside, \"@10:20\" inside";
+    parsed.map_err(|error: RangeError| Problem::new(format!("is not a range: it {error}")).hint(hint).into())
 }
 
 /// The text of a value.

@@ -11,6 +11,11 @@ const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 /// A duration.
 const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*[A-Za-zµ]+\\s*)+$";
 
+/// A size.
+const SIZE: &str = "^\\s*[0-9]+\\s*([KMGT]iB|[kMGT]?B)\\s*$";
+/// A range of numbers.
+const RANGE: &str = "^@?((-?[0-9.]+|~)?:)?(-?[0-9.]+)?$";
+
 /// The JSON Schema of `config.toml` and of its drop-ins.
 pub fn schema() -> Value {
     let mut properties = Map::new();
@@ -41,7 +46,14 @@ fn named(about: &str, item: &Value) -> Value {
 fn table(about: &str, sections: &[&Section]) -> Value {
     let mut properties = Map::new();
     for key in sections.iter().flat_map(|section| section.keys) {
-        properties.entry(key.name).or_insert_with(|| property(key));
+        let property = property(key);
+        match properties.get_mut(key.name) {
+            // Kinds that use one word for two forms: only a drop-in without a type sees both.
+            Some(known) if *known != property => *known = json!({ "anyOf": [known.take(), property] }),
+            _ => {
+                properties.insert(key.name.to_owned(), property);
+            }
+        }
     }
     json!({ "description": about, "type": "object", "additionalProperties": false, "properties": properties })
 }
@@ -50,7 +62,7 @@ fn check() -> Value {
     let mut kinds: Vec<Value> = keys::KINDS.iter().map(|(name, section)| kind(name, section)).collect();
     let mut part = table(
         "A part of a check, in a drop-in that leaves the type to another file.",
-        &[&keys::CHECK, &keys::HTTP, &keys::TCP, &keys::EXEC, &keys::TTL],
+        &std::iter::once(&keys::CHECK).chain(keys::KINDS.iter().map(|(_, section)| *section)).collect::<Vec<&Section>>(),
     );
     if let Some(properties) = part.get_mut("properties").and_then(Value::as_object_mut) {
         properties.remove("type");
@@ -90,6 +102,8 @@ fn shape(shape: Shape) -> Value {
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Integer(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Shape::Duration(_) => json!({ "type": "string", "pattern": DURATION, "examples": ["90s", "5m", "1h30m", "250ms"] }),
+        Shape::Size => json!({ "type": "string", "pattern": SIZE, "examples": ["64KiB", "10MB", "1GiB"] }),
+        Shape::Range => json!({ "type": "string", "pattern": RANGE, "examples": ["10", "10:", "~:10", "10:20", "@10:20"] }),
         Shape::Text => json!({ "type": "string" }),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
         Shape::Path => json!({ "type": "string", "pattern": "^/" }),

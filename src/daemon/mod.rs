@@ -195,6 +195,7 @@ impl Daemon {
             stopping_since: None,
             at_once: false,
         };
+        daemon.follow();
         Ok((daemon, opened.unwritable))
     }
 
@@ -221,6 +222,7 @@ impl Daemon {
                 // Cancelled by us; a panic aborts the process.
                 Err(_) => Event::Inputs(Vec::new()),
             },
+            check = self.prober.changed() => Event::Inputs(vec![Input::Changed { check }]),
             Some(ended) = self.calls.join_next() => Event::Inputs(ended.unwrap_or_default()),
             Some(written) = self.ledger.written() => Event::Inputs(vec![match written.result {
                 Ok(()) => Input::Recorded { generation: written.generation },
@@ -408,7 +410,14 @@ impl Daemon {
         }
         let reloaded = Reloaded { signals: plan.signals.len(), checks: plan.checks.len(), warnings };
         self.step(Input::Replan(Arc::new(plan)));
+        self.follow();
         Ok(reloaded)
+    }
+
+    /// Has the prober tell of changes of what the running checks look at.
+    fn follow(&self) {
+        let plan = self.core.plan();
+        self.prober.follow(if plan.signals.is_empty() { &[] } else { &plan.checks });
     }
 
     /// While idle: user data may write the configuration after the package has been started.

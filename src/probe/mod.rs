@@ -16,9 +16,10 @@ mod progress;
 mod tcp;
 mod text;
 mod threads;
+mod watch;
 
 use crate::check::{Health, Observation};
-use crate::plan::{Check, Probe};
+use crate::plan::{Check, Name, Probe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Prober {
     lookups: lookup::Lookups,
     clients: http::Clients,
     children: exec::Children,
+    watches: watch::Watches,
+    changes: watch::Changes,
 }
 
 impl Default for Prober {
@@ -59,7 +62,14 @@ impl Prober {
     pub fn new() -> Self {
         let files = threads::Pool::new("file", FILE_THREADS);
         let lookups = lookup::Lookups::new(threads::Pool::new("lookup", LOOKUP_THREADS), lookup::system);
-        Self { clients: http::Clients::new(files.clone(), lookups.clone()), children: exec::Children::new(files.clone()), files, lookups }
+        Self {
+            clients: http::Clients::new(files.clone(), lookups.clone()),
+            children: exec::Children::new(files.clone()),
+            files,
+            lookups,
+            watches: watch::Watches::default(),
+            changes: watch::Changes::default(),
+        }
     }
 
     /// Makes one observation. Cancel-safe: a dropped run leaves no socket and no process behind.
@@ -83,6 +93,24 @@ impl Prober {
         };
         observation.took = started.elapsed();
         observation
+    }
+
+    /// Follows what these checks look at, and no longer what others do. Without it nothing is followed, and runs come by the clock
+    /// alone. Must be called inside a tokio runtime.
+    pub fn follow(&self, checks: &[Arc<Check>]) {
+        self.watches.fit(checks, |check| self.following(check));
+    }
+
+    /// The next followed check whose answer may be another now. Cancel-safe.
+    pub async fn changed(&self) -> Name {
+        self.changes.next().await
+    }
+
+    /// How to follow what `check` looks at; none: it can only be polled.
+    fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
+        match &check.probe {
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
+        }
     }
 
     /// Kills the processes that checks of an earlier agent of the same user left behind because it was killed itself (`kill -9`), and

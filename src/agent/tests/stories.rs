@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Looks, Switches, Weather, World};
+use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
@@ -204,7 +205,7 @@ fn a_reload_keeps_the_state_of_unchanged_checks_and_starts_changed_ones_over() {
     let plan = testing::plan(vec![testing::signal("web", "WebReady", &["a", "b"])], vec![testing::check("a"), changed]);
     world.step(Input::Replan(Arc::new(plan)));
     let status = world.core.status();
-    assert_eq!(status.checks[0].state, Some(crate::check::Health::Passing));
+    assert_eq!(status.checks[0].state, Some(Health::Passing));
     assert_eq!(status.checks[1].state, None);
 }
 
@@ -270,12 +271,9 @@ fn a_pushed_check_is_critical_after_its_ttl_and_keeps_the_last_word() {
     check.failure_threshold = 1;
     let mut world = world(testing::plan(vec![testing::signal("web", "WebReady", &["app"])], vec![check]));
     assert!(world.core.status().checks[0].state.is_none(), "initial before the first push");
-    world.step(Input::Command {
-        id: 3,
-        command: Command::Push { check: "app".into(), health: crate::check::Health::Passing, text: "warmed up".into() },
-    });
+    world.step(Input::Command { id: 3, command: Command::Push { check: "app".into(), health: Health::Passing, text: "warmed up".into() } });
     world.pass(3_000);
-    assert_eq!(world.core.status().checks[0].state, Some(crate::check::Health::Passing));
+    assert_eq!(world.core.status().checks[0].state, Some(Health::Passing));
     world.pass(17_000);
     let last = world.core.status().checks[0].last.clone().unwrap();
     assert_eq!(last.message, "nothing pushed for 10s; last: warmed up");
@@ -376,10 +374,9 @@ fn scenario_34_a_check_that_left_the_configuration_is_cancelled_and_forgotten() 
     let effects = world.core.step(Turn { now: later, dice: 5 }, Input::Replan(Arc::new(plain_plan())));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Cancel { run: cancelled } if Some(*cancelled) == run)), "{effects:?}");
     assert_eq!(world.core.status().checks.len(), 1);
-    let late = world.core.step(
-        Turn { now: later, dice: 6 },
-        Input::Observed { run: run.unwrap(), observation: Observation::new(crate::check::Health::Passing, "late") },
-    );
+    let late = world
+        .core
+        .step(Turn { now: later, dice: 6 }, Input::Observed { run: run.unwrap(), observation: Observation::new(Health::Passing, "late") });
     assert!(late.iter().all(|effect| !matches!(effect, Effect::Note(_))), "a late result of a removed check is nobody's");
 }
 
@@ -389,4 +386,30 @@ fn scenario_11_a_failure_names_the_timer_its_value_and_the_time_that_passed() {
     world.pass(871_000);
     let reason = world.core.status().signals[0].reason.clone().unwrap();
     assert_eq!(reason, "deadline 15m (less margin 30s) reached 14m 30s after the start of the round: a (critical: seen)");
+}
+
+#[test]
+fn a_change_makes_the_next_run_due_at_once_and_one_while_looking_one_more_run() {
+    let mut check = testing::check("unit");
+    check.initial_delay = std::time::Duration::from_secs(2);
+    let plan = testing::plan(vec![testing::signal("web", "WebReady", &["unit"])], vec![check]);
+    let at = |ms| Turn { now: Moment { boot_ms: ms, wall_ms: 0 }, dice: 1 };
+    let mut core = Core::new(Arc::new(plan), Arc::from("b"), LedgerDocument::empty(), at(1_000));
+    let mut step = |ms, input| {
+        let effects = core.step(at(ms), input);
+        effects.iter().find_map(|effect| if let Effect::Probe { run, .. } = effect { Some(*run) } else { None })
+    };
+    let changed = || Input::Changed { check: Arc::from("unit") };
+    let seen = |run| Input::Observed { run, observation: Observation::new(Health::Critical, "activating") };
+    assert_eq!(step(1_500, changed()), None, "not before its initial delay");
+    let first = step(4_100, Input::Tick).expect("its first run");
+    assert_eq!(step(4_110, seen(first)), None);
+    let second = step(4_140, changed()).expect("at once, not at the pace");
+    assert_eq!(step(4_150, changed()), None, "runs never overlap");
+    assert_eq!(step(4_160, seen(second)), None);
+    let third = step(4_180, Input::Tick).expect("what it saw may be outdated");
+    step(4_190, seen(third));
+    assert_eq!(step(4_195, changed()), None, "a storm is bounded");
+    assert!(step(4_210, Input::Tick).is_some());
+    assert_eq!(step(4_220, Input::Changed { check: Arc::from("nobody") }), None);
 }

@@ -237,6 +237,12 @@ impl World {
                 if let Some(truth) = self.truth.get_mut(*check) {
                     *truth = *healthy;
                 }
+                // Some are told of it, with others it is found out by polling.
+                if let Some(check) = self.plan.checks.get(*check).map(|check| Arc::clone(&check.name))
+                    && self.chance(2) == 0
+                {
+                    self.step(Input::Changed { check });
+                }
             }
             Happening::Terminal(check) => {
                 if let Some(terminal) = self.terminal.get_mut(*check) {

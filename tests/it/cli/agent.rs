@@ -51,6 +51,7 @@ fn signal(name: &str, state: &str, detail: &str) -> SignalStatusView {
 
 fn check(name: &str, state: Option<Health>, message: &str) -> CheckView {
     let last = LastView {
+        readings: Vec::new(),
         health: state.unwrap_or(Health::Unknown),
         message: message.to_owned(),
         output: String::new(),

@@ -3,6 +3,10 @@
 //! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
 //! that they cannot drift apart.
 
+mod kinds;
+
+pub use kinds::KINDS;
+
 use std::time::Duration;
 
 /// A table of the configuration.
@@ -62,6 +66,10 @@ pub enum Shape {
     Text,
     /// One of these strings.
     Word(&'static [&'static str]),
+    /// A string such as `"64KiB"`: a number of bytes.
+    Size,
+    /// A string with a range of numbers in the syntax of Nagios plug-ins, [`crate::check::Range`].
+    Range,
     /// A string with an absolute path.
     Path,
     /// A string with an http or https URL.
@@ -92,6 +100,8 @@ impl Shape {
             Self::Duration(least) => format!("duration, at least {}", humantime::format_duration(least)),
             Self::Text => "string".into(),
             Self::Word(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
+            Self::Size => "size".into(),
+            Self::Range => "range".into(),
             Self::Path => "absolute path".into(),
             Self::Url => "URL".into(),
             Self::Pattern => "regular expression".into(),
@@ -129,7 +139,12 @@ pub static AGENT: Section = Section {
             Toml("false"),
             "Accept a signal without a required check. Such a signal says SUCCESS because nothing speaks against it.",
         ),
-        key("max_concurrency", Shape::Integer(1, 1024), Toml("32"), "Runs of checks in flight at once; more wait their turn."),
+        key(
+            "max_concurrency",
+            Shape::Integer(1, 1024),
+            Toml("32"),
+            "Runs of checks of one type in flight at once, except exec; more wait their turn.",
+        ),
         key("max_exec", Shape::Integer(1, 64), Toml("4"), "Children of exec checks in flight at once; more wait their turn."),
         key(
             "state_dir",
@@ -322,7 +337,7 @@ pub static CHECK: Section = Section {
     header: "[check.NAME]",
     about: "A named question about this host; keys of all types.",
     keys: &[
-        key("type", Shape::Word(&["http", "tcp", "exec", "ttl"]), Required, "How the check looks at the world."),
+        key("type", Shape::Word(&kinds::NAMES), Required, "How the check looks at the world."),
         key("enabled", Shape::Flag, Toml("true"), "`false` removes the check."),
         key(
             "level",
@@ -347,87 +362,9 @@ pub static CHECK: Section = Section {
     ],
 };
 
-/// `type = "http"`.
-pub static HTTP: Section = Section {
-    header: "`type = \"http\"`",
-    about: "An HTTP request and what its answer must be. No proxy from the environment is ever used.",
-    keys: &[
-        key("url", Shape::Url, Required, "http or https, without user and password."),
-        key(
-            "method",
-            Shape::Word(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-            Toml("\"GET\""),
-            "Method of the request.",
-        ),
-        key("headers", Shape::TextTable, Toml("{}"), "Headers of the request; `Host` and `User-Agent` may be given too."),
-        key("body", Shape::Text, Absent("none"), "Body of the request, at most 64 KiB."),
-        key("expect_status", Shape::Statuses, Toml("\"200-399\""), "Statuses that pass."),
-        key("warn_status", Shape::Statuses, Toml("[]"), "Statuses that are a warning."),
-        key("expect_headers", Shape::PatternTable, Toml("{}"), "Headers that must be in the answer, and what their values must match."),
-        key("expect_body", Shape::Pattern, Absent("not looked at"), "What the first 64 KiB of the body must match."),
-        key("expect_json", Shape::JsonTable, Toml("{}"), "Values that the body, as JSON, must have at these JSON Pointers (RFC 6901)."),
-        key("follow_redirects", Shape::Flag, Toml("false"), "Follow redirects, to the same host only."),
-        key("unix_socket", Shape::Path, Absent("none"), "Connect to this socket; the URL gives host and path of the request."),
-        key("proxy", Shape::Url, Absent("none"), "Go through this proxy."),
-        key("username", Shape::Text, Absent("none"), "For Basic authentication, with `password_file`."),
-        key("password_file", Shape::Path, Absent("none"), "File with the password, read for every run."),
-        key("tls_verify", Shape::Flag, Toml("true"), "Verify the server's certificate."),
-        key("ca_file", Shape::Path, Absent("the system's only"), "PEM certificates trusted besides the system's."),
-        key("cert_file", Shape::Path, Absent("none"), "PEM client certificate, with `key_file`."),
-        key("key_file", Shape::Path, Absent("none"), "PEM key of the client certificate."),
-        key("server_name", Shape::Text, Absent("the URL's host"), "Name that is asked for (SNI) and verified."),
-    ],
-};
-
-/// `type = "tcp"`.
-pub static TCP: Section = Section {
-    header: "`type = \"tcp\"`",
-    about: "A connection, and perhaps a word and its answer. One of `address` and `unix_socket` is required.",
-    keys: &[
-        key(
-            "address",
-            Shape::Text,
-            Absent("none"),
-            "`host:port`; an IPv6 address stands in brackets. A name is tried in all its address families.",
-        ),
-        key("unix_socket", Shape::Path, Absent("none"), "A stream socket in the file system."),
-        key("send", Shape::Text, Absent("nothing"), "Written after connecting, at most 4096 bytes."),
-        key("expect", Shape::Pattern, Absent("not looked at"), "What the first 4096 bytes of the answer must match."),
-    ],
-};
-
-/// `type = "exec"`.
-pub static EXEC: Section = Section {
-    header: "`type = \"exec\"`",
-    about: "A child process, run as the agent's user in a process group of its own. The file that defines it, and its directory, must be under the control of root or the agent's user.",
-    keys: &[
-        key("command", Shape::Texts, Required, "Program, as an absolute path, and its arguments. There is no shell unless it is named."),
-        key(
-            "exit_codes",
-            Shape::Word(&["zero", "nagios"]),
-            Toml("\"zero\""),
-            "`zero`: 0 is passing, all else critical. `nagios`: 0 passing, 1 warning, 2 critical, 3 unknown.",
-        ),
-        key("fatal", Shape::Codes, Toml("[78]"), "Exit codes that say that the check will never pass."),
-        key("kill_grace", ANY, Toml("\"5s\""), "From TERM to KILL of the whole group after `timeout`."),
-        key("environment", Shape::TextTable, Toml("{}"), "Added to the child's small environment (PATH, LANG, name of the check)."),
-        key("working_directory", Shape::Path, Toml("\"/\""), "Where the child starts."),
-    ],
-};
-
-/// `type = "ttl"`.
-pub static TTL: Section = Section {
-    header: "`type = \"ttl\"`",
-    about: "Fed by `ros-signal-agent push`.",
-    keys: &[key("ttl", SECOND, Required, "Silence longer than this is critical.")],
-};
-
 /// Tables that stand alone, by name.
 pub static SINGLE: [(&str, &Section); 6] =
     [("agent", &AGENT), ("ros", &ROS), ("credentials", &CREDENTIALS), ("instance", &INSTANCE), ("state", &STATE), ("stack", &STACK)];
-
-/// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 4] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL)];
 
 /// Values of the product that come in later versions: key of `[signal.NAME]` and word.
 pub(super) static LATER: [(&str, &str); 4] =

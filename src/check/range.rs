@@ -1,0 +1,150 @@
+//! Ranges of numbers in the syntax of Nagios plug-ins, and what a number outside of them means. Pure.
+//!
+//! The rule is that of the Monitoring Plugins Development Guidelines, "Threshold and Ranges": `10` alerts below 0 and above 10, `10:`
+//! below 10, `~:10` above 10, `10:20` outside of 10 to 20, `@10:20` inside. The guidelines contradict each other on the ends: here the
+//! ends of a plain range are fine, and those of an `@` range alert.
+
+use super::Health;
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a number alerts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Alert inside the range (`@`), ends included, instead of outside.
+    inside: bool,
+    /// Negative infinity for `~`.
+    low: f64,
+    /// Infinity where nothing is written.
+    high: f64,
+}
+
+/// A text that is no range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RangeError(&'static str);
+
+impl Range {
+    /// Whether `value` alerts. What is not a number alerts always.
+    pub fn alerts(&self, value: f64) -> bool {
+        let within = self.low <= value && value <= self.high;
+        value.is_nan() || within == self.inside
+    }
+}
+
+impl FromStr for Range {
+    type Err = RangeError;
+
+    fn from_str(text: &str) -> Result<Self, RangeError> {
+        let (inside, ends) = text.strip_prefix('@').map_or((false, text), |rest| (true, rest));
+        let (low, high) = ends.split_once(':').unwrap_or(("0", ends));
+        if ends.is_empty() || ends == ":" {
+            return Err(RangeError("has no end"));
+        }
+        let low = match low {
+            "~" => f64::NEG_INFINITY,
+            "" => 0.0,
+            low => number(low)?,
+        };
+        let high = if high.is_empty() { f64::INFINITY } else { number(high)? };
+        if low > high { Err(RangeError("begins above its end")) } else { Ok(Self { inside, low, high }) }
+    }
+}
+
+fn number(text: &str) -> Result<f64, RangeError> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+'));
+    let number = text.parse().ok().filter(|number: &f64| plain && number.is_finite());
+    number.ok_or(RangeError("has an end that is not a number"))
+}
+
+/// In words: when it alerts.
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inside, low, high } = *self;
+        match (inside, low.is_finite(), high.is_finite()) {
+            (true, true, true) => write!(f, "from {low} to {high}"),
+            (true, true, false) => write!(f, "{low} or above"),
+            (true, false, true) => write!(f, "{high} or below"),
+            (true, false, false) => f.write_str("always"),
+            (false, true, true) => write!(f, "below {low} or above {high}"),
+            (false, true, false) => write!(f, "below {low}"),
+            (false, false, true) => write!(f, "above {high}"),
+            (false, false, false) => f.write_str("never"),
+        }
+    }
+}
+
+/// `warn` and `crit` of a numeric check.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Thresholds {
+    /// Where a number is a warning.
+    pub warn: Option<Range>,
+    /// Where it is critical, which comes first.
+    pub crit: Option<Range>,
+}
+
+impl Thresholds {
+    /// What `value` means.
+    pub fn judge(&self, value: f64) -> Health {
+        let alerts = |range: Option<Range>| range.is_some_and(|range| range.alerts(value));
+        match (alerts(self.crit), alerts(self.warn)) {
+            (true, _) => Health::Critical,
+            (false, true) => Health::Warning,
+            (false, false) => Health::Passing,
+        }
+    }
+
+    /// The rule that `value` broke, such as `critical above 10`; none: it broke none.
+    pub fn broken(&self, value: f64) -> Option<String> {
+        let broken = |range: Option<Range>, word: &str| Some(format!("{word} {}", range.filter(|range| range.alerts(value))?));
+        broken(self.crit, "critical").or_else(|| broken(self.warn, "warning"))
+    }
+
+    /// Whether nothing alerts.
+    pub fn is_empty(&self) -> bool {
+        self.warn.is_none() && self.crit.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_guidelines_alert_where_they_say() {
+        // Text, values that alert, values that do not.
+        let cases: [(&str, &[f64], &[f64]); 8] = [
+            ("10", &[-0.1, 10.1], &[0.0, 10.0]),
+            ("10:", &[9.9], &[10.0, 1e9]),
+            ("~:10", &[10.1], &[-1e9, 10.0]),
+            ("10:20", &[9.9, 20.1], &[10.0, 20.0]),
+            ("@10:20", &[10.0, 20.0], &[9.9, 20.1]),
+            (":5", &[-1.0, 6.0], &[0.0, 5.0]),
+            ("-5:-1.5", &[-6.0, 0.0], &[-5.0, -1.5]),
+            ("@~:0", &[-1.0, 0.0], &[0.1]),
+        ];
+        for (text, alert, fine) in cases {
+            let range: Range = text.parse().unwrap();
+            assert!(alert.iter().all(|value| range.alerts(*value)), "{text}");
+            assert!(!fine.iter().any(|value| range.alerts(*value)), "{text}");
+            assert!(range.alerts(f64::NAN), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for text in ["", ":", "@", "@:", "a", "1:b", "20:10", "1:2:3", "inf", "NaN", "1e3", "~", "10:~", " 1"] {
+            assert!(text.parse::<Range>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn critical_comes_before_warning_and_the_rule_is_said_in_words() {
+        let thresholds = Thresholds { warn: Some("80".parse().unwrap()), crit: Some("90".parse().unwrap()) };
+        assert_eq!([50.0, 85.0, 95.0].map(|value| thresholds.judge(value)), [Health::Passing, Health::Warning, Health::Critical]);
+        assert_eq!(thresholds.broken(85.0).unwrap(), "warning below 0 or above 80");
+        assert_eq!(thresholds.broken(95.0).unwrap(), "critical below 0 or above 90");
+        assert_eq!(thresholds.broken(50.0), None);
+        assert!(Thresholds::default().is_empty() && !thresholds.is_empty());
+    }
+}
