@@ -41,6 +41,7 @@ impl Core {
     /// are cancelled. Without a signal nobody wants to know, and nothing runs.
     pub(super) fn fit_checks(&mut self) {
         let plan = Arc::clone(&self.plan);
+        self.states_changed = true;
         let mut old = std::mem::take(&mut self.checks);
         let start_over = std::mem::take(&mut self.start_over);
         let wanted: &[Arc<Check>] = if plan.signals.is_empty() { &[] } else { &plan.checks };
@@ -62,10 +63,9 @@ impl Core {
 
     fn fresh(&mut self, check: &Arc<Check>) -> CheckRun {
         let began = self.period_start(check);
-        let ttl = matches!(check.probe, Probe::Ttl(_));
         let splay = millis(check.start_interval.min(SPLAY_LIMIT));
         let first = began.saturating_add(millis(check.initial_delay)).max(self.now());
-        let due = if ttl { None } else { Some(first.saturating_add(self.random_ms(splay))) };
+        let due = if check.probe.is_passive() { None } else { Some(first.saturating_add(self.random_ms(splay))) };
         CheckRun {
             check: Arc::clone(check),
             state: CheckState::new(began),
@@ -80,13 +80,13 @@ impl Core {
 
     /// Start periods are measured from the start of the latest open round that needs the check, or from boot if that is later, and
     /// so survive a restart of the agent; a check that serves no open round starts now.
-    fn period_start(&self, check: &Check) -> BootMs {
+    pub(super) fn period_start(&self, check: &Check) -> BootMs {
         let open = self.rounds.iter().filter(|active| active.is_open() && self.serves(&active.round.signal, &check.name));
         open.map(|active| active.started).max().map_or(self.now(), |started| started.max(0).min(self.now()))
     }
 
     fn serves(&self, signal: &str, check: &Name) -> bool {
-        self.plan.signal(signal).is_some_and(|signal| signal.checks.contains(check))
+        self.plan.signal(signal).is_some_and(|signal| signal.runs().any(|name| name == check))
     }
 
     fn cancel(&mut self, running: Option<u64>) {
@@ -140,6 +140,7 @@ impl Core {
             self.note(NoteLevel::Debug, format!("check {name}: {health}: {message}"));
             return;
         };
+        self.states_changed = true;
         let from = change.from.map_or("initial", Health::word);
         let level = if change.to == Health::Passing { NoteLevel::Info } else { NoteLevel::Warn };
         self.note(level, format!("check {name}: {from} -> {}: {message}", change.to));
@@ -171,7 +172,7 @@ impl Core {
     pub(super) fn confirm(&mut self, names: &[Name]) {
         let now = self.now();
         for name in names {
-            if let Some(run) = self.checks.get_mut(name).filter(|run| !run.is_ttl()) {
+            if let Some(run) = self.checks.get_mut(name).filter(|run| !run.check.probe.is_passive()) {
                 run.due = run.due.map(|due| due.min(now));
             }
         }
@@ -182,12 +183,11 @@ impl Core {
         if self.stopping {
             return;
         }
-        self.hold_dependents();
         let now = self.now();
         let mut due: Vec<_> = self
             .checks
             .values()
-            .filter(|run| run.running.is_none() && run.waiting_for.is_none() && !run.is_ttl())
+            .filter(|run| run.running.is_none() && run.waiting_for.is_none() && !run.check.probe.is_passive())
             .filter_map(|run| run.due.filter(|due| *due <= now).map(|due| (due, Arc::clone(&run.check.name), run.check.probe.kind())))
             .collect();
         if due.is_empty() {
@@ -225,7 +225,7 @@ impl Core {
 
     /// A check whose dependency is not satisfied goes back to `initial` and is not run: its last result proves nothing.
     /// That may unsettle its own dependents, hence the passes; each pass settles at least one check, as the plan has no cycles.
-    fn hold_dependents(&mut self) {
+    pub(super) fn hold_dependents(&mut self) {
         for _ in 0..=self.checks.len() {
             let changed = self.changed_dependencies();
             if changed.is_empty() {
@@ -256,13 +256,14 @@ impl Core {
         let newly_blocked = run.waiting_for.is_none();
         run.waiting_for = missing;
         let first = began.saturating_add(millis(run.check.initial_delay));
-        if !run.is_ttl() {
+        if !run.check.probe.is_passive() {
             run.not_before = now.max(first);
             run.due = Some(run.not_before);
         } else if newly_blocked {
             run.due = None;
         }
         if newly_blocked {
+            self.states_changed = true;
             run.state = CheckState::new(began);
             let running = run.running.take();
             self.cancel(running);

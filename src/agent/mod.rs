@@ -11,11 +11,12 @@
 //! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
-//! Rooms: `checks` schedules runs, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
+//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
 //! operator, `status` explains it all.
 
 mod checks;
 mod command;
+mod composites;
 mod delivery;
 mod rounds;
 pub mod status;
@@ -212,6 +213,8 @@ pub struct Core {
     ledger_owner: Option<String>,
     checks: BTreeMap<Name, CheckRun>,
     rounds: Vec<Active>,
+    /// A check is in another state than when the consequences were last drawn.
+    states_changed: bool,
     /// Checks of rounds that were opened: they go back to `initial`.
     start_over: BTreeSet<Name>,
     history: Vec<HistoryEntry>,
@@ -257,6 +260,7 @@ impl Core {
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),
             rounds: Vec::new(),
+            states_changed: true,
             start_over: BTreeSet::new(),
             history: document.history,
             held: document.held,
@@ -299,6 +303,7 @@ impl Core {
         }
         self.identify();
         self.expire_ttls();
+        self.settle_checks();
         self.decide();
         self.deliver();
         self.run_checks();

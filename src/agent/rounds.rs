@@ -122,8 +122,8 @@ impl Core {
             other.name != signal.name && round.is_some_and(Active::is_open)
         };
         let others: Vec<_> = self.plan.signals.iter().filter(goes_on).collect();
-        let serves_another = |check: &&Name| others.iter().any(|other| other.checks.contains(*check));
-        let own: Vec<_> = signal.checks.iter().filter(|check| !serves_another(check)).cloned().collect();
+        let serves_another = |check: &&Name| others.iter().any(|other| other.runs().any(|name| name == *check));
+        let own: Vec<_> = signal.runs().filter(|check| !serves_another(check)).cloned().collect();
         self.start_over.extend(own);
         let stamp = self.turn.now.stamp(&self.boot_id);
         let round = Round::first(Arc::clone(&signal.name), &signal.resource, self.target(signal), stamp);
@@ -330,7 +330,7 @@ impl Core {
         let Some(active) = self.rounds.get(index) else { return String::new() };
         let signal = self.plan.signal(&active.round.signal);
         let mut text = format!("FAILURE report of signal {} ({}): {reason}\n", active.round.signal, active.round.resource);
-        let names: Vec<&Name> = signal.map_or_else(Vec::new, |signal| signal.checks.iter().collect());
+        let names: Vec<&Name> = signal.map_or_else(Vec::new, |signal| signal.runs().collect());
         for run in names.into_iter().filter_map(|name| self.checks.get(name)) {
             let word = run.state.committed().map_or("initial", crate::check::Health::word);
             let said = run.state.last().map_or("not run yet", |seen| seen.observation.message.as_str());

@@ -1,5 +1,6 @@
 //! What a check is: observations, thresholds, start period and the state they commit to. Pure.
 
+pub mod composite;
 mod range;
 mod state;
 

@@ -7,7 +7,7 @@
 
 use super::{Health, Observation};
 use crate::clock::{BootMs, millis};
-use crate::plan::{Check, Probe};
+use crate::plan::Check;
 
 /// A change of the committed state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,12 +129,9 @@ impl CheckState {
         self.good_since.map(|since| since.max(self.good_commit_at))
     }
 
-    /// Until when that is shown by an observation. A `ttl` check shows it until its time runs out, which would be an observation.
+    /// Until when that is shown by an observation. What is passive shows it until it is told something else, which is an observation.
     pub fn healthy_until(&self, check: &Check, now: BootMs) -> BootMs {
-        match check.probe {
-            Probe::Ttl(_) => now,
-            _ => self.good_until,
-        }
+        if check.probe.is_passive() { now } else { self.good_until }
     }
 
     /// Whether terminal observations, `failure_threshold` in a row and outside the start period, say it will never pass.

@@ -11,11 +11,12 @@ use super::failure::{self, Failure};
 use super::output::{Output, span_ms};
 use super::{Exit, block_on, settings};
 use crate::agent::status::Status;
+use crate::check::composite::{self, Member};
 use crate::check::{Health, Observation};
 use crate::config::Loaded;
 use crate::config::keys::nearest;
 use crate::interrupt::Interrupts;
-use crate::plan::{self, Check, Name, Plan, Probe};
+use crate::plan::{self, Check, Composite, Name, Plan, Probe};
 use crate::probe::{self, Job, Prober};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ fn chosen(plan: &Plan, names: &[String]) -> anyhow::Result<Vec<Arc<Check>>> {
     while let Some(name) = open.pop() {
         let check = plan.check(name).ok_or_else(|| unknown(plan, name))?;
         if found.insert(Arc::clone(&check.name), Arc::clone(check)).is_none() {
-            open.extend(check.depends_on.iter().map(|name| &**name));
+            open.extend(check.needs().map(|name| &**name));
         }
     }
     Ok(found.into_values().collect())
@@ -156,27 +157,48 @@ impl Runs {
         self.ended.into_values().collect()
     }
 
-    /// Starts what can be started and gives up what cannot. True if anything was given up, which may concern others.
+    /// Starts what can be started, judges composites, and gives up what cannot be run. True if anything was settled so, which may
+    /// concern others.
     fn begin(&mut self) -> bool {
-        let mut given_up = false;
+        let mut settled = false;
         for check in std::mem::take(&mut self.waiting) {
             if let Some(why) = self.hindrance(&check) {
-                given_up = true;
+                settled = true;
                 let observation = Observation::new(Health::Unknown, why);
                 self.ended.insert(Arc::clone(&check.name), Outcome { check, observation });
-            } else if self.has_room(&check) && check.depends_on.iter().all(|name| self.ended.contains_key(name)) {
-                self.start(check);
+            } else if self.has_room(&check) && check.needs().all(|name| self.ended.contains_key(name)) {
+                if let Probe::Composite(composite) = &check.probe {
+                    // It may be what others waited for, as what was given up may be.
+                    settled = true;
+                    let observation = self.judge(composite);
+                    self.ended.insert(Arc::clone(&check.name), Outcome { check, observation });
+                } else {
+                    self.start(check);
+                }
             } else {
                 self.waiting.push(check);
             }
         }
-        given_up
+        settled
     }
 
     fn hindrance(&self, check: &Check) -> Option<String> {
         let ended = check.depends_on.iter().filter_map(|name| self.ended.get(name));
         let bad = ended.into_iter().find(|outcome| !outcome.observation.health.is_good())?;
         Some(format!("not run: it depends on {}, which is {}", bad.check.name, bad.observation.health))
+    }
+
+    /// A composite, from what its members just said.
+    fn judge(&self, composite: &Composite) -> Observation {
+        let members = composite.of.iter().filter_map(|name| self.ended.get(name));
+        let members: Vec<_> = members
+            .map(|outcome| {
+                let Observation { health, terminal, .. } = outcome.observation;
+                Member { name: &outcome.check.name, health: Some(health), never: terminal }
+            })
+            .collect();
+        let missing = || Observation::new(Health::Unknown, "its members could not be run");
+        composite::judge(composite, &members).unwrap_or_else(missing)
     }
 
     fn has_room(&self, check: &Check) -> bool {

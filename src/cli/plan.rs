@@ -6,13 +6,12 @@ use super::output::{Output, span};
 use super::paint::{Paint, Style};
 use super::table::{cell, render, styled};
 use crate::clock::millis;
-use crate::config::{Diagnostic, Loaded, Origin, Origins, Running, Times, running, times};
+use crate::config::{Diagnostic, Loaded, Origin, Origins, Running, running, times, times_of};
 use crate::plan::{Level, Name, OnDegraded, Plan, Probe, Signal};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The JSON of `plan`. Fields are only ever added.
 #[derive(Serialize)]
@@ -72,26 +71,12 @@ fn signal_times(plan: &Plan, signal: &Signal) -> SignalTimes {
         degraded_grace_ms: (signal.on_degraded != OnDegraded::Wait).then(|| millis(signal.degraded_grace)),
         checks: required
             .map(|check| {
-                let times = times_of(plan, signal, &check.name);
+                let times = times_of(plan, &check.name);
                 let depends_on = check.depends_on.clone();
                 CheckTimes { name: Arc::clone(&check.name), best_ms: millis(times.best), worst_ms: millis(times.worst), depends_on }
             })
             .collect(),
     }
-}
-
-/// By when one check passes: the time of a signal that needs nothing else. Dependencies stand first in the list of a signal's checks,
-/// and pass earlier than what depends on them.
-fn times_of(plan: &Plan, signal: &Signal, check: &Name) -> Times {
-    let mut needed = vec![Arc::clone(check)];
-    let mut next = 0;
-    while let Some(name) = needed.get(next).cloned() {
-        next += 1;
-        let dependencies = plan.check(&name).map(|check| check.depends_on.clone()).unwrap_or_default();
-        needed.extend(dependencies.into_iter().filter(|name| !needed.contains(name)).collect::<Vec<_>>());
-    }
-    let checks = signal.checks.iter().filter(|name| needed.contains(name)).cloned().collect();
-    times(plan, &Signal { checks, min_healthy_time: Duration::ZERO, degraded_grace: Duration::ZERO, ..signal.clone() })
 }
 
 fn text(report: &Report<'_>, loaded: &Loaded, paint: Paint) -> String {
@@ -157,6 +142,7 @@ fn why(plan: &Plan, name: &str) -> String {
         Probe::Ttl(ttl) => {
             format!("up to {runs} pushes, {} apart; silence, of up to its ttl {}, is not counted", span(pace), span(ttl.ttl))
         }
+        Probe::Composite(composite) => format!("as soon as {composite} pass"),
         Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => format!("up to {runs} runs of {}, {} apart", span(each), span(pace)),
     });
     parts.join(", ")

@@ -32,7 +32,7 @@ pub use owners::{Owner, Owners};
 pub use reference::reference;
 pub use schema::schema;
 pub(crate) use times::{Running, running};
-pub use times::{Times, times};
+pub use times::{Times, times, times_of};
 
 use crate::plan::Plan;
 use fragment::{Data, Table};

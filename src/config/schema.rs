@@ -110,6 +110,15 @@ fn shape(shape: Shape) -> Value {
         Shape::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Shape::Pattern => json!({ "type": "string", "format": "regex" }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::AtLeast => json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["count", "of"],
+            "properties": {
+                "count": { "type": "integer", "minimum": 1 },
+                "of": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+            },
+        }),
         Shape::Codes => json!({ "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 255 } }),
         Shape::Statuses => json!({ "anyOf": [status, { "type": "array", "items": status }] }),
         Shape::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),

@@ -9,12 +9,15 @@
 //! `start_interval` between them. When a ttl check is pushed to is not ours to know: its silence of up to `ttl` is not counted, and pushes
 //! count as runs that take no time.
 //!
+//! A composite passes with as many of its members as it needs, those that come first.
+//!
 //! The signal adds `min_healthy_time`, and at worst `degraded_grace`. (With `on_degraded = "wait"` a degraded host waits for the
 //! deadline by intent; that is not counted.)
 
-use crate::plan::{Check, Level, Name, OnDegraded, Plan, Probe, Signal};
+use crate::plan::{Check, Composite, Level, Name, OnDegraded, Plan, Probe, Signal};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The greatest splay of a first run while there is no verdict.
@@ -31,23 +34,46 @@ pub struct Times {
 
 /// Times to a SUCCESS of `signal`, a signal of `plan`.
 pub fn times(plan: &Plan, signal: &Signal) -> Times {
-    let mut known: BTreeMap<&Name, Times> = BTreeMap::new();
-    let mut total = Times { best: Duration::ZERO, worst: Duration::ZERO };
-    // Dependencies stand first in the list, so what a check depends on is known when it is met.
-    for check in signal.checks.iter().filter_map(|name| plan.check(name)) {
-        let needed = check.depends_on.iter().filter_map(|name| known.get(name).copied());
-        let ready = needed.fold(Times { best: Duration::ZERO, worst: Duration::ZERO }, later);
-        let times = of_check(check, ready);
-        known.insert(&check.name, times);
-        if check.level == Level::Required {
-            total = later(total, times);
-        }
-    }
+    let mut known = BTreeMap::new();
+    let required = signal.checks.iter().filter(|name| plan.check(name).is_some_and(|check| check.level == Level::Required));
+    let total = required.fold(NONE, |total, name| later(total, passing(plan, name, &mut known)));
     let grace = if signal.on_degraded == OnDegraded::Wait { Duration::ZERO } else { signal.degraded_grace };
     Times {
         best: total.best.saturating_add(signal.min_healthy_time),
         worst: total.worst.saturating_add(signal.min_healthy_time.max(grace)),
     }
+}
+
+/// Times until the check `name` of `plan` passes.
+pub fn times_of(plan: &Plan, name: &Name) -> Times {
+    passing(plan, name, &mut BTreeMap::new())
+}
+
+const NONE: Times = Times { best: Duration::ZERO, worst: Duration::ZERO };
+
+/// `known` are those that were asked for before. A plan has no cycles.
+fn passing(plan: &Plan, name: &Name, known: &mut BTreeMap<Name, Times>) -> Times {
+    if let Some(times) = known.get(name) {
+        return *times;
+    }
+    let Some(check) = plan.check(name) else { return NONE };
+    let ready = check.depends_on.iter().fold(NONE, |ready, needed| later(ready, passing(plan, needed, known)));
+    let times = match &check.probe {
+        Probe::Composite(composite) => later(ready, enough(composite, |member| passing(plan, member, known))),
+        _ => of_check(check, ready),
+    };
+    known.insert(Arc::clone(name), times);
+    times
+}
+
+/// When as many members pass as are needed.
+fn enough(composite: &Composite, times: impl FnMut(&Name) -> Times) -> Times {
+    let (mut best, mut worst): (Vec<_>, Vec<_>) = composite.of.iter().map(times).map(|times| (times.best, times.worst)).unzip();
+    best.sort_unstable();
+    worst.sort_unstable();
+    let last = composite.needed().saturating_sub(1);
+    let at = |times: &[Duration]| times.get(last).copied().unwrap_or_default();
+    Times { best: at(&best), worst: at(&worst) }
 }
 
 fn later(a: Times, b: Times) -> Times {
@@ -68,7 +94,7 @@ pub(crate) struct Running {
 /// See the head of this file.
 pub(crate) fn running(check: &Check) -> Running {
     let each = match &check.probe {
-        Probe::Ttl(_) => Duration::ZERO,
+        Probe::Ttl(_) | Probe::Composite(_) => Duration::ZERO,
         Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
     };
     let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);

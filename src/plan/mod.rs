@@ -3,8 +3,10 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod composite;
 mod probe;
 
+pub use composite::*;
 pub use probe::*;
 
 use serde::Serialize;
@@ -161,6 +163,9 @@ pub struct Signal {
     pub region: Option<String>,
     /// Names of the checks this signal depends on, in order, their dependencies included.
     pub checks: Vec<Name>,
+    /// Names of the checks that run for this signal because composites among `checks` are made of them, dependencies included; they are
+    /// judged through those.
+    pub members: Vec<Name>,
     /// From the start of the round to the last moment of deciding.
     pub deadline: Duration,
     /// Before `deadline`, the time kept for sending.
@@ -179,6 +184,13 @@ pub struct Signal {
     pub give_up: Duration,
     /// How the UniqueId is made.
     pub unique_id: UniqueIdStrategy,
+}
+
+impl Signal {
+    /// Every check that runs for this signal.
+    pub fn runs(&self) -> impl Iterator<Item = &Name> {
+        self.checks.iter().chain(&self.members)
+    }
 }
 
 /// `on_deadline`.
@@ -249,6 +261,17 @@ pub struct Check {
     pub probe: Probe,
 }
 
+impl Check {
+    /// Checks that must be known before this one can be judged: its dependencies, and the members of a composite.
+    pub fn needs(&self) -> impl Iterator<Item = &Name> {
+        let members = match &self.probe {
+            Probe::Composite(composite) => composite.of.as_slice(),
+            _ => &[],
+        };
+        self.depends_on.iter().chain(members)
+    }
+}
+
 /// `level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -290,6 +313,7 @@ pub mod testing {
             stack_id: Some("4a6c9851-3b0f-4f5f-b4ca-a14bf6911234".to_owned()),
             region: Some("cn-hangzhou".to_owned()),
             checks: checks.iter().map(|name| Arc::from(*name)).collect(),
+            members: Vec::new(),
             deadline: Duration::from_secs(900),
             margin: Duration::from_secs(30),
             min_healthy_time: Duration::from_secs(5),

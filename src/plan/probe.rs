@@ -1,5 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
+use super::Composite;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,8 @@ pub enum Probe {
     Exec(Exec),
     /// `type = "ttl"`.
     Ttl(Ttl),
+    /// `type = "composite"`.
+    Composite(Composite),
 }
 
 impl Probe {
@@ -30,7 +33,13 @@ impl Probe {
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => Self::EXEC,
             Self::Ttl(_) => "ttl",
+            Self::Composite(_) => "composite",
         }
+    }
+
+    /// Nothing runs for it: it is told, by `push` or by other checks, and what it was told last holds until something else is.
+    pub fn is_passive(&self) -> bool {
+        matches!(self, Self::Ttl(_) | Self::Composite(_))
     }
 }
 

@@ -89,6 +89,7 @@ impl Prober {
                 within(check.timeout, &progress, Box::pin(tcp::look(tcp, &self.lookups, &progress))).await
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
+            Probe::Composite(_) => Observation::new(Health::Unknown, "a composite is judged by other checks, it has nothing to run"),
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
         observation.took = started.elapsed();
@@ -109,7 +110,7 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
-            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => None,
         }
     }
 

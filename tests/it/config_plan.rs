@@ -46,6 +46,38 @@ fn dependencies_are_included_and_stand_before_what_needs_them() {
 }
 
 #[test]
+fn members_of_a_composite_are_judged_through_it_unless_the_signal_names_them() {
+    let group = "[check.group]\ntype = \"composite\"\nany_of = [\"a\", \"b\"]\ntags = [\"x\"]\n";
+    let members = [ttl("a", "tags = [\"x\"]\ndepends_on = [\"db\"]"), ttl("b", "tags = [\"x\"]"), ttl("db", ""), ttl("other", "")].concat();
+    let both = |selected: &str| {
+        let plan = loaded(&format!("{SIGNAL}{selected}{group}{members}")).plan;
+        let signal = plan.signal("web").unwrap().clone();
+        let names = |names: &[ros_signal_agent::plan::Name]| names.join(" ");
+        (names(&signal.checks), names(&signal.members))
+    };
+    let pair = |checks: &str, members: &str| (checks.to_owned(), members.to_owned());
+    assert_eq!(both(""), pair("db group other", "a b"));
+    assert_eq!(both("checks = [\"group\"]\n"), pair("group", "db a b"));
+    assert_eq!(both("checks = [\"tag:x\"]\n"), pair("group", "db a b"));
+    assert_eq!(both("checks = [\"group\", \"b\"]\n"), pair("group b", "db a"));
+    assert_eq!(both("checks = [\"a\"]\n"), pair("db a", ""));
+}
+
+#[test]
+fn a_composite_takes_as_long_as_the_members_that_it_needs() {
+    let check =
+        |name: &str, delay: &str| format!("[check.{name}]\ntype = \"tcp\"\naddress = \"127.0.0.1:1\"\ninitial_delay = \"{delay}\"\n");
+    let text = |rule: &str| {
+        let members = [check("a", "10s"), check("b", "20s"), check("c", "40s")].concat();
+        let plan = loaded(&format!("{SIGNAL}min_healthy_time = \"0s\"\n[check.group]\ntype = \"composite\"\n{rule}\n{members}")).plan;
+        times(&plan, plan.signal("web").unwrap()).best.as_secs()
+    };
+    assert_eq!(text("any_of = [\"a\", \"b\", \"c\"]"), 10);
+    assert_eq!(text("at_least = { count = 2, of = [\"c\", \"b\", \"a\"] }"), 20);
+    assert_eq!(text("all_of = [\"a\", \"b\", \"c\"]"), 40);
+}
+
+#[test]
 fn a_required_check_that_is_only_depended_on_is_enough() {
     let text = format!("{SIGNAL}checks = [\"a\"]\n{}{}", ttl("a", "level = \"wanted\"\ndepends_on = [\"b\"]"), ttl("b", ""));
     assert_eq!(checks(&text), ["b", "a"]);

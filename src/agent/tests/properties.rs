@@ -1,7 +1,7 @@
 //! Random histories. The number of cases is set by `CORE_CASES` (default 1,000; the long run takes 100,000).
 
 use super::world::{AfterCompletion, Disk, Happening, Looks, Switches, Weather, World};
-use crate::plan::{Level, OnDeadline, OnDegraded, OnUnwritable, Plan, UniqueIdStrategy, testing};
+use crate::plan::{Check, Composite, Level, Name, OnDeadline, OnDegraded, OnUnwritable, Plan, Probe, Rule, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -50,8 +50,9 @@ fn plans() -> impl Strategy<Value = Plan> {
     ];
     let degraded = prop_oneof![Just(OnDegraded::Success), Just(OnDegraded::Warning), Just(OnDegraded::Wait)];
     let deadline = prop_oneof![4 => Just(OnDeadline::Failure), 1 => Just(OnDeadline::Warning), 1 => Just(OnDeadline::None)];
-    (ids, degraded, deadline, any::<[bool; 3]>(), 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
-        |(unique_id, on_degraded, on_deadline, [fail_fast, hold, region], success, failure, start_period, healthy_time, depends)| {
+    let group = prop_oneof![3 => Just(None), 1 => Just(Some(Rule::All)), 1 => Just(Some(Rule::Any)), 1 => Just(Some(Rule::AtLeast(2)))];
+    (ids, degraded, deadline, any::<[bool; 3]>(), group, 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
+        |(unique_id, on_degraded, on_deadline, [fail_fast, hold, region], group, success, failure, start_period, healthy_time, depends)| {
             let mut checks: Vec<_> = ["a", "b", "c"].map(testing::check).into();
             checks[2].level = Level::Wanted;
             for check in &mut checks {
@@ -71,6 +72,16 @@ fn plans() -> impl Strategy<Value = Plan> {
             signal.on_deadline = on_deadline;
             signal.fail_fast = fail_fast;
             signal.region = region.then(|| "cn-hangzhou".to_owned());
+            if let Some(rule) = group {
+                // Judged through two layers; `b` and `c` by themselves no more.
+                let of = ["a", "b", "c"].map(Name::from).to_vec();
+                let over = |rule, of| Probe::Composite(Composite { rule, of });
+                let inner = Check { probe: over(rule, of.clone()), failure_threshold: 1, ..testing::check("d") };
+                let outer = Check { probe: over(Rule::All, vec![Name::from("d")]), failure_threshold: 1, ..testing::check("e") };
+                checks.extend([inner, outer]);
+                signal.checks = vec![Name::from("e")];
+                signal.members = of.into_iter().chain([Name::from("d")]).collect();
+            }
             let mut plan = testing::plan(vec![signal], checks);
             plan.on_unwritable = if hold { OnUnwritable::Hold } else { OnUnwritable::Send };
             plan

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Looks, Switches, Weather, World};
 use crate::check::Health;
-use crate::plan::{OnUnwritable, UniqueIdStrategy, testing};
+use crate::plan::{Composite, OnUnwritable, Rule, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
 fn plain_plan() -> Plan {
@@ -412,4 +412,26 @@ fn a_change_makes_the_next_run_due_at_once_and_one_while_looking_one_more_run() 
     assert_eq!(step(4_195, changed()), None, "a storm is bounded");
     assert!(step(4_210, Input::Tick).is_some());
     assert_eq!(step(4_220, Input::Changed { check: Arc::from("nobody") }), None);
+}
+
+#[test]
+fn one_dead_member_of_a_composite_that_needs_one_does_not_hold_up_the_signal_and_is_not_said_of_it() {
+    let checks = ["db1", "db2"].map(testing::check);
+    let of = checks.each_ref().map(|check| Arc::clone(&check.name)).to_vec();
+    let over = Composite { rule: Rule::Any, of: of.clone() };
+    let group = Check { probe: crate::plan::Probe::Composite(over), failure_threshold: 1, ..testing::check("databases") };
+    let mut signal = testing::signal("web", "WebReady", &["databases"]);
+    signal.members = of;
+    let mut world = world(testing::plan(vec![signal], [vec![group], checks.to_vec()].concat()));
+    world.pass(10_000);
+    assert_eq!(state(&world), "pending");
+    let said = world.core.status().checks[0].last.clone().unwrap();
+    assert_eq!((said.health, &*said.message), (Health::Critical, "0 satisfied, 1 of 2 needed; not satisfied: db1, db2"));
+    world.happen(&Happening::Truth(1, true));
+    world.pass(1_500);
+    assert_eq!(world.core.status().checks[0].state, Some(Health::Passing));
+    world.pass(6_000);
+    assert_eq!(state(&world), "acknowledged");
+    let reason = world.core.status().signals[0].reason.clone().unwrap();
+    assert!(reason.starts_with("1 of 1 required checks passing") && !reason.contains("degraded"), "{reason}");
 }

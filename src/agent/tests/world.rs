@@ -408,6 +408,9 @@ impl World {
             assert!(rounds, "a signal of the plan has no round");
         }
         self.judge_intents();
+        if !self.core.stopping {
+            self.judge_composites();
+        }
     }
 
     fn perform(&mut self, effect: Effect) {

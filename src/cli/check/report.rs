@@ -1,14 +1,15 @@
 //! What `check` found, as a table or as JSON, and the exit code it makes.
 
 use super::Outcome;
-use crate::check::Health;
+use crate::check::{Health, Reading};
 use crate::cli::Exit;
 use crate::cli::output::{Output, span};
 use crate::cli::paint::Style;
 use crate::cli::table::{Cell, cell, clean, render, styled};
 use crate::clock::millis;
-use crate::plan::Level;
+use crate::plan::{Level, Name, Probe};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The JSON of `check`. Fields are only ever added.
 #[derive(Serialize)]
@@ -27,6 +28,7 @@ struct Entry<'a> {
     message: &'a str,
     output: &'a str,
     terminal: bool,
+    readings: &'a [Reading],
     took_ms: i64,
 }
 
@@ -50,7 +52,7 @@ pub(super) fn show(outcomes: &[Outcome], json: bool, out: &mut Output) -> anyhow
     })
 }
 
-/// Critical is worse than unknown: it is certain.
+/// Critical is worse than unknown: it is certain. Members of composites are judged through them.
 fn worst(outcomes: &[Outcome]) -> Health {
     let rank = |health: &Health| match health {
         Health::Passing => 0,
@@ -58,7 +60,13 @@ fn worst(outcomes: &[Outcome]) -> Health {
         Health::Unknown => 2,
         Health::Critical => 3,
     };
-    let counted = outcomes.iter().map(|outcome| match (outcome.check.level, outcome.observation.health) {
+    let judged_through = |outcome: &Outcome| match &outcome.check.probe {
+        Probe::Composite(composite) => composite.of.clone(),
+        _ => Vec::new(),
+    };
+    let members: BTreeSet<Name> = outcomes.iter().flat_map(judged_through).collect();
+    let alone = outcomes.iter().filter(|outcome| !members.contains(&outcome.check.name));
+    let counted = alone.map(|outcome| match (outcome.check.level, outcome.observation.health) {
         (Level::Wanted, Health::Critical | Health::Unknown) => Health::Warning,
         (_, health) => health,
     });
@@ -75,6 +83,7 @@ fn entry(outcome: &Outcome) -> Entry<'_> {
         message: &observation.message,
         output: &observation.output,
         terminal: observation.terminal,
+        readings: &observation.readings,
         took_ms: millis(observation.took),
     }
 }

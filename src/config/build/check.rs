@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{http, probe};
+use super::{composite, http, probe};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -21,6 +21,8 @@ pub(super) struct Draft {
     pub(super) enabled: bool,
     pub(super) level: Option<Level>,
     pub(super) depends_on: Vec<Written<String>>,
+    /// What a composite is made of.
+    pub(super) members: Vec<Written<String>>,
     pub(super) tags: Vec<String>,
     /// None: it has errors, or is not enabled.
     pub(super) check: Option<Check>,
@@ -28,7 +30,16 @@ pub(super) struct Draft {
 
 impl Draft {
     fn without_check(name: &str, header: Place, enabled: bool) -> Self {
-        Self { name: name.to_owned(), header, enabled, level: None, depends_on: Vec::new(), tags: Vec::new(), check: None }
+        Self {
+            name: name.to_owned(),
+            header,
+            enabled,
+            level: None,
+            depends_on: Vec::new(),
+            members: Vec::new(),
+            tags: Vec::new(),
+            check: None,
+        }
     }
 }
 
@@ -96,11 +107,16 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
     let failure_threshold = reader.number("failure_threshold");
     let depends_on = reader.value("depends_on", |value| forms::names(value, None));
     let tags = reader.value("tags", |value| forms::names(value, None));
+    let mut members = Vec::new();
     let probe = match kind {
         Some("http") => http::http(reader).map(|http| Probe::Http(Box::new(http))),
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
         Some("exec") => probe::exec(reader).map(Probe::Exec),
         Some("ttl") => probe::ttl(reader).map(Probe::Ttl),
+        Some("composite") => composite::composite(reader).map(|(composite, written)| {
+            members = written;
+            Probe::Composite(composite)
+        }),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {
@@ -109,6 +125,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         reader.notes.warn(place, "`start_interval` is longer than `interval`", Some(hint));
     }
     let names = |written: &[Written<String>]| written.iter().map(|name| Name::from(name.what.as_str())).collect();
+    // Members have thresholds of their own.
+    let passed_on = matches!(probe, Some(Probe::Composite(_)));
     let check = || {
         typed?;
         Some(Check {
@@ -120,7 +138,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
             initial_delay: initial_delay?,
             start_period: start_period?,
             success_threshold: success_threshold?,
-            failure_threshold: failure_threshold?,
+            failure_threshold: if passed_on { 1 } else { failure_threshold? },
             depends_on: names(depends_on.as_deref()?),
             tags: tags.as_deref()?.iter().map(|tag| tag.what.clone()).collect(),
             probe: probe?,
@@ -133,6 +151,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         enabled: true,
         level,
         depends_on: depends_on.unwrap_or_default(),
+        members,
         tags: tags.unwrap_or_default().into_iter().map(|tag| tag.what).collect(),
         check,
     }

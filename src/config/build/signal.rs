@@ -2,7 +2,7 @@
 
 use super::agent::{Stack, stack};
 use super::check::Draft;
-use super::graph;
+use super::graph::{self, Selection};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Entry, Value};
 use crate::config::keys;
@@ -99,9 +99,9 @@ fn signal(
     }
     judge_deadline(reader, deadline, margin);
     judge_integers(reader, strategy.as_ref(), mode, count);
-    let (checks, known) = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
+    let (selection, known) = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
     if selected.is_some() && known && !no_checks_needed {
-        demand_required_check(reader, &checks, drafts);
+        demand_required_check(reader, &selection.checks, drafts);
     }
     let places = Places { header: reader.header(), deadline: reader.place("deadline"), unique_id: reader.place("unique_id") };
     let signal = Signal {
@@ -110,7 +110,8 @@ fn signal(
         condition: condition?,
         stack_id: own.stack_id.or_else(|| defaults.stack_id.clone()),
         region: own.region.or_else(|| defaults.region.clone()),
-        checks: checks.iter().map(|check| Name::from(check.as_str())).collect(),
+        checks: selection.checks.iter().map(|check| Name::from(check.as_str())).collect(),
+        members: selection.members.iter().map(|check| Name::from(check.as_str())).collect(),
         deadline: deadline?,
         margin: margin?,
         min_healthy_time: min_healthy_time?,
@@ -202,29 +203,29 @@ fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, 
 }
 
 /// The checks that the signal needs, in the order in which they can run, and whether all that it names are known.
-fn checks(reader: &mut Reader<'_>, selected: Option<&[Written<String>]>, drafts: &[Draft]) -> (Vec<String>, bool) {
+fn checks(reader: &mut Reader<'_>, selected: Option<&[Written<String>]>, drafts: &[Draft]) -> (Selection, bool) {
     let Some(selected) = selected else {
         let all: Vec<_> = drafts.iter().filter(|draft| draft.enabled).map(|draft| draft.name.clone()).collect();
-        return (graph::closure(&all, drafts), true);
+        return (graph::select(&[], &all, drafts), true);
     };
-    let mut names = Vec::new();
+    let (mut named, mut tagged) = (Vec::new(), Vec::new());
     let mut known = true;
     for item in selected {
         let Some(tag) = item.what.strip_prefix("tag:") else {
             known &= graph::is_known(&item.what, item.place, drafts, reader.notes);
-            names.push(item.what.clone());
+            named.push(item.what.clone());
             continue;
         };
-        let tagged: Vec<_> = drafts.iter().filter(|draft| draft.tags.iter().any(|other| other == tag)).collect();
-        if tagged.is_empty() {
+        let found: Vec<_> = drafts.iter().filter(|draft| draft.tags.iter().any(|other| other == tag)).collect();
+        if found.is_empty() {
             known = false;
             let tags = drafts.iter().flat_map(|draft| &draft.tags).map(String::as_str);
             let hint = keys::nearest(tag, tags).map(|near| format!("did you mean `tag:{near}`?"));
             reader.notes.misfit(item.place, format!("no check has the tag `{tag}`"), hint);
         }
-        names.extend(tagged.into_iter().map(|draft| draft.name.clone()));
+        tagged.extend(found.into_iter().map(|draft| draft.name.clone()));
     }
-    (graph::closure(&names, drafts), known)
+    (graph::select(&named, &tagged, drafts), known)
 }
 
 fn demand_required_check(reader: &mut Reader<'_>, checks: &[String], drafts: &[Draft]) {

@@ -3,6 +3,7 @@
 //! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
 //! that they cannot drift apart.
 
+mod composite;
 mod kinds;
 
 pub use kinds::KINDS;
@@ -78,6 +79,8 @@ pub enum Shape {
     Pattern,
     /// An array of strings.
     Texts,
+    /// A table with a count and an array of names of checks.
+    AtLeast,
     /// An array of exit codes.
     Codes,
     /// A status or a range of statuses, or an array of them.
@@ -106,6 +109,7 @@ impl Shape {
             Self::Url => "URL".into(),
             Self::Pattern => "regular expression".into(),
             Self::Texts => "array of strings".into(),
+            Self::AtLeast => "table of `count` and `of`".into(),
             Self::Codes => "array of integers, 0 to 255".into(),
             Self::Statuses => "status, range such as `\"200-299\"`, or array of them".into(),
             Self::TextTable => "table of strings".into(),

@@ -70,6 +70,29 @@ async fn what_depends_on_a_failing_check_is_not_run_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_composite_is_judged_by_what_its_members_just_said() {
+    let (_listener, open, closed) = ports().await;
+    let group = |name: &str, rule: &str| format!("[check.{name}]\ntype = \"composite\"\n{rule}\n");
+    let text = [
+        group("both", "all_of = [\"any\", \"down\"]"),
+        group("any", "any_of = [\"down\", \"up\"]"),
+        tcp("down", closed, "level = \"wanted\""),
+        tcp("up", open, ""),
+    ]
+    .concat();
+    let (code, report, _) = check(&text, &["any"]).await;
+    let said = |report: &Value, name: &str| {
+        let found = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+        (found["health"].as_str().unwrap().to_owned(), found["message"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(said(&report, "any"), ("passing".into(), "1 passing, 1 of 2 needed".into()));
+    assert_eq!(code, 0, "what it is made of does not count by itself");
+    let (code, report, _) = check(&text, &["both"]).await;
+    assert_eq!(said(&report, "both"), ("critical".into(), "1 satisfied, 2 of 2 needed; not satisfied: down".into()));
+    assert_eq!(code, 2);
+}
+
+#[tokio::test]
 async fn named_checks_are_run_with_what_they_depend_on() {
     let (_listener, open, closed) = ports().await;
     let text = [tcp("database", open, ""), tcp("app", open, "depends_on = [\"database\"]"), tcp("other", closed, "")].concat();

@@ -44,7 +44,13 @@ impl World {
         let window = self.now.boot_ms - crate::clock::millis(signal.min_healthy_time);
         for name in &signal.checks {
             let check = self.plan.check(name).unwrap();
-            if check.level == crate::plan::Level::Wanted || matches!(check.probe, crate::plan::Probe::Ttl(_)) {
+            if check.level == crate::plan::Level::Wanted {
+                continue;
+            }
+            if check.probe.is_passive() {
+                self.judge_composites();
+                let state = &self.core.checks[name].state;
+                assert!(state.healthy_since().is_some_and(|since| since <= window), "false success: {name} was not good all the time");
                 continue;
             }
             let seen = self.seen.get(&**name).map_or(&[][..], Vec::as_slice);
@@ -54,6 +60,23 @@ impl World {
                 before.is_some_and(|(at, good)| *good && *at >= started.min(window)),
                 "false success: {name} was not seen good before the window"
             );
+        }
+    }
+
+    /// A composite says what the committed states of its members say, at every moment.
+    pub(super) fn judge_composites(&self) {
+        for run in self.core.checks.values() {
+            let crate::plan::Probe::Composite(composite) = &run.check.probe else { continue };
+            let members = composite.of.iter().map(|name| &self.core.checks[name]);
+            let members: Vec<_> = members
+                .map(|run| crate::check::composite::Member {
+                    name: &run.check.name,
+                    health: run.state.committed(),
+                    never: run.state.will_never_pass(&run.check),
+                })
+                .collect();
+            let said = crate::check::composite::judge(composite, &members).map(|said| said.health);
+            assert_eq!(run.state.committed(), said, "{}: {members:?}", run.check.name);
         }
     }
 
