@@ -18,7 +18,7 @@ const CHANGE_PAUSE_MS: BootMs = 20;
 pub(super) struct CheckRun {
     pub(super) check: Arc<Check>,
     pub(super) state: CheckState,
-    /// Start of the next run; for `ttl`, when silence becomes critical. None: nothing is planned.
+    /// Start of the next run; for `ttl`, when silence becomes critical. None: nothing is planned, because it runs, or waits for another.
     pub(super) due: Option<BootMs>,
     pub(super) running: Option<u64>,
     pub(super) runs: u64,
@@ -30,18 +30,13 @@ pub(super) struct CheckRun {
     pub(super) waiting_for: Option<Name>,
 }
 
-impl CheckRun {
-    pub(super) fn is_ttl(&self) -> bool {
-        matches!(self.check.probe, Probe::Ttl(_))
-    }
-}
-
 impl Core {
     /// Makes the runs fit the plan: unchanged checks keep their state; changed ones, and those of a new round, start over; removed ones
     /// are cancelled. Without a signal nobody wants to know, and nothing runs.
     pub(super) fn fit_checks(&mut self) {
         let plan = Arc::clone(&self.plan);
         self.states_changed = true;
+        self.note_serving();
         let mut old = std::mem::take(&mut self.checks);
         let start_over = std::mem::take(&mut self.start_over);
         let wanted: &[Arc<Check>] = if plan.signals.is_empty() { &[] } else { &plan.checks };
@@ -59,6 +54,29 @@ impl Core {
         for run in old.into_values() {
             self.cancel(run.running);
         }
+        self.agenda = self.checks.values().filter_map(|run| Some((run.due?, Arc::clone(&run.check.name)))).collect();
+    }
+
+    fn note_serving(&mut self) {
+        self.serving.clear();
+        for signal in &self.plan.signals {
+            for check in signal.runs() {
+                self.serving.entry(Arc::clone(check)).or_default().push(Arc::clone(&signal.name));
+            }
+        }
+    }
+
+    /// Plans the next run of a check, or none: the one place where that changes.
+    pub(super) fn plan_run(&mut self, name: &Name, due: Option<BootMs>) {
+        let Some(run) = self.checks.get_mut(name).filter(|run| run.due != due) else { return };
+        if let Some(before) = std::mem::replace(&mut run.due, due) {
+            self.agenda.remove(&(before, Arc::clone(name)));
+        }
+        self.agenda.extend(due.map(|due| (due, Arc::clone(name))));
+    }
+
+    fn due_of(&self, name: &Name) -> Option<BootMs> {
+        self.checks.get(name)?.due
     }
 
     fn fresh(&mut self, check: &Arc<Check>) -> CheckRun {
@@ -85,12 +103,13 @@ impl Core {
         open.map(|active| active.started).max().map_or(self.now(), |started| started.max(0).min(self.now()))
     }
 
-    fn serves(&self, signal: &str, check: &Name) -> bool {
-        self.plan.signal(signal).is_some_and(|signal| signal.runs().any(|name| name == check))
+    fn serves(&self, signal: &Name, check: &Name) -> bool {
+        self.serving.get(check).is_some_and(|signals| signals.contains(signal))
     }
 
     fn cancel(&mut self, running: Option<u64>) {
         if let Some(run) = running {
+            self.in_flight.remove(&run);
             self.effects.push(Effect::Cancel { run });
         }
     }
@@ -109,15 +128,14 @@ impl Core {
     }
 
     pub(super) fn observed(&mut self, run_id: u64, observation: Observation) {
-        let Some(name) = self.checks.values().find(|run| run.running == Some(run_id)).map(|run| Arc::clone(&run.check.name)) else {
-            return;
-        };
+        let Some(name) = self.in_flight.remove(&run_id) else { return };
         let now = self.now();
         let pace = self.checks.get(&name).map_or(0, |run| self.pace(&run.check));
         if let Some(run) = self.checks.get_mut(&name) {
             run.running = None;
             run.not_before = now.saturating_add(CHANGE_PAUSE_MS);
-            run.due = Some(if std::mem::take(&mut run.outdated) { run.not_before } else { now.saturating_add(pace) });
+            let next = if std::mem::take(&mut run.outdated) { run.not_before } else { now.saturating_add(pace) };
+            self.plan_run(&name, Some(next));
         }
         self.see(&name, observation);
     }
@@ -127,7 +145,8 @@ impl Core {
         let now = self.now();
         let Some(run) = self.checks.get_mut(name) else { return };
         run.outdated = run.running.is_some();
-        run.due = run.due.map(|due| due.min(now.max(run.not_before)));
+        let due = run.due.map(|due| due.min(now.max(run.not_before)));
+        self.plan_run(name, due);
     }
 
     /// Feeds one observation into the state of a check and says what changed.
@@ -136,11 +155,18 @@ impl Core {
         let Some(run) = self.checks.get_mut(name) else { return };
         let message = observation.message.clone();
         let health = observation.health;
+        let before = run.state.last().map(|seen| &seen.observation);
+        let is_news = before.is_none_or(|before| before.health != health || before.message != message);
+        let turned = before.is_none_or(|before| before.health.is_good() != health.is_good());
+        self.undecided |= turned || observation.terminal || self.confirming;
+        self.revision += u64::from(is_news);
         let Some(change) = run.state.observe(&run.check, now, observation) else {
             self.note(NoteLevel::Debug, format!("check {name}: {health}: {message}"));
             return;
         };
         self.states_changed = true;
+        self.undecided = true;
+        self.revision += 1;
         let from = change.from.map_or("initial", Health::word);
         let level = if change.to == Health::Passing { NoteLevel::Info } else { NoteLevel::Warn };
         self.note(level, format!("check {name}: {from} -> {}: {message}", change.to));
@@ -149,9 +175,8 @@ impl Core {
     /// Silence longer than its ttl is critical for a check that was pushed before.
     pub(super) fn expire_ttls(&mut self) {
         let now = self.now();
-        let expired: Vec<_> = self.checks.values().filter(|run| run.is_ttl() && run.due.is_some_and(|due| due <= now)).collect();
-        let silent: Vec<_> = expired
-            .into_iter()
+        let silent: Vec<_> = self
+            .overdue()
             .filter_map(|run| {
                 let Probe::Ttl(ttl) = run.check.probe else { return None };
                 let said = run.state.last().map_or("", |seen| seen.observation.message.as_str());
@@ -161,9 +186,7 @@ impl Core {
             })
             .collect();
         for (name, due, text) in silent {
-            if let Some(run) = self.checks.get_mut(&name) {
-                run.due = Some(due);
-            }
+            self.plan_run(&name, Some(due));
             self.see(&name, Observation::new(Health::Critical, text));
         }
     }
@@ -172,8 +195,8 @@ impl Core {
     pub(super) fn confirm(&mut self, names: &[Name]) {
         let now = self.now();
         for name in names {
-            if let Some(run) = self.checks.get_mut(name).filter(|run| !run.check.probe.is_passive()) {
-                run.due = run.due.map(|due| due.min(now));
+            if self.checks.get(name).is_some_and(|run| !run.check.probe.is_passive()) {
+                self.plan_run(name, self.due_of(name).map(|due| due.min(now)));
             }
         }
     }
@@ -183,23 +206,16 @@ impl Core {
         if self.stopping {
             return;
         }
-        let now = self.now();
-        let mut due: Vec<_> = self
-            .checks
-            .values()
-            .filter(|run| run.running.is_none() && run.waiting_for.is_none() && !run.check.probe.is_passive())
-            .filter_map(|run| run.due.filter(|due| *due <= now).map(|due| (due, Arc::clone(&run.check.name), run.check.probe.kind())))
-            .collect();
+        let due: Vec<_> = self.overdue().map(|run| (Arc::clone(&run.check.name), run.check.probe.kind())).collect();
         if due.is_empty() {
             return;
         }
-        due.sort_unstable();
-        let mut in_flight: BTreeMap<&str, usize> = BTreeMap::new();
-        for run in self.checks.values().filter(|run| run.running.is_some()) {
-            *in_flight.entry(run.check.probe.kind()).or_default() += 1;
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        for run in self.in_flight.values().filter_map(|name| self.checks.get(name)) {
+            *taken.entry(run.check.probe.kind()).or_default() += 1;
         }
-        for (_, name, kind) in due {
-            let taken = in_flight.entry(kind).or_default();
+        for (name, kind) in due {
+            let taken = taken.entry(kind).or_default();
             if *taken < self.plan.agent.slots(kind) {
                 *taken += 1;
                 self.start(&name);
@@ -207,14 +223,21 @@ impl Core {
         }
     }
 
+    /// Checks that are due, longest overdue first.
+    fn overdue(&self) -> impl Iterator<Item = &CheckRun> {
+        let now = self.now();
+        self.agenda.iter().take_while(move |(due, _)| *due <= now).filter_map(|(_, name)| self.checks.get(name))
+    }
+
     fn start(&mut self, name: &Name) {
         let id = self.id();
         let deadline_ms = self.nearest_deadline(name);
         let Some(run) = self.checks.get_mut(name) else { return };
         run.running = Some(id);
-        run.due = None;
         run.runs += 1;
         self.effects.push(Effect::Probe { run: id, check: Arc::clone(&run.check), attempt: run.runs, deadline_ms });
+        self.in_flight.insert(id, Arc::clone(name));
+        self.plan_run(name, None);
     }
 
     fn nearest_deadline(&self, name: &Name) -> Option<i64> {
@@ -254,26 +277,28 @@ impl Core {
         let began = self.checks.get(name).map_or(now, |run| self.period_start(&run.check));
         let Some(run) = self.checks.get_mut(name) else { return };
         let newly_blocked = run.waiting_for.is_none();
+        let first = began.saturating_add(millis(run.check.initial_delay)).max(now);
+        run.not_before = first;
+        let passive = run.check.probe.is_passive();
+        let may_run = missing.is_none() && !passive;
         run.waiting_for = missing;
-        let first = began.saturating_add(millis(run.check.initial_delay));
-        if !run.check.probe.is_passive() {
-            run.not_before = now.max(first);
-            run.due = Some(run.not_before);
-        } else if newly_blocked {
-            run.due = None;
-        }
         if newly_blocked {
-            self.states_changed = true;
             run.state = CheckState::new(began);
             let running = run.running.take();
             self.cancel(running);
+            self.states_changed = true;
+            self.undecided = true;
+            self.revision += 1;
+        }
+        // What was pushed meanwhile runs out as ever.
+        if newly_blocked || !passive {
+            self.plan_run(name, may_run.then_some(first));
         }
     }
 
-    /// When time alone makes this check do something.
-    pub(super) fn check_wake(&self, run: &CheckRun) -> Option<BootMs> {
-        let idle = run.running.is_none() && run.waiting_for.is_none() && !self.stopping;
-        // An overdue check waits for a slot, which an observation frees, not time.
-        run.due.filter(|due| run.is_ttl() || (idle && (*due > self.now())))
+    /// When time alone makes a check do something. What is overdue waits for a slot, which an observation frees, not time.
+    pub(super) fn check_wake(&self) -> Option<BootMs> {
+        let later = (self.now().saturating_add(1), Name::default());
+        if self.stopping { None } else { self.agenda.range(later..).next().map(|(due, _)| *due) }
     }
 }

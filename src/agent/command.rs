@@ -88,9 +88,9 @@ impl Core {
             return Err(denied(format!("check {check} is of type {kind}"), "only checks of type \"ttl\" are fed by push"));
         };
         if let Some(run) = self.checks.get_mut(&name) {
-            run.due = Some(now.saturating_add(millis(ttl.ttl)));
             run.runs += 1;
         }
+        self.plan_run(&name, Some(now.saturating_add(millis(ttl.ttl))));
         let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         self.see(&name, Observation::new(health, clean));
         Ok(done(format!("check {name}: {health}"), None))

@@ -64,6 +64,8 @@ impl Core {
                 let began = self.checks.get(name).map_or(0, |run| self.period_start(&run.check));
                 if let Some(run) = self.checks.get_mut(name) {
                     run.state = CheckState::new(began);
+                    self.undecided = true;
+                    self.revision += 1;
                 }
             }
         }

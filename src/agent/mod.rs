@@ -212,9 +212,21 @@ pub struct Core {
     identity: Identification,
     ledger_owner: Option<String>,
     checks: BTreeMap<Name, CheckRun>,
+    /// Checks by when they are due, as [`CheckRun::due`] says.
+    agenda: BTreeSet<(BootMs, Name)>,
+    /// Checks by their run in flight, as [`CheckRun::running`] says.
+    in_flight: BTreeMap<u64, Name>,
+    /// For each check of the plan the signals for which it runs.
+    serving: BTreeMap<Name, Vec<Name>>,
     rounds: Vec<Active>,
     /// A check is in another state than when the consequences were last drawn.
     states_changed: bool,
+    /// Something that a verdict depends on is another than when it was last asked for; time has its wakes.
+    undecided: bool,
+    /// A verdict waits for runs that complete a healthy window: every observation counts.
+    confirming: bool,
+    /// Changes of what the status says, except for time that passes.
+    revision: u64,
     /// Checks of rounds that were opened: they go back to `initial`.
     start_over: BTreeSet<Name>,
     history: Vec<HistoryEntry>,
@@ -259,8 +271,14 @@ impl Core {
             },
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            serving: BTreeMap::new(),
             rounds: Vec::new(),
             states_changed: true,
+            undecided: true,
+            confirming: false,
+            revision: 0,
             start_over: BTreeSet::new(),
             history: document.history,
             held: document.held,
@@ -284,6 +302,11 @@ impl Core {
     pub fn step(&mut self, turn: Turn, input: Input) -> Vec<Effect> {
         self.turn = turn;
         self.luck = luck(turn);
+        // Of observations `see` knows whether they matter.
+        if !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. }) {
+            self.undecided = true;
+            self.revision += 1;
+        }
         match input {
             Input::Tick => {}
             Input::Observed { run, observation } => self.observed(run, observation),
@@ -314,9 +337,14 @@ impl Core {
     /// When time alone will make the next step do something; none: never.
     pub fn wake(&self) -> Option<BootMs> {
         let identity = self.wants_identity().then_some(self.identity.due);
-        let checks = self.checks.values().filter_map(|run| self.check_wake(run));
+        let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
         identity.into_iter().chain(checks).chain(rounds).chain(self.durability.wake()).min()
+    }
+
+    /// Another number means that [`Core::summary`] may say something else, but for time that passed.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The running plan.

@@ -259,6 +259,11 @@ impl Core {
         if self.held || self.stopping {
             return;
         }
+        let overdue = self.rounds.iter().any(|active| active.wake.is_some_and(|wake| wake <= self.now()));
+        if !std::mem::take(&mut self.undecided) && !overdue {
+            return;
+        }
+        self.confirming = false;
         let plan = Arc::clone(&self.plan);
         for active in &mut self.rounds {
             active.wake = None;
@@ -272,6 +277,7 @@ impl Core {
             if let Some(active) = self.rounds.get_mut(index) {
                 active.wake = decision.wake;
             }
+            self.confirming |= !decision.confirm.is_empty();
             self.confirm(&decision.confirm);
             match decision.verdict {
                 Verdict::Pending => {}

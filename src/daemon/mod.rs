@@ -34,6 +34,8 @@ use tokio::task::{AbortHandle, JoinSet};
 const IDLE_LOOK: Duration = Duration::from_secs(2);
 /// Longest wait for what is in flight when stopping.
 const STOP_PATIENCE_MS: BootMs = 15_000;
+/// How often the time that is left is shown anew, where something happens at all.
+const SHOW_AGAIN_MS: BootMs = 1_000;
 /// Longest wait for the last write of the ledger.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -135,6 +137,8 @@ struct Daemon {
     replies: HashMap<u64, oneshot::Sender<Result<crate::agent::Done, crate::agent::Denied>>>,
     next_reply: u64,
     waiters: Vec<(Goal, Option<String>, oneshot::Sender<()>)>,
+    /// Revision of the core that systemd shows, and when it was looked at.
+    shown: (Option<u64>, BootMs),
     stopping_since: Option<BootMs>,
     at_once: bool,
 }
@@ -192,6 +196,7 @@ impl Daemon {
             replies: HashMap::new(),
             next_reply: 0,
             waiters: Vec::new(),
+            shown: (None, 0),
             stopping_since: None,
             at_once: false,
         };
@@ -273,13 +278,28 @@ impl Daemon {
                 self.waiters.push((goal, signal, reply));
             }
         }
-        let status_due = if self.notifier.is_active() { self.notifier.status(&core.summary(), Moment::now()) } else { None };
         let stop_due = self.stopping_since.map(|since| since.saturating_add(STOP_PATIENCE_MS));
         let healthy_due = if self.waiters.is_empty() { None } else { core.healthy_wake() };
-        let wake = core.wake().into_iter().chain(status_due).chain(stop_due).chain(healthy_due).min();
+        let wake = core.wake();
+        let status_due = self.show();
+        let wake = wake.into_iter().chain(status_due).chain(stop_due).chain(healthy_due).min();
         if let Err(error) = self.alarm.set(wake) {
             tracing::error!(%error, "the timer could not be set");
         }
+    }
+
+    /// Tells systemd what there is to say. Made anew when it is another, or when a second has passed, not at every turn.
+    fn show(&mut self) -> Option<BootMs> {
+        if !self.notifier.is_active() {
+            return None;
+        }
+        let (now, revision) = (Moment::now(), self.core.revision());
+        let (shown, at) = self.shown;
+        if shown == Some(revision) && now.boot_ms < at.saturating_add(SHOW_AGAIN_MS) {
+            return self.notifier.flush(now);
+        }
+        self.shown = (Some(revision), now.boot_ms);
+        self.notifier.status(&self.core.summary(), now)
     }
 
     fn perform(&mut self, effect: Effect) {

@@ -408,6 +408,7 @@ impl World {
             assert!(rounds, "a signal of the plan has no round");
         }
         self.judge_intents();
+        self.judge_agenda();
         if !self.core.stopping {
             self.judge_composites();
         }

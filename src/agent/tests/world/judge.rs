@@ -80,6 +80,16 @@ impl World {
         }
     }
 
+    /// What is looked up by time and by run says what the checks themselves say.
+    pub(super) fn judge_agenda(&self) {
+        let runs = || self.core.checks.values();
+        let dues: BTreeSet<_> = runs().filter_map(|run| Some((run.due?, Arc::clone(&run.check.name)))).collect();
+        assert_eq!(self.core.agenda, dues);
+        let in_flight: BTreeMap<_, _> = runs().filter_map(|run| Some((run.running?, Arc::clone(&run.check.name)))).collect();
+        assert_eq!(self.core.in_flight, in_flight);
+        assert!(runs().all(|run| run.due.is_none() || run.running.is_none() && run.waiting_for.is_none()), "due, but it cannot run");
+    }
+
     /// The promises at the end.
     pub(in crate::agent::tests) fn judge(&self) {
         for signal in &self.plan.signals {
