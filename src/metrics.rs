@@ -7,6 +7,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
 
@@ -47,11 +48,35 @@ struct ReadingLabels {
 
 type Real = Gauge<f64, AtomicU64>;
 
+/// From the moment a run was due to its start, by kind of check: what the loop and the slots cost. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Lateness(Family<KindLabels, Histogram, fn() -> Histogram>);
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+impl Default for Lateness {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])))
+    }
+}
+
+impl Lateness {
+    /// A run of a check of `kind` starts `ms` after it was due.
+    pub fn observe(&self, kind: &'static str, ms: i64) {
+        self.0.get_or_create(&KindLabels { kind }).observe(seconds(ms.max(0)));
+    }
+}
+
 /// The snapshot as text. `skew_ms` is the server's clock minus ours, where it was measured.
-pub fn render(status: &Status, skew_ms: Option<i64>) -> String {
+pub fn render(status: &Status, skew_ms: Option<i64>, lateness: &Lateness) -> String {
     let mut registry = Registry::with_prefix("ros_signal_agent");
     register_agent(&mut registry, status, skew_ms);
     register_checks(&mut registry, &status.checks);
+    let help = "From the moment a run of a check was due to its start";
+    registry.register_with_unit("check_lateness", help, Unit::Seconds, lateness.0.clone());
     register_signals(&mut registry, &status.signals);
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -232,10 +232,17 @@ impl Core {
     fn start(&mut self, name: &Name) {
         let id = self.id();
         let deadline_ms = self.nearest_deadline(name);
+        let now = self.now();
         let Some(run) = self.checks.get_mut(name) else { return };
         run.running = Some(id);
         run.runs += 1;
-        self.effects.push(Effect::Probe { run: id, check: Arc::clone(&run.check), attempt: run.runs, deadline_ms });
+        self.effects.push(Effect::Probe {
+            run: id,
+            check: Arc::clone(&run.check),
+            due: run.due.unwrap_or(now),
+            attempt: run.runs,
+            deadline_ms,
+        });
         self.in_flight.insert(id, Arc::clone(name));
         self.plan_run(name, None);
     }

@@ -133,6 +133,8 @@ pub enum Effect {
         run: u64,
         /// What to run.
         check: Arc<Check>,
+        /// When it was due.
+        due: BootMs,
         /// Number of this run, from 1.
         attempt: u64,
         /// Wall time (ms since 1970) of the nearest deadline that this check serves.

@@ -18,6 +18,7 @@ use crate::config::{self, Diagnostic, Environment, Layout, Owners};
 use crate::control::{self, Reloaded, Request};
 use crate::interrupt::{Interrupt, Interrupts};
 use crate::ledger::LedgerHandle;
+use crate::metrics::Lateness;
 use crate::plan::Plan;
 use crate::probe::{Job, Prober};
 use crate::signal::LedgerDocument;
@@ -131,6 +132,7 @@ struct Daemon {
     watchdog: Option<tokio::time::Interval>,
     idle: tokio::time::Interval,
     seen: Option<Fingerprint>,
+    lateness: Lateness,
     probes: JoinSet<(u64, Observation)>,
     runs: HashMap<u64, AbortHandle>,
     calls: JoinSet<Vec<Input>>,
@@ -190,6 +192,7 @@ impl Daemon {
             watchdog,
             idle: ticking(IDLE_LOOK),
             seen,
+            lateness: Lateness::default(),
             probes: JoinSet::new(),
             runs: HashMap::new(),
             calls: JoinSet::new(),
@@ -308,10 +311,13 @@ impl Daemon {
                 let identify = self.outside.identify();
                 self.calls.spawn(async move { vec![Input::Identified(identify.await)] });
             }
-            Effect::Probe { run, check, attempt, deadline_ms } => {
-                let prober = Arc::clone(&self.prober);
+            Effect::Probe { run, check, due, attempt, deadline_ms } => {
+                let (prober, lateness) = (Arc::clone(&self.prober), self.lateness.clone());
                 let job = Job { check, attempt, deadline_unix_ms: deadline_ms };
-                let handle = self.probes.spawn(async move { (run, prober.run(job).await) });
+                let handle = self.probes.spawn(async move {
+                    lateness.observe(job.check.probe.kind(), Moment::now().boot_ms.saturating_sub(due));
+                    (run, prober.run(job).await)
+                });
                 self.runs.insert(run, handle);
             }
             Effect::Cancel { run } => {
@@ -366,7 +372,7 @@ impl Daemon {
             }
             Request::Metrics(reply) => {
                 self.step(Input::Tick);
-                let _ = reply.send(crate::metrics::render(&self.core.status(), self.outside.skew_ms()));
+                let _ = reply.send(crate::metrics::render(&self.core.status(), self.outside.skew_ms(), &self.lateness));
             }
             Request::Wait { goal, signal, reply } => {
                 if self.waiters.len() < control::WAITS {
