@@ -143,7 +143,7 @@ fn why(plan: &Plan, name: &str) -> String {
             format!("up to {runs} pushes, {} apart; silence, of up to its ttl {}, is not counted", span(pace), span(ttl.ttl))
         }
         Probe::Composite(composite) => format!("as soon as {composite} pass"),
-        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => format!("up to {runs} runs of {}, {} apart", span(each), span(pace)),
+        _ => format!("up to {runs} runs of {}, {} apart", span(each), span(pace)),
     });
     parts.join(", ")
 }

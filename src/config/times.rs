@@ -93,10 +93,7 @@ pub(crate) struct Running {
 
 /// See the head of this file.
 pub(crate) fn running(check: &Check) -> Running {
-    let each = match &check.probe {
-        Probe::Ttl(_) | Probe::Composite(_) => Duration::ZERO,
-        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
-    };
+    let each = if check.probe.is_passive() { Duration::ZERO } else { check.timeout };
     let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);
     Running { runs, each, pace: check.start_interval.min(check.interval) }
 }
