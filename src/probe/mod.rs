@@ -5,8 +5,8 @@
 //! process group of a child is killed, and what has to be waited for is waited for in the background.
 //!
 //! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), output of children (4 KiB kept), threads for name look-ups and for
-//! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
-//! ([`exec`]). The number of runs in flight is bounded by the core.
+//! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
+//! have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
 
 pub mod exec;
 mod failure;
@@ -15,6 +15,7 @@ mod lookup;
 mod progress;
 mod tcp;
 mod text;
+#[cfg_attr(not(test), expect(dead_code, reason = "the kinds that look at files come next"))]
 mod threads;
 mod watch;
 
@@ -44,6 +45,8 @@ pub struct Job {
 /// Runs probes, and owns what they share: threads for blocking work, HTTP clients with their certificates, and the children.
 pub struct Prober {
     files: threads::Pool,
+    #[expect(dead_code, reason = "the kinds that look at files come next")]
+    apart: threads::Apart,
     lookups: lookup::Lookups,
     clients: http::Clients,
     children: exec::Children,
@@ -66,6 +69,7 @@ impl Prober {
             clients: http::Clients::new(files.clone(), lookups.clone()),
             children: exec::Children::new(files.clone()),
             files,
+            apart: threads::Apart::default(),
             lookups,
             watches: watch::Watches::default(),
             changes: watch::Changes::default(),
