@@ -3,8 +3,12 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod cloud_init;
+mod file;
 mod probe;
 
+pub use cloud_init::*;
+pub use file::*;
 pub use probe::*;
 
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
+use super::{CloudInit, File};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,10 @@ pub enum Probe {
     Exec(Exec),
     /// `type = "ttl"`.
     Ttl(Ttl),
+    /// `type = "file"`.
+    File(File),
+    /// `type = "cloud-init"`.
+    CloudInit(CloudInit),
 }
 
 impl Probe {
@@ -30,6 +35,8 @@ impl Probe {
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => Self::EXEC,
             Self::Ttl(_) => "ttl",
+            Self::File(_) => "file",
+            Self::CloudInit(_) => "cloud-init",
         }
     }
 }

@@ -8,14 +8,16 @@
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
 //! have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod cloud_init;
 pub mod exec;
 mod failure;
+mod file;
 mod http;
+mod inotify;
 mod lookup;
 mod progress;
 mod tcp;
 mod text;
-#[cfg_attr(not(test), expect(dead_code, reason = "the kinds that look at files come next"))]
 mod threads;
 mod watch;
 
@@ -45,11 +47,11 @@ pub struct Job {
 /// Runs probes, and owns what they share: threads for blocking work, HTTP clients with their certificates, and the children.
 pub struct Prober {
     files: threads::Pool,
-    #[expect(dead_code, reason = "the kinds that look at files come next")]
     apart: threads::Apart,
     lookups: lookup::Lookups,
     clients: http::Clients,
     children: exec::Children,
+    inotify: inotify::Inotify,
     watches: watch::Watches,
     changes: watch::Changes,
 }
@@ -71,6 +73,7 @@ impl Prober {
             files,
             apart: threads::Apart::default(),
             lookups,
+            inotify: inotify::Inotify::default(),
             watches: watch::Watches::default(),
             changes: watch::Changes::default(),
         }
@@ -93,6 +96,14 @@ impl Prober {
                 within(check.timeout, &progress, Box::pin(tcp::look(tcp, &self.lookups, &progress))).await
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
+            Probe::File(file) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, file::look(&check.name, file, &self.apart, &progress)).await
+            }
+            Probe::CloudInit(cloud_init) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, cloud_init::look(&check.name, cloud_init, &self.apart, &progress)).await
+            }
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
         observation.took = started.elapsed();
@@ -112,9 +123,12 @@ impl Prober {
 
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
-        match &check.probe {
-            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-        }
+        let paths = match &check.probe {
+            Probe::File(file) => vec![file.path.clone()],
+            Probe::CloudInit(cloud_init) => cloud_init::paths(cloud_init),
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => return None,
+        };
+        Some(self.inotify.following(&check.name, paths, &self.changes))
     }
 
     /// Kills the processes that checks of an earlier agent of the same user left behind because it was killed itself (`kill -9`), and

@@ -2,6 +2,8 @@
 
 mod agent;
 mod check;
+mod cloud_init;
+mod file;
 mod graph;
 mod http;
 mod probe;

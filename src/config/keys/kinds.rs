@@ -1,10 +1,13 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::cloud_init::CLOUD_INIT;
+use super::file::FILE;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 4] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL)];
+pub static KINDS: [(&str, &Section); 6] =
+    [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("file", &FILE), ("cloud-init", &CLOUD_INIT)];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
