@@ -59,6 +59,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_AFTER_OVERFLOW: Duration = Duration::from_millis(250);
 /// Between two looks at where the paths of one check lead.
 const SETTLE: Duration = Duration::from_millis(20);
+/// After this, and up to [`SPREAD_MS`] more, a check that is newly followed is told of once, whatever happened.
+const FIRST: Duration = Duration::from_secs(1);
+const SPREAD_MS: u64 = 1000;
 /// Looks at where paths lead before they are taken as they are: somebody keeps moving things about.
 const ROUNDS: usize = 8;
 /// Before following is tried again where it is impossible.
@@ -101,6 +104,8 @@ impl Inotify {
         let bell = Arc::new(Notify::new());
         let member = Membership::new(&self.0.table, check, changes, Arc::clone(&bell));
         let mut known: Option<Vec<Place>> = None;
+        // Between the first run and the first watch something may have happened too. Told after the splay of first runs, and spread.
+        let mut first = Some(FIRST + Duration::from_millis(member.id % SPREAD_MS));
         loop {
             match self.settle(&member, &paths).await {
                 Ok(places) => {
@@ -109,6 +114,12 @@ impl Inotify {
                         member.tell();
                     }
                     known = Some(places);
+                    if let Some(blind) = first.take() {
+                        if tokio::time::timeout(blind, bell.notified()).await.is_ok() {
+                            continue;
+                        }
+                        member.tell();
+                    }
                     tokio::time::sleep(SETTLE).await;
                     bell.notified().await;
                 }

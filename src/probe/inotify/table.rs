@@ -155,9 +155,4 @@ impl Table {
     pub(super) fn members(&self) -> usize {
         self.members.len()
     }
-
-    /// Whether somebody watches nothing yet.
-    pub(super) fn unsettled(&self) -> bool {
-        self.members.values().any(|member| member.watched.is_empty())
-    }
 }

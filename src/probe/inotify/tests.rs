@@ -19,16 +19,11 @@ impl Followed {
         Self { inotify: Inotify::default(), changes: Changes::default(), tasks: Vec::new() }
     }
 
-    /// Follows `path`, and waits until it is watched.
+    /// Follows `path`, and waits until it is watched and the first was told of it.
     async fn follow(&mut self, name: &str, path: &Path) {
-        let members = self.members();
         self.tasks.push(tokio::spawn(self.inotify.following(&Arc::from(name), vec![path.to_owned()], &self.changes)));
-        patient(async {
-            while self.members() == members || self.table().unsettled() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
+        assert_eq!(self.changed().await, name);
+        self.calm().await;
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
