@@ -16,7 +16,6 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the kinds that need it come next"))]
 /// The bytes that `value` means.
 pub(super) fn parse(value: &Value) -> Parsed<u64> {
     if let Data::Integer(number) = value.data {

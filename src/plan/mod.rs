@@ -7,6 +7,11 @@ mod composite;
 mod probe;
 
 pub use composite::*;
+mod cloud_init;
+mod file;
+
+pub use cloud_init::*;
+pub use file::*;
 pub use probe::*;
 
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
 use super::Composite;
+use super::{CloudInit, File};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,10 @@ pub enum Probe {
     Ttl(Ttl),
     /// `type = "composite"`.
     Composite(Composite),
+    /// `type = "file"`.
+    File(File),
+    /// `type = "cloud-init"`.
+    CloudInit(CloudInit),
 }
 
 impl Probe {
@@ -34,6 +39,8 @@ impl Probe {
             Self::Exec(_) => Self::EXEC,
             Self::Ttl(_) => "ttl",
             Self::Composite(_) => "composite",
+            Self::File(_) => "file",
+            Self::CloudInit(_) => "cloud-init",
         }
     }
 

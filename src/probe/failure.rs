@@ -1,11 +1,12 @@
 //! Error chains of connections, read for their cause and said in words that a person can act on.
 
 use super::lookup::Trouble;
-use super::text::one_line;
+use super::text::{one_line, span};
 use crate::check::{Health, Observation};
 use rustls::{AlertDescription, CertificateError};
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 /// The observation for a request that failed on its way to `place`.
 pub(super) fn of_request(error: &reqwest::Error, place: &str) -> Observation {
@@ -70,6 +71,12 @@ pub(super) fn of_traffic(error: &io::Error, place: &str) -> Observation {
         _ => format!("the connection to {place} broke: {error}"),
     };
     Observation::new(Health::Critical, message)
+}
+
+/// The observation of a run that finds the look of an earlier one at `path` hanging since `age`.
+pub(super) fn of_hung_look(path: &str, age: Duration) -> Observation {
+    let age = span(Duration::from_secs(age.as_secs()));
+    Observation::new(Health::Critical, format!("a look of an earlier run at {path} still hangs after {age}; usually a dead file server"))
 }
 
 /// Too many files, no memory: nothing that the checked service could have done.

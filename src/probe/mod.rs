@@ -5,12 +5,15 @@
 //! process group of a child is killed, and what has to be waited for is waited for in the background.
 //!
 //! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), output of children (4 KiB kept), threads for name look-ups and for
-//! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
-//! ([`exec`]). The number of runs in flight is bounded by the core.
+//! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
+//! have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod cloud_init;
 pub mod exec;
 mod failure;
+mod file;
 mod http;
+mod inotify;
 mod lookup;
 mod progress;
 mod tcp;
@@ -44,9 +47,11 @@ pub struct Job {
 /// Runs probes, and owns what they share: threads for blocking work, HTTP clients with their certificates, and the children.
 pub struct Prober {
     files: threads::Pool,
+    apart: threads::Apart,
     lookups: lookup::Lookups,
     clients: http::Clients,
     children: exec::Children,
+    inotify: inotify::Inotify,
     watches: watch::Watches,
     changes: watch::Changes,
 }
@@ -66,7 +71,9 @@ impl Prober {
             clients: http::Clients::new(files.clone(), lookups.clone()),
             children: exec::Children::new(files.clone()),
             files,
+            apart: threads::Apart::default(),
             lookups,
+            inotify: inotify::Inotify::default(),
             watches: watch::Watches::default(),
             changes: watch::Changes::default(),
         }
@@ -90,6 +97,14 @@ impl Prober {
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
             Probe::Composite(_) => Observation::new(Health::Unknown, "a composite is judged by other checks, it has nothing to run"),
+            Probe::File(file) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, file::look(&check.name, file, &self.apart, &progress)).await
+            }
+            Probe::CloudInit(cloud_init) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, cloud_init::look(&check.name, cloud_init, &self.apart, &progress)).await
+            }
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
         observation.took = started.elapsed();
@@ -110,7 +125,9 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
-            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => None,
+            Probe::File(file) => Some(self.inotify.following(&check.name, vec![file.path.clone()], &self.changes)),
+            Probe::CloudInit(cloud_init) => Some(self.inotify.following(&check.name, cloud_init::paths(cloud_init), &self.changes)),
+            _ => None,
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Doing {
     LookingUp(String),
     /// A file.
     ReadingFile(String),
+    /// A file or file system, on a thread apart.
+    LookingAt(String),
     /// TCP and, where wanted, TLS.
     Connecting(String),
     /// What `send` says.
@@ -55,6 +57,7 @@ impl Progress {
             }
             Doing::LookingUp(name) => format!(" looking up the name {name}"),
             Doing::ReadingFile(path) => format!(" reading the file {path}"),
+            Doing::LookingAt(path) => format!(" looking at {path}; usually a dead file server"),
             Doing::Connecting(place) => format!(" connecting to {place}"),
             Doing::Sending(place) => format!(" sending to {place}"),
             Doing::WaitingForAnswer(place) => format!(" waiting for the answer of {place}"),

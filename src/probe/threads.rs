@@ -1,14 +1,22 @@
-//! A bounded pool of threads for blocking work that can hang: a dead file server, a silent name server.
+//! Threads for blocking work that can hang: a dead file server, a silent name server.
 //!
-//! A thread lives for one piece of work: in steady state there is none. When all seats are taken the caller waits, within the timeout
-//! of its check. Work that hangs keeps its seat until the kernel lets it go; it never holds up the loop, the ledger or ROS.
-//! Each check has one piece of work at most: the next run waits for what still hangs of the last one, and takes no second seat.
+//! A thread lives for one piece of work: in steady state there is none. Work that hangs keeps its thread until the kernel lets it go; it
+//! never holds up the loop, the ledger or ROS. Each check has one piece of work at most in each of these:
+//!
+//! - A [`Pool`] has a number of seats. When all are taken the caller waits, within the timeout of its check; the next run of a check waits
+//!   for what still hangs of the last one, and takes no second seat.
+//! - [`Apart`] is for kinds of checks that look at files. It has no common limit that checks of a dead file server could use up: its bound
+//!   is one thread for each check (and path, should a reload change that), and the next run of a check that hangs answers at once.
 
+use super::failure;
 use super::progress::{Doing, Progress};
+use crate::check::{Health, Observation};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::Instant;
 
 /// Enough for getaddrinfo with any plug-in of nsswitch; only what is touched becomes memory.
 const STACK: usize = 512 * 1024;
@@ -102,11 +110,94 @@ impl Seat {
     /// Does `work` on a thread that gives the seat back when it is done.
     pub(super) fn start(self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let permit = self.permit;
-        std::thread::Builder::new().name(format!("probe-{}", self.name)).stack_size(STACK).spawn(move || {
+        start(self.name, move || {
             work();
             drop(permit);
-        })?;
-        Ok(())
+        })
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(format!("probe-{name}")).stack_size(STACK).spawn(work)?;
+    Ok(())
+}
+
+/// What younger work than this is waited for, since it is not known to hang: a run that was given up may have left it.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// A thread for each check that looks at files; clones share them. At most one for each check and path, hung ones included.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Apart(Looks);
+
+/// The looks on their threads, by check and path.
+type Looks = Arc<Mutex<HashMap<(Arc<str>, String), Look>>>;
+
+/// A look on its thread; the channel closes when it is over.
+#[derive(Clone, Debug)]
+struct Look {
+    since: Instant,
+    over: watch::Receiver<()>,
+}
+
+/// A look's entry, until it is dropped.
+struct Entered {
+    looks: Looks,
+    key: (Arc<str>, String),
+    _over: watch::Sender<()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl Apart {
+    /// Does `work` of the check `owner`, which looks at `path`, on a thread of its own, and says in `progress` that it does. If the caller
+    /// goes away, the result is dropped there.
+    ///
+    /// # Errors
+    /// The observation to give: critical at once when the work of an earlier run still hangs, unknown when there is no thread.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        owner: &Arc<str>,
+        path: &str,
+        progress: &Progress,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Observation> {
+        progress.now(Doing::LookingAt(path.to_owned()));
+        let entered = self.enter(owner, path).await?;
+        let (done, result) = oneshot::channel();
+        let started = start("apart", move || {
+            let value = work();
+            drop(entered);
+            // An error means that nobody waits any more: the value is dropped, which is all there is to do.
+            let _ = done.send(value);
+        });
+        started.map_err(|error| Observation::new(Health::Unknown, format!("no thread to look at {path}: {error}")))?;
+        result.await.map_err(|_| Observation::new(Health::Unknown, format!("the look at {path} ended without an answer")))
+    }
+
+    /// Waits a moment for young work of the same check, and gives up on older.
+    async fn enter(&self, owner: &Arc<str>, path: &str) -> Result<Entered, Observation> {
+        let key = (Arc::clone(owner), path.to_owned());
+        loop {
+            let mut earlier = {
+                let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                match looks.get(&key) {
+                    Some(earlier) => earlier.clone(),
+                    None => {
+                        let (sender, over) = watch::channel(());
+                        looks.insert(key.clone(), Look { since: Instant::now(), over });
+                        return Ok(Entered { looks: Arc::clone(&self.0), key, _over: sender });
+                    }
+                }
+            };
+            // Only the closing of the channel ends the waiting: nothing is ever sent.
+            if tokio::time::timeout_at(earlier.since + YOUNG, earlier.over.changed()).await.is_err() {
+                return Err(failure::of_hung_look(path, earlier.since.elapsed()));
+            }
+        }
     }
 }
 
@@ -146,5 +237,61 @@ mod tests {
         assert_eq!(pool.run(&well, &Progress::default(), doing(), || 5).await.unwrap(), 5);
         let_go.send(()).unwrap();
         assert_eq!(pool.run(&hung, &Progress::default(), doing(), || 6).await.unwrap(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_hundred_checks_of_a_dead_file_server_take_a_thread_each_and_stall_nobody() {
+        let apart = Apart::default();
+        let (let_go, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let owners: Vec<Arc<str>> = (0..100).map(|number| Arc::from(format!("check-{number}"))).collect();
+        let hang = |owner: Arc<str>| {
+            let (apart, held) = (apart.clone(), Arc::clone(&held));
+            async move {
+                let progress = Progress::default();
+                let look = async {
+                    let look = apart.look(&owner, "/nfs/flag", &progress, move || held.lock().unwrap().recv().is_ok()).await;
+                    look.map(|_| panic!("nobody let it go")).unwrap_or_else(|observation| observation)
+                };
+                within(Duration::from_millis(5), &progress, look).await
+            }
+        };
+        for owner in &owners {
+            let seen = hang(Arc::clone(owner)).await;
+            assert_eq!(seen.message, "timed out after 5ms looking at /nfs/flag; usually a dead file server");
+        }
+        let well: Arc<str> = Arc::from("well");
+        assert_eq!(apart.look(&well, "/etc/flag", &Progress::default(), || 5).await.unwrap(), 5);
+        assert_eq!(apart.0.lock().unwrap().len(), 100, "one each, and none for who is done");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(35)).await;
+        let asked = Instant::now();
+        let seen = hang(Arc::clone(&owners[0])).await;
+        assert_eq!(asked.elapsed(), Duration::ZERO, "at once");
+        assert_eq!(seen.health, Health::Critical);
+        assert!(seen.message.starts_with("a look of an earlier run at /nfs/flag still hangs after 3"), "{}", seen.message);
+        assert!(seen.message.ends_with("s; usually a dead file server"), "{}", seen.message);
+        assert_eq!(apart.0.lock().unwrap().len(), 100, "no second thread");
+        assert_eq!(apart.look(&owners[0], "/etc/flag", &Progress::default(), || 6).await.unwrap(), 6, "a corrected path helps at once");
+        tokio::time::resume();
+        drop(let_go);
+        while !apart.0.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(apart.look(&owners[0], "/nfs/flag", &Progress::default(), || 7).await.unwrap(), 7, "it came back");
+    }
+
+    #[tokio::test]
+    async fn a_run_waits_for_the_quick_look_that_a_given_up_run_has_left() {
+        let apart = Apart::default();
+        let (owner, progress): (Arc<str>, _) = (Arc::from("web"), Progress::default());
+        let (let_go, held) = mpsc::channel::<()>();
+        {
+            let mut given_up = Box::pin(apart.look(&owner, "/flag", &progress, move || held.recv().is_ok()));
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx).is_pending())).await);
+        }
+        let again = apart.look(&owner, "/flag", &progress, || 8);
+        let letting = async { let_go.send(()).unwrap() };
+        assert_eq!(tokio::join!(again, letting).0.unwrap(), 8);
     }
 }

@@ -1,5 +1,13 @@
 //! Behaviour, one module per theme.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests fail by panicking and tell why they skip"
+)]
 
 mod cli;
 mod config_broken;
@@ -13,6 +21,7 @@ mod daemon;
 mod host;
 mod ledger;
 mod ledger_model;
+mod peer;
 mod private;
 mod probe;
 #[cfg(feature = "rehearse")]

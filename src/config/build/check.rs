@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{composite, http, probe};
+use super::{cloud_init, composite, file, http, probe};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -117,6 +117,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
             members = written;
             Probe::Composite(composite)
         }),
+        Some("file") => file::file(reader).map(Probe::File),
+        Some("cloud-init") => cloud_init::cloud_init(reader).map(Probe::CloudInit),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {

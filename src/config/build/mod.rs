@@ -2,7 +2,9 @@
 
 mod agent;
 mod check;
+mod cloud_init;
 mod composite;
+mod file;
 mod graph;
 mod http;
 mod probe;

@@ -1,17 +1,21 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::cloud_init::CLOUD_INIT;
 use super::composite::COMPOSITE;
+use super::file::FILE;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 5] = [
+pub static KINDS: [(&str, &Section); 7] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
     ("ttl", &TTL),
     ("composite", &COMPOSITE),
+    ("file", &FILE),
+    ("cloud-init", &CLOUD_INIT),
 ];
 
 /// Values of `type`.

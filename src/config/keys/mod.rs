@@ -3,7 +3,9 @@
 //! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
 //! that they cannot drift apart.
 
+mod cloud_init;
 mod composite;
+mod file;
 mod kinds;
 
 pub use kinds::KINDS;

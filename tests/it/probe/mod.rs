@@ -8,9 +8,13 @@
 )]
 
 mod abandoned;
+mod cloud_init;
 mod exec;
+mod file;
+mod follow;
 mod http;
 mod https;
+mod hung;
 mod leftovers;
 mod tcp;
 

@@ -1,0 +1,172 @@
+//! A file system that really hangs: FUSE whose server is stopped, as when a file server dies.
+
+use super::file::file;
+use super::*;
+use ros_signal_agent::check::Health;
+use ros_signal_agent::plan::Present;
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Child, Command, Stdio};
+use tokio::time::Instant;
+
+/// How many checks look at what hangs.
+const HUNG: usize = 20;
+
+/// A directory seen through bindfs, until it is dropped.
+struct Served {
+    source: tempfile::TempDir,
+    mount: tempfile::TempDir,
+    server: Child,
+}
+
+impl Served {
+    /// None: this needs root, /dev/fuse and bindfs, which was said.
+    async fn mounted() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            eprintln!("skipped: root and /dev/fuse are needed");
+            return None;
+        }
+        let bindfs = crate::peer::program("bindfs")?;
+        let (source, mount) = (crate::private::directory(), crate::private::directory());
+        // Should this process be killed, the server is too.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(bindfs).args(["-f", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0"]);
+        let server = command.arg(source.path()).arg(mount.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut served = Self { source, mount, server };
+        let mounted = tokio::time::timeout(PATIENCE, async {
+            while !served.is_mounted() {
+                if served.server.try_wait().unwrap().is_some() {
+                    return false;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            true
+        });
+        if mounted.await.unwrap_or(false) {
+            return Some(served);
+        }
+        assert!(!std::env::var("ROS_SIGNAL_AGENT_PEERS").is_ok_and(|word| word == "required"), "bindfs cannot mount");
+        eprintln!("skipped: bindfs cannot mount here");
+        None
+    }
+
+    fn is_mounted(&self) -> bool {
+        read(Path::new("/proc/self/mountinfo")).contains(&format!(" {} ", self.mount.path().display()))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.server), signal).unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Its end gives an error to everyone who hangs.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = Command::new("umount").arg("-l").arg(self.mount.path()).stderr(Stdio::null()).status();
+    }
+}
+
+fn named(name: &str, probe: Probe, timeout: Duration) -> Arc<Check> {
+    Arc::new(Check { name: Arc::from(name), ..Check::clone(&check(probe, timeout)) })
+}
+
+async fn once(prober: &Prober, check: &Arc<Check>) -> Observation {
+    prober.run(Job { check: Arc::clone(check), attempt: 1, deadline_unix_ms: None }).await
+}
+
+/// Threads of this process that look at files.
+fn looks() -> usize {
+    let names = std::fs::read_dir("/proc/self/task").unwrap().map(|task| read(&task.unwrap().path().join("comm")));
+    names.filter(|name| name.trim() == "probe-apart").count()
+}
+
+#[test]
+fn a_dead_file_server_stalls_no_check_of_a_healthy_disk_and_each_of_its_checks_takes_one_thread() {
+    if in_own_process("probe::hung::a_dead_file_server_stalls_no_check_of_a_healthy_disk_and_each_of_its_checks_takes_one_thread") {
+        runtime().block_on(dead_file_server());
+    }
+}
+
+async fn dead_file_server() {
+    let Some(served) = Served::mounted().await else { return };
+    let prober = Prober::new();
+    let timeout = Duration::from_millis(1500);
+    let hung: Vec<_> = (0..HUNG)
+        .map(|number| {
+            std::fs::write(served.source.path().join(format!("flag-{number}")), "1").unwrap();
+            let path = served.mount.path().join(format!("flag-{number}"));
+            named(&format!("hung-{number}"), file(&path, Present { contents: Some(pattern("1")), ..Present::default() }), timeout)
+        })
+        .collect();
+    let healthy_place = crate::private::directory();
+    let flag = healthy_place.path().join("flag");
+    std::fs::write(&flag, "1").unwrap();
+    let healthy = named("healthy", file(&flag, Present { contents: Some(pattern("1")), ..Present::default() }), PATIENCE);
+    for check in &hung {
+        let seen = once(&prober, check).await;
+        assert_eq!(seen.health, Health::Passing, "{}", seen.message);
+    }
+
+    served.signal(Signal::STOP);
+    let began = Instant::now();
+    let dead = async {
+        let mut runs = tokio::task::JoinSet::new();
+        let prober = Arc::new(prober);
+        for check in &hung {
+            let (prober, check) = (Arc::clone(&prober), Arc::clone(check));
+            runs.spawn(async move { once(&prober, &check).await });
+        }
+        let mut slowest = Duration::ZERO;
+        for _ in 0..200 {
+            let seen = once(&prober, &healthy).await;
+            assert_eq!(seen.health, Health::Passing, "{}", seen.message);
+            slowest = slowest.max(seen.took);
+            assert!(runs.try_join_next().is_none(), "the hung ones are still waited for");
+        }
+        until("only those that hang have a thread", || looks() == HUNG).await;
+        println!("200 runs on a healthy disk beside {HUNG} that hang: the slowest took {slowest:?}");
+        for seen in runs.join_all().await {
+            let place = served.mount.path().display();
+            assert!(seen.message.starts_with(&format!("timed out after 1s 500ms looking at {place}/flag-")), "{}", seen.message);
+            assert!(seen.message.ends_with("; usually a dead file server"), "{}", seen.message);
+            assert_eq!(seen.health, Health::Critical);
+        }
+        Arc::into_inner(prober).unwrap()
+    };
+    let prober = dead.await;
+    assert!(began.elapsed() >= timeout);
+
+    for check in &hung {
+        let seen = once(&prober, check).await;
+        assert!(
+            seen.message.starts_with("a look of an earlier run at ") && seen.message.contains(" still hangs after 1s"),
+            "{}",
+            seen.message
+        );
+        assert_eq!(seen.health, Health::Critical);
+        assert!(seen.took < timeout, "at once");
+    }
+    assert_eq!(looks(), HUNG, "no second thread");
+
+    // Following them hangs as well, and that of others goes on.
+    let mut all = hung.clone();
+    all.push(Arc::clone(&healthy));
+    prober.follow(&all);
+    until("each waits for its watch", || looks() >= 2 * HUNG).await;
+    std::fs::write(&flag, "0").unwrap();
+    let told = tokio::time::timeout(PATIENCE, prober.changed()).await.unwrap();
+    assert_eq!(&*told, "healthy");
+    until("one for the run and one for the watch are left", || looks() == 2 * HUNG).await;
+
+    served.signal(Signal::CONT);
+    for check in &hung {
+        let again = async {
+            while once(&prober, check).await.health != Health::Passing {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, again).await.expect("it came back");
+    }
+    until("the threads are gone", || looks() == 0).await;
+}
