@@ -4,10 +4,11 @@
 //! The timeout of a check is kept in here and is always critical. Dropping the future of a run ends it: sockets are closed, the
 //! process group of a child is killed, and what has to be waited for is waited for in the background.
 //!
-//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), output of children (4 KiB kept), threads for name look-ups and for
+//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), output of children (12 KiB kept), threads for name look-ups and for
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
 //! ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod container;
 pub mod exec;
 mod failure;
 mod http;
@@ -89,6 +90,10 @@ impl Prober {
                 within(check.timeout, &progress, Box::pin(tcp::look(tcp, &self.lookups, &progress))).await
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
+            Probe::Container(container) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, Box::pin(container::look(container, &progress))).await
+            }
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
         observation.took = started.elapsed();
@@ -108,7 +113,9 @@ impl Prober {
 
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
+        let (name, changes) = (Arc::clone(&check.name), self.changes.clone());
         match &check.probe {
+            Probe::Container(container) => Some(container::follow(name, container.clone(), changes)),
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod container;
 mod graph;
 mod http;
 mod probe;

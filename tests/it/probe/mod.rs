@@ -8,6 +8,7 @@
 )]
 
 mod abandoned;
+mod container;
 mod exec;
 mod http;
 mod https;
