@@ -160,3 +160,71 @@ fn register_signals(registry: &mut Registry, signals: &[SignalStatusView]) {
 fn seconds(ms: i64) -> f64 {
     std::time::Duration::from_millis(ms.unsigned_abs()).as_secs_f64().copysign(if ms < 0 { -1.0 } else { 1.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::status::LastView;
+    use crate::check::Reading;
+
+    fn status(readings: Vec<Reading>) -> Status {
+        let last = LastView {
+            health: Health::Passing,
+            message: "fine".to_owned(),
+            output: String::new(),
+            terminal: false,
+            readings,
+            ago_ms: 0,
+            took_ms: 12,
+        };
+        let check = CheckView {
+            name: "disk".to_owned(),
+            kind: "exec".to_owned(),
+            level: "required".to_owned(),
+            state: Some(Health::Passing),
+            for_ms: 1000,
+            last: Some(last),
+            runs: 3,
+            running: false,
+            waiting_for: None,
+            in_start_period: false,
+        };
+        Status {
+            version: "0.1.0".to_owned(),
+            at: "2026-01-02T03:04:05Z".to_owned(),
+            summary: String::new(),
+            held: false,
+            instance_id: None,
+            identity_error: None,
+            misconfigured: None,
+            not_durable: None,
+            signals: Vec::new(),
+            checks: vec![check],
+        }
+    }
+
+    #[test]
+    fn readings_are_series_whatever_a_plug_in_calls_them() {
+        let reading = |label: &str, value: f64, unit: &str| Reading { label: label.to_owned(), value, unit: unit.to_owned() };
+        let said = vec![
+            reading("/", 1e9, "B"),
+            reading("C:\\ \"used\"\nnow", 0.5, "%"),
+            reading("twice", 1.0, "s"),
+            reading("twice", 2.0, "s"),
+            reading("twice", 3.0, "c"),
+        ];
+        let text = render(&status(said), None);
+        let mut series: Vec<_> = text.lines().filter(|line| line.starts_with("ros_signal_agent_check_reading{")).collect();
+        series.sort_unstable();
+        assert_eq!(
+            series,
+            [
+                r#"ros_signal_agent_check_reading{check="disk",label="/",unit="B"} 1000000000.0"#,
+                r#"ros_signal_agent_check_reading{check="disk",label="C:\\ \"used\"\nnow",unit="%"} 0.5"#,
+                r#"ros_signal_agent_check_reading{check="disk",label="twice",unit="c"} 3.0"#,
+                r#"ros_signal_agent_check_reading{check="disk",label="twice",unit="s"} 2.0"#,
+            ]
+        );
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

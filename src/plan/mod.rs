@@ -12,6 +12,9 @@ mod file;
 
 pub use cloud_init::*;
 pub use file::*;
+mod container;
+
+pub use container::Container;
 pub use probe::*;
 
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
 use super::Composite;
+use super::Container;
 use super::{CloudInit, File};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub enum Probe {
     Tcp(Tcp),
     /// `type = "exec"`.
     Exec(Exec),
+    /// `type = "container"`.
+    Container(Container),
     /// `type = "ttl"`.
     Ttl(Ttl),
     /// `type = "composite"`.
@@ -37,6 +40,7 @@ impl Probe {
             Self::Http(_) => "http",
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => Self::EXEC,
+            Self::Container(_) => "container",
             Self::Ttl(_) => "ttl",
             Self::Composite(_) => "composite",
             Self::File(_) => "file",

@@ -121,7 +121,7 @@ fn of_certificate(error: &CertificateError, place: &str) -> String {
 }
 
 /// The first `T` in the chain. An `io::Error` that wraps another error hides it from `source()`, so it is opened.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     // Chains are short; the bound is against one that points to itself.
     for _ in 0..32 {

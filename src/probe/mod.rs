@@ -4,11 +4,12 @@
 //! The timeout of a check is kept in here and is always critical. Dropping the future of a run ends it: sockets are closed, the
 //! process group of a child is killed, and what has to be waited for is waited for in the background.
 //!
-//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), output of children (4 KiB kept), threads for name look-ups and for
-//! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
+//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), output of children (12 KiB
+//! kept), threads for name look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
 //! have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
 
 mod cloud_init;
+mod container;
 pub mod exec;
 mod failure;
 mod file;
@@ -85,30 +86,33 @@ impl Prober {
     pub async fn run(&self, job: Job) -> Observation {
         let started = tokio::time::Instant::now();
         let check = &job.check;
-        let mut observation = match &check.probe {
-            Probe::Http(http) => {
-                let progress = self.clients.progress(&check.name);
-                let look = self.clients.look(&check.name, http, &progress, &self.files);
-                within(check.timeout, &progress, Box::pin(look)).await
-            }
-            Probe::Tcp(tcp) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, Box::pin(tcp::look(tcp, &self.lookups, &progress))).await
-            }
-            Probe::Exec(exec) => self.children.look(&job, exec).await,
-            Probe::Composite(_) => Observation::new(Health::Unknown, "a composite is judged by other checks, it has nothing to run"),
-            Probe::File(file) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, file::look(&check.name, file, &self.apart, &progress)).await
-            }
-            Probe::CloudInit(cloud_init) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, cloud_init::look(&check.name, cloud_init, &self.apart, &progress)).await
-            }
-            Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
+        let progress = match &check.probe {
+            // Its resolver and its connector live in a client that outlives the run.
+            Probe::Http(_) => self.clients.progress(&check.name),
+            _ => progress::Progress::default(),
+        };
+        let mut observation = match (&check.probe, self.look(check, &progress)) {
+            // Its timeout is followed by the time for killing.
+            (Probe::Exec(exec), _) => self.children.look(&job, exec).await,
+            (_, Some(look)) => within(check.timeout, &progress, look).await,
+            (passive, None) => Observation::new(Health::Unknown, format!("a {} check has nothing to run: it is told", passive.kind())),
         };
         observation.took = started.elapsed();
         observation
+    }
+
+    /// How each kind looks that is no child and not passive. Boxed, so that a run is no larger than its own kind needs.
+    fn look<'a>(&'a self, check: &'a Check, progress: &'a progress::Progress) -> Option<Look<'a>> {
+        let name = &check.name;
+        let look: Look<'a> = match &check.probe {
+            Probe::Http(http) => Box::pin(self.clients.look(name, http, progress, &self.files)),
+            Probe::Tcp(tcp) => Box::pin(tcp::look(tcp, &self.lookups, progress)),
+            Probe::File(file) => Box::pin(file::look(name, file, &self.apart, progress)),
+            Probe::CloudInit(cloud_init) => Box::pin(cloud_init::look(name, cloud_init, &self.apart, progress)),
+            Probe::Container(container) => Box::pin(container::look(container, progress)),
+            Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
+        };
+        Some(look)
     }
 
     /// Follows what these checks look at, and no longer what others do. Without it nothing is followed, and runs come by the clock
@@ -124,9 +128,11 @@ impl Prober {
 
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
+        let (name, changes) = (&check.name, &self.changes);
         match &check.probe {
-            Probe::File(file) => Some(self.inotify.following(&check.name, vec![file.path.clone()], &self.changes)),
-            Probe::CloudInit(cloud_init) => Some(self.inotify.following(&check.name, cloud_init::paths(cloud_init), &self.changes)),
+            Probe::File(file) => Some(self.inotify.following(name, vec![file.path.clone()], changes)),
+            Probe::CloudInit(cloud_init) => Some(self.inotify.following(name, cloud_init::paths(cloud_init), changes)),
+            Probe::Container(container) => Some(container::follow(Arc::clone(name), container.clone(), changes.clone())),
             _ => None,
         }
     }
@@ -148,6 +154,9 @@ impl Prober {
         self.children.shutdown().await;
     }
 }
+
+/// One look of one kind.
+type Look<'a> = std::pin::Pin<Box<dyn Future<Output = Observation> + Send + 'a>>;
 
 /// Lets `look` take `timeout`, then says what it was doing.
 async fn within(timeout: Duration, progress: &progress::Progress, look: impl Future<Output = Observation>) -> Observation {

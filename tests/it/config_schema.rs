@@ -136,6 +136,7 @@ fn every_default_is_accepted_by_the_program() {
                 "tcp" => format!("[check.a]\ntype = \"tcp\"\naddress = \"localhost:1\"\n{} = {default}\n", key.name),
                 "file" => format!("[check.a]\ntype = \"file\"\npath = \"/etc/hosts\"\n{} = {default}\n", key.name),
                 "cloud-init" => format!("[check.a]\ntype = \"cloud-init\"\n{} = {default}\n", key.name),
+                "container" => format!("[check.a]\ntype = \"container\"\nname = \"a\"\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

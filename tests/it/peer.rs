@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 /// Where `name` is installed. Without it the test that asks says that it skipped, or fails where `ROS_SIGNAL_AGENT_PEERS=required`.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/lib/nagios/plugins"].map(PathBuf::from));

@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{cloud_init, composite, file, http, probe};
+use super::{cloud_init, composite, container, file, http, probe};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -112,6 +112,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("http") => http::http(reader).map(|http| Probe::Http(Box::new(http))),
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
         Some("exec") => probe::exec(reader).map(Probe::Exec),
+        Some("container") => container::container(reader).map(Probe::Container),
         Some("ttl") => probe::ttl(reader).map(Probe::Ttl),
         Some("composite") => composite::composite(reader).map(|(composite, written)| {
             members = written;

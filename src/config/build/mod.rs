@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod cloud_init;
 mod composite;
+mod container;
 mod file;
 mod graph;
 mod http;

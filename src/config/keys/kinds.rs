@@ -3,12 +3,13 @@
 use super::Fallback::{Absent, Required, Toml};
 use super::cloud_init::CLOUD_INIT;
 use super::composite::COMPOSITE;
+use super::container::CONTAINER;
 use super::file::FILE;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 7] = [
+pub static KINDS: [(&str, &Section); 8] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -16,6 +17,7 @@ pub static KINDS: [(&str, &Section); 7] = [
     ("composite", &COMPOSITE),
     ("file", &FILE),
     ("cloud-init", &CLOUD_INIT),
+    ("container", &CONTAINER),
 ];
 
 /// Values of `type`.

@@ -5,6 +5,7 @@
 
 mod cloud_init;
 mod composite;
+mod container;
 mod file;
 mod kinds;
 

@@ -1,7 +1,8 @@
 //! What the end of a child means. Pure.
 
 use super::output::Output;
-use crate::check::{Health, Observation};
+use super::plugin;
+use crate::check::{Health, MESSAGE_LIMIT, Observation, clip};
 use crate::plan::{Exec, ExitCodes};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -9,6 +10,8 @@ use std::process::ExitStatus;
 /// A shell says so that a command it ran was killed by SIGKILL: 128 + 9 (POSIX, Shell Command Language 2.8.2).
 const SHELL_SAYS_KILLED: i32 = 137;
 const SIGKILL: i32 = 9;
+/// Room for ` (exit code N)` in a message.
+const CODE_ROOM: usize = 20;
 
 /// The observation for a child that ended by itself. `out_of_memory`: the kernel has killed for want of memory during the run.
 pub(super) fn observe(exec: &Exec, status: ExitStatus, output: &Output, out_of_memory: bool) -> Observation {
@@ -30,9 +33,11 @@ fn exited(exec: &Exec, code: i32, output: &Output, out_of_memory: bool) -> Obser
         (_, ExitCodes::Nagios, 3) => Health::Unknown,
         _ => Health::Critical,
     };
-    let said = match code {
-        SHELL_SAYS_KILLED => None,
-        _ => output.first_line(),
+    let plugin = (exec.exit_codes == ExitCodes::Nagios).then(|| plugin::read(&output.head()));
+    let said = match (code, &plugin) {
+        (SHELL_SAYS_KILLED, _) => None,
+        (_, None) => output.first_line(),
+        (_, Some(plugin)) => status_text(code, plugin, output),
     };
     let message = said.unwrap_or_else(|| match (code, out_of_memory) {
         (SHELL_SAYS_KILLED, true) => "exit code 137: a process of the command was killed for want of memory".to_owned(),
@@ -41,7 +46,14 @@ fn exited(exec: &Exec, code: i32, output: &Output, out_of_memory: bool) -> Obser
     });
     let mut observation = Observation::new(health, message);
     observation.terminal = terminal;
-    observation
+    let readings = plugin.into_iter().flat_map(|plugin| plugin.readings);
+    readings.fold(observation, |seen, reading| seen.reading(reading.label, reading.value, reading.unit))
+}
+
+/// What a plug-in says, or else its standard error, with an exit code that is not 0.
+fn status_text(code: i32, plugin: &plugin::Said, output: &Output) -> Option<String> {
+    let text = if plugin.text.is_empty() { output.error_line()? } else { plugin.text.clone() };
+    Some(if code == 0 { text } else { format!("{} (exit code {code})", clip(text, MESSAGE_LIMIT - CODE_ROOM)) })
 }
 
 fn killed(signal: i32, out_of_memory: bool) -> String {
@@ -118,6 +130,27 @@ mod tests {
             assert_eq!(seen(map, code << 8, &silent), (health, false, format!("exit code {code}")), "{map:?} {code}");
         }
         assert_eq!(seen(Zero, 78 << 8, &silent), (Health::Critical, true, "exit code 78".to_owned()));
+    }
+
+    #[test]
+    fn the_text_of_a_plug_in_is_the_message_its_code_is_named_and_its_numbers_are_read() {
+        let said = |code: i32, map: ExitCodes, out: &str, err: &str| {
+            let mut output = Output::default();
+            output.push(Stream::Out, out.as_bytes());
+            output.push(Stream::Err, err.as_bytes());
+            observe(&exec(map), ExitStatus::from_raw(code << 8), &output, false)
+        };
+        let ok = said(0, ExitCodes::Nagios, "LOAD OK - 0.1 | load1=0.1;5;9;0; load5=0.3\n", "");
+        assert_eq!(ok.message, "LOAD OK - 0.1");
+        let readings: Vec<_> = ok.readings.iter().map(|reading| (reading.label.as_str(), reading.value)).collect();
+        assert_eq!(readings, [("load1", 0.1), ("load5", 0.3)]);
+        assert_eq!(said(2, ExitCodes::Nagios, "LOAD CRITICAL | load1=99", "").message, "LOAD CRITICAL (exit code 2)");
+        assert_eq!(said(3, ExitCodes::Nagios, "", "no such option").message, "no such option (exit code 3)");
+        assert_eq!(said(3, ExitCodes::Nagios, "| a=1", "").message, "exit code 3");
+        let long = said(255, ExitCodes::Nagios, &"x".repeat(600), "").message;
+        assert!(long.ends_with("x (exit code 255)") && long.len() <= MESSAGE_LIMIT, "{long}");
+        let plain = said(2, ExitCodes::Zero, "a | b=1", "");
+        assert_eq!((plain.message.as_str(), plain.readings.len()), ("a | b=1", 0));
     }
 
     #[test]

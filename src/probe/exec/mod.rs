@@ -15,6 +15,7 @@ mod leader;
 mod memory;
 mod orphans;
 mod output;
+mod plugin;
 
 use super::Job;
 use super::progress::{Doing, Progress};

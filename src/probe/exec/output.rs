@@ -1,4 +1,4 @@
-//! What a child said: the first line of each stream, and the last 4 KiB of both as they arrived.
+//! What a child said: the first line of each stream, the first 8 KiB of the standard output, and the last 4 KiB of both as they arrived.
 
 use crate::check::OUTPUT_LIMIT;
 use crate::probe::text::{one_line, printable};
@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 
 /// What is kept of a first line.
 const LINE_LIMIT: usize = 512;
+/// What is kept of the beginning of the standard output: the numbers of a plug-in stand at the end of its first line.
+const HEAD_LIMIT: usize = 8 * 1024;
 /// Room for `[N bytes cut]` and the end of its line, whatever N.
 const HEAD_ROOM: usize = 40;
 
@@ -21,6 +23,7 @@ pub(super) enum Stream {
 pub(super) struct Output {
     out: Line,
     err: Line,
+    head: Vec<u8>,
     tail: VecDeque<u8>,
     cut: u64,
 }
@@ -58,7 +61,11 @@ impl Output {
     /// Takes what arrived on `stream`.
     pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
         match stream {
-            Stream::Out => self.out.push(bytes),
+            Stream::Out => {
+                self.out.push(bytes);
+                // One byte more than is kept tells that there was more.
+                self.head.extend(bytes.iter().take((HEAD_LIMIT + 1).saturating_sub(self.head.len())));
+            }
             Stream::Err => self.err.push(bytes),
         }
         let kept = bytes.get(bytes.len().saturating_sub(OUTPUT_LIMIT)..).unwrap_or_default();
@@ -70,7 +77,23 @@ impl Output {
 
     /// First line of the standard output, else of the standard error.
     pub(super) fn first_line(&self) -> Option<String> {
-        self.out.text().or_else(|| self.err.text())
+        self.out.text().or_else(|| self.error_line())
+    }
+
+    /// First line of the standard error.
+    pub(super) fn error_line(&self) -> Option<String> {
+        self.err.text()
+    }
+
+    /// The beginning of the standard output; a word that was cut through at its end is left out.
+    pub(super) fn head(&self) -> String {
+        match self.head.get(..HEAD_LIMIT).filter(|_| self.head.len() > HEAD_LIMIT) {
+            None => String::from_utf8_lossy(&self.head).into_owned(),
+            Some(head) => {
+                let words = head.iter().rposition(u8::is_ascii_whitespace).unwrap_or(head.len());
+                String::from_utf8_lossy(head.get(..words).unwrap_or_default()).into_owned()
+            }
+        }
     }
 
     /// The tail, fit to be shown, with the count of what was cut before it; at most [`OUTPUT_LIMIT`] bytes.
@@ -130,6 +153,17 @@ mod tests {
         let cut: usize = shown[1..shown.find(' ').unwrap()].parse().unwrap();
         let kept = shown.len() - shown.find('\n').unwrap() - 1;
         assert_eq!(cut + kept, 300 * 8192 + 7);
+    }
+
+    #[test]
+    fn the_beginning_is_kept_for_its_numbers_and_none_of_them_is_cut_through() {
+        let mut output = Output::default();
+        output.push(Stream::Out, b"OK | a=1 b=");
+        output.push(Stream::Err, b"aside");
+        assert_eq!(output.head(), "OK | a=1 b=");
+        output.push(Stream::Out, &[b'7'; 9000]);
+        assert_eq!(output.head(), "OK | a=1");
+        assert_eq!(output.head.len(), HEAD_LIMIT + 1);
     }
 
     #[test]

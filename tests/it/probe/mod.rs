@@ -9,6 +9,7 @@
 
 mod abandoned;
 mod cloud_init;
+mod container;
 mod exec;
 mod file;
 mod follow;
@@ -16,6 +17,7 @@ mod http;
 mod https;
 mod hung;
 mod leftovers;
+mod plugins;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
