@@ -240,7 +240,6 @@ impl<'a> Reader<'a> {
         self.value(name, |value| super::duration::parse(value, *least))
     }
 
-    #[expect(dead_code, reason = "the kinds that need it come next")]
     /// `warn` and `crit` of a numeric check.
     pub(super) fn thresholds(&mut self) -> Option<Thresholds> {
         let warn = self.optional("warn", range);

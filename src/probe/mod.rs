@@ -11,7 +11,10 @@
 pub mod exec;
 mod failure;
 mod http;
+mod load;
 mod lookup;
+mod measured;
+mod proc;
 mod progress;
 mod tcp;
 mod text;
@@ -90,6 +93,7 @@ impl Prober {
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
+            Probe::Load(load) => load::look(load),
         };
         observation.took = started.elapsed();
         observation
@@ -110,6 +114,7 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
+            Probe::Load(_) => None,
         }
     }
 

@@ -4,6 +4,8 @@ mod agent;
 mod check;
 mod graph;
 mod http;
+mod limits;
+mod load;
 mod probe;
 mod signal;
 

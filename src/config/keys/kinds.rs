@@ -1,10 +1,11 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::load::LOAD;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 4] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL)];
+pub static KINDS: [(&str, &Section); 5] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("load", &LOAD)];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
