@@ -4,9 +4,11 @@
 //! Keys and defaults are those of `docs/configuration.md`.
 
 mod load;
+mod memory;
 mod probe;
 
 pub use load::*;
+pub use memory::*;
 pub use probe::*;
 
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::Load;
+use super::{Load, Memory};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +20,8 @@ pub enum Probe {
     Ttl(Ttl),
     /// `type = "load"`.
     Load(Load),
+    /// `type = "memory"`.
+    Memory(Memory),
 }
 
 impl Probe {
@@ -34,6 +36,7 @@ impl Probe {
             Self::Exec(_) => Self::EXEC,
             Self::Ttl(_) => "ttl",
             Self::Load(_) => "load",
+            Self::Memory(_) => "memory",
         }
     }
 }

@@ -14,6 +14,7 @@ mod http;
 mod load;
 mod lookup;
 mod measured;
+mod memory;
 mod proc;
 mod progress;
 mod tcp;
@@ -94,6 +95,7 @@ impl Prober {
             Probe::Exec(exec) => self.children.look(&job, exec).await,
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
             Probe::Load(load) => load::look(load),
+            Probe::Memory(memory) => memory::look(memory),
         };
         observation.took = started.elapsed();
         observation
@@ -114,7 +116,7 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) => None,
+            Probe::Load(_) | Probe::Memory(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{http, load, probe};
+use super::{http, load, memory, probe};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -102,6 +102,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("exec") => probe::exec(reader).map(Probe::Exec),
         Some("ttl") => probe::ttl(reader).map(Probe::Ttl),
         Some("load") => load::load(reader).map(Probe::Load),
+        Some("memory") => memory::memory(reader).map(Probe::Memory),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {

@@ -12,7 +12,6 @@ pub(super) fn load(reader: &mut Reader<'_>) -> Option<Load> {
         _ => None,
     });
     let per_cpu = reader.flag("per_cpu");
-    let thresholds = reader.thresholds();
-    limits::demand(reader, "crit = \"16\" alerts above 16");
+    let thresholds = limits::demanded(reader, "crit = \"16\" alerts above 16");
     Some(Load { measure: measure?, per_cpu: per_cpu?, thresholds: thresholds? })
 }

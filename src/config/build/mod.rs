@@ -6,6 +6,7 @@ mod graph;
 mod http;
 mod limits;
 mod load;
+mod memory;
 mod probe;
 mod signal;
 

@@ -2,10 +2,12 @@
 
 use super::Fallback::{Absent, Required, Toml};
 use super::load::LOAD;
+use super::memory::MEMORY;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 5] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("load", &LOAD)];
+pub static KINDS: [(&str, &Section); 6] =
+    [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("load", &LOAD)("memory", &MEMORY)];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]

@@ -5,6 +5,7 @@
 
 mod kinds;
 mod load;
+mod memory;
 
 pub use kinds::KINDS;
 

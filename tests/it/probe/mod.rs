@@ -13,6 +13,7 @@ mod http;
 mod https;
 mod leftovers;
 mod load;
+mod memory;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
