@@ -3,10 +3,12 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod disk;
 mod load;
 mod memory;
 mod probe;
 
+pub use disk::*;
 pub use load::*;
 pub use memory::*;
 pub use probe::*;

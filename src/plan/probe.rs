@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::{Load, Memory};
+use super::{Disk, Load, Memory};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +22,8 @@ pub enum Probe {
     Load(Load),
     /// `type = "memory"`.
     Memory(Memory),
+    /// `type = "disk"`.
+    Disk(Disk),
 }
 
 impl Probe {
@@ -37,6 +39,7 @@ impl Probe {
             Self::Ttl(_) => "ttl",
             Self::Load(_) => "load",
             Self::Memory(_) => "memory",
+            Self::Disk(_) => "disk",
         }
     }
 }

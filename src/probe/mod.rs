@@ -8,6 +8,7 @@
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
 //! ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod disk;
 pub mod exec;
 mod failure;
 mod http;
@@ -15,6 +16,7 @@ mod load;
 mod lookup;
 mod measured;
 mod memory;
+mod mounts;
 mod proc;
 mod progress;
 mod tcp;
@@ -96,6 +98,10 @@ impl Prober {
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
             Probe::Load(load) => load::look(load),
             Probe::Memory(memory) => memory::look(memory),
+            Probe::Disk(disk) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, Box::pin(disk::look(&check.name, disk, &progress, &self.files))).await
+            }
         };
         observation.took = started.elapsed();
         observation
@@ -116,7 +122,7 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) => None,
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) => None,
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Doing {
     LookingUp(String),
     /// A file.
     ReadingFile(String),
+    /// How full the file system of a path is.
+    AskingFileSystem(String),
     /// TCP and, where wanted, TLS.
     Connecting(String),
     /// What `send` says.
@@ -55,6 +57,11 @@ impl Progress {
             }
             Doing::LookingUp(name) => format!(" looking up the name {name}"),
             Doing::ReadingFile(path) => format!(" reading the file {path}"),
+            Doing::AskingFileSystem(path) => {
+                let message =
+                    format!("timed out after {} asking the file system of {path}, which hangs: a dead file server or disk", span(timeout));
+                return Observation::new(Health::Critical, message);
+            }
             Doing::Connecting(place) => format!(" connecting to {place}"),
             Doing::Sending(place) => format!(" sending to {place}"),
             Doing::WaitingForAnswer(place) => format!(" waiting for the answer of {place}"),

@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod disk;
 mod graph;
 mod http;
 mod limits;

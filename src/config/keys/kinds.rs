@@ -1,13 +1,14 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::disk::DISK;
 use super::load::LOAD;
 use super::memory::MEMORY;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 6] =
-    [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("load", &LOAD)("memory", &MEMORY)];
+pub static KINDS: [(&str, &Section); 7] =
+    [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("load", &LOAD), ("memory", &MEMORY), ("disk", &DISK)];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]

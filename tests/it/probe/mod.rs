@@ -8,6 +8,7 @@
 )]
 
 mod abandoned;
+mod disk;
 mod exec;
 mod http;
 mod https;
