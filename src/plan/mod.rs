@@ -6,11 +6,13 @@
 mod disk;
 mod load;
 mod memory;
+mod mount;
 mod probe;
 
 pub use disk::*;
 pub use load::*;
 pub use memory::*;
+pub use mount::*;
 pub use probe::*;
 
 use serde::Serialize;

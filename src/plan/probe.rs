@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::{Disk, Load, Memory};
+use super::{Disk, Load, Memory, Mount};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +24,8 @@ pub enum Probe {
     Memory(Memory),
     /// `type = "disk"`.
     Disk(Disk),
+    /// `type = "mount"`.
+    Mount(Mount),
 }
 
 impl Probe {
@@ -40,6 +42,7 @@ impl Probe {
             Self::Load(_) => "load",
             Self::Memory(_) => "memory",
             Self::Disk(_) => "disk",
+            Self::Mount(_) => "mount",
         }
     }
 }

@@ -16,6 +16,7 @@ mod load;
 mod lookup;
 mod measured;
 mod memory;
+mod mount;
 mod mounts;
 mod proc;
 mod progress;
@@ -102,6 +103,10 @@ impl Prober {
                 let progress = progress::Progress::default();
                 within(check.timeout, &progress, Box::pin(disk::look(&check.name, disk, &progress, &self.files))).await
             }
+            Probe::Mount(mount) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, Box::pin(mount::look(&check.name, mount, &progress, &self.files))).await
+            }
         };
         observation.took = started.elapsed();
         observation
@@ -122,7 +127,7 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) => None,
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) => None,
         }
     }
 

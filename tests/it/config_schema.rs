@@ -137,6 +137,7 @@ fn every_default_is_accepted_by_the_program() {
                 "load" => format!("[check.a]\ntype = \"load\"\ncrit = \"10\"\n{} = {default}\n", key.name),
                 "memory" => format!("[check.a]\ntype = \"memory\"\n{} = {default}\n", key.name),
                 "disk" => format!("[check.a]\ntype = \"disk\"\npath = \"/\"\n{} = {default}\n", key.name),
+                "mount" => format!("[check.a]\ntype = \"mount\"\npath = \"/\"\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

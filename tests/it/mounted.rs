@@ -1,5 +1,7 @@
 //! Small file systems that tests mount, for what only a full or an odd file system shows.
 
+#![expect(clippy::print_stderr, reason = "a test that skips says so")]
+
 use crate::private;
 use std::path::Path;
 use std::process::Command;

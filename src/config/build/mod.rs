@@ -8,6 +8,7 @@ mod http;
 mod limits;
 mod load;
 mod memory;
+mod mount;
 mod probe;
 mod signal;
 

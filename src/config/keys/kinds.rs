@@ -4,11 +4,20 @@ use super::Fallback::{Absent, Required, Toml};
 use super::disk::DISK;
 use super::load::LOAD;
 use super::memory::MEMORY;
+use super::mount::MOUNT;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 7] =
-    [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL), ("load", &LOAD), ("memory", &MEMORY), ("disk", &DISK)];
+pub static KINDS: [(&str, &Section); 8] = [
+    ("http", &HTTP),
+    ("tcp", &TCP),
+    ("exec", &EXEC),
+    ("ttl", &TTL),
+    ("load", &LOAD),
+    ("memory", &MEMORY),
+    ("disk", &DISK),
+    ("mount", &MOUNT),
+];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]

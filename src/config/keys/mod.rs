@@ -7,6 +7,7 @@ mod disk;
 mod kinds;
 mod load;
 mod memory;
+mod mount;
 
 pub use kinds::KINDS;
 

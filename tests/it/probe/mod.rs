@@ -15,6 +15,7 @@ mod https;
 mod leftovers;
 mod load;
 mod memory;
+mod mount;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
