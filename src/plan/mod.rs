@@ -8,12 +8,14 @@ mod load;
 mod memory;
 mod mount;
 mod probe;
+mod process;
 
 pub use disk::*;
 pub use load::*;
 pub use memory::*;
 pub use mount::*;
 pub use probe::*;
+pub use process::*;
 
 use serde::Serialize;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::{Disk, Load, Memory, Mount};
+use super::{Disk, Load, Memory, Mount, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +26,8 @@ pub enum Probe {
     Disk(Disk),
     /// `type = "mount"`.
     Mount(Mount),
+    /// `type = "process"`.
+    Process(Process),
 }
 
 impl Probe {
@@ -43,6 +45,7 @@ impl Probe {
             Self::Memory(_) => "memory",
             Self::Disk(_) => "disk",
             Self::Mount(_) => "mount",
+            Self::Process(_) => "process",
         }
     }
 }

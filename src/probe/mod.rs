@@ -19,6 +19,7 @@ mod memory;
 mod mount;
 mod mounts;
 mod proc;
+mod process;
 mod progress;
 mod tcp;
 mod text;
@@ -107,6 +108,10 @@ impl Prober {
                 let progress = progress::Progress::default();
                 within(check.timeout, &progress, Box::pin(mount::look(&check.name, mount, &progress, &self.files))).await
             }
+            Probe::Process(process) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, Box::pin(process::look(&check.name, process, &progress, &self.files))).await
+            }
         };
         observation.took = started.elapsed();
         observation
@@ -127,7 +132,7 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) => None,
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) => None,
         }
     }
 

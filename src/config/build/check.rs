@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{disk, http, load, memory, mount, probe};
+use super::{disk, http, load, memory, mount, probe, process};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -105,6 +105,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("memory") => memory::memory(reader).map(Probe::Memory),
         Some("disk") => disk::disk(reader).map(Probe::Disk),
         Some("mount") => mount::mount(reader).map(Probe::Mount),
+        Some("process") => process::process(reader).map(Probe::Process),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {

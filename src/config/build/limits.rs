@@ -16,14 +16,17 @@ pub(super) fn demanded(reader: &mut Reader<'_>, example: &str) -> Option<Thresho
 }
 
 /// `warn` and `crit`; where neither is written, these. What is written is all that holds: one alone gets no other beside it.
-pub(super) fn or_else(reader: &mut Reader<'_>, warn: &str, crit: &str) -> Option<Thresholds> {
+pub(super) fn or_else<'a>(reader: &mut Reader<'_>, warn: impl Into<Option<&'a str>>, crit: &str) -> Option<Thresholds> {
     let thresholds = reader.thresholds();
     if is_written(reader) {
         return thresholds;
     }
-    reader.record_default("warn", warn);
+    let warn = warn.into();
+    if let Some(warn) = warn {
+        reader.record_default("warn", warn);
+    }
     reader.record_default("crit", crit);
-    Some(Thresholds { warn: warn.parse().ok(), crit: crit.parse().ok() })
+    Some(Thresholds { warn: warn.and_then(|warn| warn.parse().ok()), crit: crit.parse().ok() })
 }
 
 fn is_written(reader: &Reader<'_>) -> bool {

@@ -10,6 +10,7 @@ mod load;
 mod memory;
 mod mount;
 mod probe;
+mod process;
 mod signal;
 
 use super::Environment;

@@ -5,10 +5,11 @@ use super::disk::DISK;
 use super::load::LOAD;
 use super::memory::MEMORY;
 use super::mount::MOUNT;
+use super::process::PROCESS;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 8] = [
+pub static KINDS: [(&str, &Section); 9] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -17,6 +18,7 @@ pub static KINDS: [(&str, &Section); 8] = [
     ("memory", &MEMORY),
     ("disk", &DISK),
     ("mount", &MOUNT),
+    ("process", &PROCESS),
 ];
 
 /// Values of `type`.

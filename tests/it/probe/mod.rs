@@ -16,6 +16,7 @@ mod leftovers;
 mod load;
 mod memory;
 mod mount;
+mod process;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
