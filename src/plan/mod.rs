@@ -7,6 +7,7 @@ mod disk;
 mod load;
 mod memory;
 mod mount;
+mod port;
 mod probe;
 mod process;
 
@@ -14,6 +15,7 @@ pub use disk::*;
 pub use load::*;
 pub use memory::*;
 pub use mount::*;
+pub use port::*;
 pub use probe::*;
 pub use process::*;
 

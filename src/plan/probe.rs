@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::{Disk, Load, Memory, Mount, Process};
+use super::{Disk, Load, Memory, Mount, Port, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +28,8 @@ pub enum Probe {
     Mount(Mount),
     /// `type = "process"`.
     Process(Process),
+    /// `type = "port"`.
+    Port(Port),
 }
 
 impl Probe {
@@ -46,6 +48,7 @@ impl Probe {
             Self::Disk(_) => "disk",
             Self::Mount(_) => "mount",
             Self::Process(_) => "process",
+            Self::Port(_) => "port",
         }
     }
 }

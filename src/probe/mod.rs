@@ -18,6 +18,7 @@ mod measured;
 mod memory;
 mod mount;
 mod mounts;
+mod port;
 mod proc;
 mod process;
 mod progress;
@@ -112,6 +113,10 @@ impl Prober {
                 let progress = progress::Progress::default();
                 within(check.timeout, &progress, Box::pin(process::look(&check.name, process, &progress, &self.files))).await
             }
+            Probe::Port(port) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, Box::pin(port::look(&check.name, port, &progress, &self.files))).await
+            }
         };
         observation.took = started.elapsed();
         observation
@@ -132,7 +137,7 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) => None,
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) | Probe::Port(_) => None,
         }
     }
 

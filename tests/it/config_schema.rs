@@ -138,6 +138,7 @@ fn every_default_is_accepted_by_the_program() {
                 "memory" => format!("[check.a]\ntype = \"memory\"\n{} = {default}\n", key.name),
                 "disk" => format!("[check.a]\ntype = \"disk\"\npath = \"/\"\n{} = {default}\n", key.name),
                 "mount" => format!("[check.a]\ntype = \"mount\"\npath = \"/\"\n{} = {default}\n", key.name),
+                "port" => format!("[check.a]\ntype = \"port\"\nport = 80\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

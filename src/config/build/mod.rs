@@ -9,6 +9,7 @@ mod limits;
 mod load;
 mod memory;
 mod mount;
+mod port;
 mod probe;
 mod process;
 mod signal;

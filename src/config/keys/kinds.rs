@@ -5,11 +5,12 @@ use super::disk::DISK;
 use super::load::LOAD;
 use super::memory::MEMORY;
 use super::mount::MOUNT;
+use super::port::PORT;
 use super::process::PROCESS;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 9] = [
+pub static KINDS: [(&str, &Section); 10] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -19,6 +20,7 @@ pub static KINDS: [(&str, &Section); 9] = [
     ("disk", &DISK),
     ("mount", &MOUNT),
     ("process", &PROCESS),
+    ("port", &PORT),
 ];
 
 /// Values of `type`.

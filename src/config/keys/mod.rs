@@ -8,6 +8,7 @@ mod kinds;
 mod load;
 mod memory;
 mod mount;
+mod port;
 mod process;
 
 pub use kinds::KINDS;

@@ -16,6 +16,7 @@ mod leftovers;
 mod load;
 mod memory;
 mod mount;
+mod port;
 mod process;
 mod tcp;
 
