@@ -213,7 +213,7 @@ mod tests {
             reading("twice", 2.0, "s"),
             reading("twice", 3.0, "c"),
         ];
-        let text = render(&status(said), None);
+        let text = render(&status(said), None, &Lateness::default());
         let mut series: Vec<_> = text.lines().filter(|line| line.starts_with("ros_signal_agent_check_reading{")).collect();
         series.sort_unstable();
         assert_eq!(

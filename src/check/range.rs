@@ -60,16 +60,23 @@ fn number(text: &str) -> Result<f64, RangeError> {
 /// In words: when it alerts.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { inside, low, high } = *self;
-        match (inside, low.is_finite(), high.is_finite()) {
-            (true, true, true) => write!(f, "from {low} to {high}"),
-            (true, true, false) => write!(f, "{low} or above"),
-            (true, false, true) => write!(f, "{high} or below"),
-            (true, false, false) => f.write_str("always"),
-            (false, true, true) => write!(f, "below {low} or above {high}"),
-            (false, true, false) => write!(f, "below {low}"),
-            (false, false, true) => write!(f, "above {high}"),
-            (false, false, false) => f.write_str("never"),
+        f.write_str(&self.words(|end| end.to_string()))
+    }
+}
+
+impl Range {
+    /// In words, its ends as `show` writes them.
+    fn words(&self, show: impl Fn(f64) -> String) -> String {
+        let (low, high) = (show(self.low), show(self.high));
+        match (self.inside, self.low.is_finite(), self.high.is_finite()) {
+            (true, true, true) => format!("from {low} to {high}"),
+            (true, true, false) => format!("{low} or above"),
+            (true, false, true) => format!("{high} or below"),
+            (true, false, false) => "always".to_owned(),
+            (false, true, true) => format!("below {low} or above {high}"),
+            (false, true, false) => format!("below {low}"),
+            (false, false, true) => format!("above {high}"),
+            (false, false, false) => "never".to_owned(),
         }
     }
 }
@@ -96,7 +103,15 @@ impl Thresholds {
 
     /// The rule that `value` broke, such as `critical above 10`; none: it broke none.
     pub fn broken(&self, value: f64) -> Option<String> {
-        let broken = |range: Option<Range>, word: &str| Some(format!("{word} {}", range.filter(|range| range.alerts(value))?));
+        self.broken_in(value, |end| end.to_string())
+    }
+
+    /// The same with the ends of the range as `show` writes them: `critical below 512 MiB`.
+    pub fn broken_in(&self, value: f64, show: impl Fn(f64) -> String) -> Option<String> {
+        let broken = |range: Option<Range>, word: &str| {
+            let range = range.filter(|range| range.alerts(value))?;
+            Some(format!("{word} {}", range.words(&show)))
+        };
         broken(self.crit, "critical").or_else(|| broken(self.warn, "warning"))
     }
 
@@ -145,6 +160,7 @@ mod tests {
         assert_eq!(thresholds.broken(85.0).unwrap(), "warning below 0 or above 80");
         assert_eq!(thresholds.broken(95.0).unwrap(), "critical below 0 or above 90");
         assert_eq!(thresholds.broken(50.0), None);
+        assert_eq!(thresholds.broken_in(95.0, |end| format!("{end}%")).unwrap(), "critical below 0% or above 90%");
         assert!(Thresholds::default().is_empty() && !thresholds.is_empty());
     }
 }

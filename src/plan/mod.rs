@@ -4,7 +4,13 @@
 //! Keys and defaults are those of `docs/configuration.md`.
 
 mod composite;
+mod disk;
+mod load;
+mod memory;
+mod mount;
+mod port;
 mod probe;
+mod process;
 
 pub use composite::*;
 mod cloud_init;
@@ -15,7 +21,13 @@ pub use file::*;
 mod container;
 
 pub use container::Container;
+pub use disk::*;
+pub use load::*;
+pub use memory::*;
+pub use mount::*;
+pub use port::*;
 pub use probe::*;
+pub use process::*;
 
 use serde::Serialize;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::Composite;
 use super::Container;
-use super::{CloudInit, File};
+use super::{CloudInit, Disk, File, Load, Memory, Mount, Port, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +28,18 @@ pub enum Probe {
     File(File),
     /// `type = "cloud-init"`.
     CloudInit(CloudInit),
+    /// `type = "load"`.
+    Load(Load),
+    /// `type = "memory"`.
+    Memory(Memory),
+    /// `type = "disk"`.
+    Disk(Disk),
+    /// `type = "mount"`.
+    Mount(Mount),
+    /// `type = "process"`.
+    Process(Process),
+    /// `type = "port"`.
+    Port(Port),
 }
 
 impl Probe {
@@ -45,6 +57,12 @@ impl Probe {
             Self::Composite(_) => "composite",
             Self::File(_) => "file",
             Self::CloudInit(_) => "cloud-init",
+            Self::Load(_) => "load",
+            Self::Memory(_) => "memory",
+            Self::Disk(_) => "disk",
+            Self::Mount(_) => "mount",
+            Self::Process(_) => "process",
+            Self::Port(_) => "port",
         }
     }
 

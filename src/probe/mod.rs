@@ -10,12 +10,21 @@
 
 mod cloud_init;
 mod container;
+mod disk;
 pub mod exec;
 mod failure;
 mod file;
 mod http;
 mod inotify;
+mod load;
 mod lookup;
+mod measured;
+mod memory;
+mod mount;
+mod mounts;
+mod port;
+mod proc;
+mod process;
 mod progress;
 mod tcp;
 mod text;
@@ -110,6 +119,12 @@ impl Prober {
             Probe::File(file) => Box::pin(file::look(name, file, &self.apart, progress)),
             Probe::CloudInit(cloud_init) => Box::pin(cloud_init::look(name, cloud_init, &self.apart, progress)),
             Probe::Container(container) => Box::pin(container::look(container, progress)),
+            Probe::Load(load) => Box::pin(std::future::ready(load::look(load))),
+            Probe::Memory(memory) => Box::pin(std::future::ready(memory::look(memory))),
+            Probe::Disk(disk) => Box::pin(disk::look(name, disk, progress, &self.apart)),
+            Probe::Mount(mount) => Box::pin(mount::look(name, mount, progress, &self.apart)),
+            Probe::Process(process) => Box::pin(process::look(name, process, progress, &self.apart)),
+            Probe::Port(port) => Box::pin(port::look(name, port, progress, &self.apart)),
             Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
         };
         Some(look)

@@ -137,6 +137,11 @@ fn every_default_is_accepted_by_the_program() {
                 "file" => format!("[check.a]\ntype = \"file\"\npath = \"/etc/hosts\"\n{} = {default}\n", key.name),
                 "cloud-init" => format!("[check.a]\ntype = \"cloud-init\"\n{} = {default}\n", key.name),
                 "container" => format!("[check.a]\ntype = \"container\"\nname = \"a\"\n{} = {default}\n", key.name),
+                "load" => format!("[check.a]\ntype = \"load\"\ncrit = \"10\"\n{} = {default}\n", key.name),
+                "memory" => format!("[check.a]\ntype = \"memory\"\n{} = {default}\n", key.name),
+                "disk" => format!("[check.a]\ntype = \"disk\"\npath = \"/\"\n{} = {default}\n", key.name),
+                "mount" => format!("[check.a]\ntype = \"mount\"\npath = \"/\"\n{} = {default}\n", key.name),
+                "port" => format!("[check.a]\ntype = \"port\"\nport = 80\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

@@ -21,6 +21,7 @@ mod daemon;
 mod host;
 mod ledger;
 mod ledger_model;
+mod mounted;
 mod peer;
 mod private;
 mod probe;

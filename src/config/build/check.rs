@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{cloud_init, composite, container, file, http, probe};
+use super::{cloud_init, composite, container, disk, file, http, load, memory, mount, port, probe, process};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -120,6 +120,12 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         }),
         Some("file") => file::file(reader).map(Probe::File),
         Some("cloud-init") => cloud_init::cloud_init(reader).map(Probe::CloudInit),
+        Some("load") => load::load(reader).map(Probe::Load),
+        Some("memory") => memory::memory(reader).map(Probe::Memory),
+        Some("disk") => disk::disk(reader).map(Probe::Disk),
+        Some("mount") => mount::mount(reader).map(Probe::Mount),
+        Some("process") => process::process(reader).map(Probe::Process),
+        Some("port") => port::port(reader).map(Probe::Port),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {

@@ -5,10 +5,17 @@ mod check;
 mod cloud_init;
 mod composite;
 mod container;
+mod disk;
 mod file;
 mod graph;
 mod http;
+mod limits;
+mod load;
+mod memory;
+mod mount;
+mod port;
 mod probe;
+mod process;
 mod signal;
 
 use super::Environment;

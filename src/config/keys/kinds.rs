@@ -4,12 +4,18 @@ use super::Fallback::{Absent, Required, Toml};
 use super::cloud_init::CLOUD_INIT;
 use super::composite::COMPOSITE;
 use super::container::CONTAINER;
+use super::disk::DISK;
 use super::file::FILE;
+use super::load::LOAD;
+use super::memory::MEMORY;
+use super::mount::MOUNT;
+use super::port::PORT;
+use super::process::PROCESS;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 8] = [
+pub static KINDS: [(&str, &Section); 14] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -18,6 +24,12 @@ pub static KINDS: [(&str, &Section); 8] = [
     ("file", &FILE),
     ("cloud-init", &CLOUD_INIT),
     ("container", &CONTAINER),
+    ("load", &LOAD),
+    ("memory", &MEMORY),
+    ("disk", &DISK),
+    ("mount", &MOUNT),
+    ("process", &PROCESS),
+    ("port", &PORT),
 ];
 
 /// Values of `type`.

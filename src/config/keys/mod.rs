@@ -6,8 +6,14 @@
 mod cloud_init;
 mod composite;
 mod container;
+mod disk;
 mod file;
 mod kinds;
+mod load;
+mod memory;
+mod mount;
+mod port;
+mod process;
 
 pub use kinds::KINDS;
 

@@ -10,6 +10,7 @@
 mod abandoned;
 mod cloud_init;
 mod container;
+mod disk;
 mod exec;
 mod file;
 mod follow;
@@ -17,7 +18,12 @@ mod http;
 mod https;
 mod hung;
 mod leftovers;
+mod load;
+mod memory;
+mod mount;
 mod plugins;
+mod port;
+mod process;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
