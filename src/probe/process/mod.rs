@@ -31,7 +31,7 @@ pub(super) async fn look(name: &Name, process: &Process, progress: &Progress, ap
     let path = process.pid_file.as_ref().map_or_else(|| "/proc".to_owned(), |path| path.display().to_string());
     let process = process.clone();
     apart
-        .look(name, "/proc", progress, move || look_now(&process, &Table::of_this_host(), Path::new("/etc/passwd")))
+        .look(name, &path, progress, move || look_now(&process, &Table::of_this_host(), Path::new("/etc/passwd")))
         .await
         .unwrap_or_else(|trouble| trouble)
 }
