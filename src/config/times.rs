@@ -70,7 +70,9 @@ pub(crate) fn running(check: &Check) -> Running {
     let each = match &check.probe {
         Probe::Ttl(_) => Duration::ZERO,
         Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) => check.timeout,
-        Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) | Probe::Port(_) => check.timeout,
+        Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) | Probe::Port(_) | Probe::Clock(_) => {
+            check.timeout
+        }
     };
     let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);
     Running { runs, each, pace: check.start_interval.min(check.interval) }

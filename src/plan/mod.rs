@@ -3,6 +3,7 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod clock;
 mod disk;
 mod load;
 mod memory;
@@ -11,6 +12,7 @@ mod port;
 mod probe;
 mod process;
 
+pub use clock::*;
 pub use disk::*;
 pub use load::*;
 pub use memory::*;

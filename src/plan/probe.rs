@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::{Disk, Load, Memory, Mount, Port, Process};
+use super::{Clock, Disk, Load, Memory, Mount, Port, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +30,8 @@ pub enum Probe {
     Process(Process),
     /// `type = "port"`.
     Port(Port),
+    /// `type = "clock"`.
+    Clock(Clock),
 }
 
 impl Probe {
@@ -49,6 +51,7 @@ impl Probe {
             Self::Mount(_) => "mount",
             Self::Process(_) => "process",
             Self::Port(_) => "port",
+            Self::Clock(_) => "clock",
         }
     }
 }

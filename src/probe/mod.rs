@@ -8,6 +8,7 @@
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
 //! ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod clock;
 mod disk;
 pub mod exec;
 mod failure;
@@ -117,6 +118,10 @@ impl Prober {
                 let progress = progress::Progress::default();
                 within(check.timeout, &progress, Box::pin(port::look(&check.name, port, &progress, &self.files))).await
             }
+            Probe::Clock(clock) => {
+                let progress = self.clients.progress(&check.name);
+                within(check.timeout, &progress, Box::pin(clock::look(&check.name, clock, &self.clients, &progress, &self.files))).await
+            }
         };
         observation.took = started.elapsed();
         observation
@@ -137,7 +142,9 @@ impl Prober {
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) | Probe::Port(_) => None,
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) | Probe::Port(_) | Probe::Clock(_) => {
+                None
+            }
         }
     }
 

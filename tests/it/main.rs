@@ -14,6 +14,8 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod mounted;
+#[allow(clippy::print_stderr, reason = "a test that skips says so")]
+mod peer;
 mod private;
 mod probe;
 #[cfg(feature = "rehearse")]

@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod clock;
 mod disk;
 mod graph;
 mod http;

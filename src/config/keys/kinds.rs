@@ -1,6 +1,7 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::clock::CLOCK;
 use super::disk::DISK;
 use super::load::LOAD;
 use super::memory::MEMORY;
@@ -10,7 +11,7 @@ use super::process::PROCESS;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 10] = [
+pub static KINDS: [(&str, &Section); 11] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -21,6 +22,7 @@ pub static KINDS: [(&str, &Section); 10] = [
     ("mount", &MOUNT),
     ("process", &PROCESS),
     ("port", &PORT),
+    ("clock", &CLOCK),
 ];
 
 /// Values of `type`.

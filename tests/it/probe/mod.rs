@@ -8,6 +8,7 @@
 )]
 
 mod abandoned;
+mod clock;
 mod disk;
 mod exec;
 mod http;
