@@ -141,8 +141,9 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
+            Probe::Mount(_) => Some(Box::pin(mount::follow(Arc::clone(&check.name), self.changes.clone()))),
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Mount(_) | Probe::Process(_) | Probe::Port(_) | Probe::Clock(_) => {
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Process(_) | Probe::Port(_) | Probe::Clock(_) => {
                 None
             }
         }

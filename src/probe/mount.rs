@@ -7,13 +7,21 @@ use super::mounts::{self, Mount};
 use super::progress::{Doing, Progress};
 use super::text::one_line;
 use super::threads::Pool;
+use super::watch::Changes;
 use crate::check::{Health, Observation};
 use crate::plan::{self, Name};
+use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 const OF_THE_HOST: &str = "/proc/1/mountinfo";
 const OUR_OWN: &str = "/proc/self/mountinfo";
+/// Between two changes that are told, so that a host that mounts all the time (containers) does not keep the agent busy. What comes in
+/// between is told afterwards, once.
+const BREATH: Duration = Duration::from_millis(200);
 
 /// Makes one observation. The caller keeps the time. On a thread, because a table can have many lines.
 pub(super) async fn look(name: &Name, mount: &plan::Mount, progress: &Progress, files: &Pool) -> Observation {
@@ -23,6 +31,20 @@ pub(super) async fn look(name: &Name, mount: &plan::Mount, progress: &Progress, 
         Ok(observation) => observation,
         Err(error) => Observation::new(Health::Unknown, format!("no thread to read the table of mounts: {error}")),
     }
+}
+
+/// Tells whenever something is mounted, unmounted or mounted otherwise: the table can be polled for that, proc_pid_mountinfo(5).
+pub(super) async fn follow(name: Name, changes: Changes) {
+    let table = File::open(OF_THE_HOST).or_else(|_| File::open(OUR_OWN));
+    if let Ok(table) = table.and_then(|table| AsyncFd::with_interest(table, Interest::PRIORITY)) {
+        while let Ok(mut ready) = table.ready(Interest::PRIORITY).await {
+            ready.clear_ready();
+            changes.tell(&name);
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+    // Without the table there is nothing to follow: the check is polled.
+    std::future::pending().await
 }
 
 /// Blocks.
