@@ -36,7 +36,9 @@ pub(super) async fn look(name: &Name, mount: &plan::Mount, progress: &Progress, 
 /// Tells whenever something is mounted, unmounted or mounted otherwise: the table can be polled for that, proc_pid_mountinfo(5).
 pub(super) async fn follow(name: Name, changes: Changes) {
     let table = File::open(OF_THE_HOST).or_else(|_| File::open(OUR_OWN));
-    if let Ok(table) = table.and_then(|table| AsyncFd::with_interest(table, Interest::PRIORITY)) {
+    #[expect(deprecated, reason = "a File keeps its descriptor, which is all that is asked; the successor is unsafe")]
+    let table = table.and_then(|table| AsyncFd::with_interest(table, Interest::PRIORITY));
+    if let Ok(table) = table {
         while let Ok(mut ready) = table.ready(Interest::PRIORITY).await {
             ready.clear_ready();
             changes.tell(&name);
@@ -44,7 +46,7 @@ pub(super) async fn follow(name: Name, changes: Changes) {
         }
     }
     // Without the table there is nothing to follow: the check is polled.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Blocks.
