@@ -143,9 +143,7 @@ impl Prober {
         match &check.probe {
             Probe::Mount(_) => Some(Box::pin(mount::follow(Arc::clone(&check.name), self.changes.clone()))),
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
-            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Process(_) | Probe::Port(_) | Probe::Clock(_) => {
-                None
-            }
+            Probe::Load(_) | Probe::Memory(_) | Probe::Disk(_) | Probe::Process(_) | Probe::Port(_) | Probe::Clock(_) => None,
         }
     }
 
