@@ -11,6 +11,7 @@ mod abandoned;
 mod clock;
 mod disk;
 mod exec;
+mod hidden;
 mod http;
 mod https;
 mod leftovers;
