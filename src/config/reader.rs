@@ -242,8 +242,17 @@ impl<'a> Reader<'a> {
 
     /// `warn` and `crit` of a numeric check.
     pub(super) fn thresholds(&mut self) -> Option<Thresholds> {
-        let warn = self.optional("warn", range);
-        let crit = self.optional("crit", range);
+        self.limits(range)
+    }
+
+    /// The same of a number of bytes, where ends may be sizes.
+    pub(super) fn thresholds_in_bytes(&mut self) -> Option<Thresholds> {
+        self.limits(range_of_sizes)
+    }
+
+    fn limits(&mut self, range: impl Fn(&Value) -> Parsed<Range>) -> Option<Thresholds> {
+        let warn = self.optional("warn", &range);
+        let crit = self.optional("crit", &range);
         Some(Thresholds { warn: warn?, crit: crit? })
     }
 
@@ -278,6 +287,17 @@ impl Problem {
 fn range(value: &Value) -> Parsed<Range> {
     let parsed = text(value)?.parse();
     let hint = "\"10\" alerts outside of 0 to 10, \"10:\" below 10, \"~:10\" above 10, \"10:20\" outside, \"@10:20\" inside";
+    parsed.map_err(|error: RangeError| Problem::new(format!("is not a range: it {error}")).hint(hint).into())
+}
+
+/// The same with ends such as `64KiB`, which become numbers of bytes.
+fn range_of_sizes(value: &Value) -> Parsed<Range> {
+    let text = text(value)?;
+    let (mark, ends) = text.strip_prefix('@').map_or(("", text), |rest| ("@", rest));
+    let plain: Vec<String> =
+        ends.split(':').map(|end| super::size::bytes(end).map_or_else(|| end.to_owned(), |bytes| bytes.to_string())).collect();
+    let hint = "\"1GiB:\" alerts below 1 GiB, \"~:10GB\" above 10 GB, \"@0:512MiB\" up to 512 MiB";
+    let parsed = format!("{mark}{}", plain.join(":")).parse();
     parsed.map_err(|error: RangeError| Problem::new(format!("is not a range: it {error}")).hint(hint).into())
 }
 

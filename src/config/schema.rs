@@ -15,6 +15,8 @@ const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*[A-Za-zµ]+\\s*)+$";
 const SIZE: &str = "^\\s*[0-9]+\\s*([KMGT]iB|[kMGT]?B)\\s*$";
 /// A range of numbers.
 const RANGE: &str = "^@?((-?[0-9.]+|~)?:)?(-?[0-9.]+)?$";
+/// The same with sizes as ends.
+const RANGE_OF_SIZES: &str = "^@?((-?[0-9.]+|[0-9]+([KMGT]iB|[kMGT]?B)|~)?:)?(-?[0-9.]+|[0-9]+([KMGT]iB|[kMGT]?B))?$";
 
 /// The JSON Schema of `config.toml` and of its drop-ins.
 pub fn schema() -> Value {
@@ -104,6 +106,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Duration(_) => json!({ "type": "string", "pattern": DURATION, "examples": ["90s", "5m", "1h30m", "250ms"] }),
         Shape::Size => json!({ "type": "string", "pattern": SIZE, "examples": ["64KiB", "10MB", "1GiB"] }),
         Shape::Range => json!({ "type": "string", "pattern": RANGE, "examples": ["10", "10:", "~:10", "10:20", "@10:20"] }),
+        Shape::RangeOfSizes => json!({ "type": "string", "pattern": RANGE_OF_SIZES, "examples": ["10:", "~:90", "1GiB:", "@0:512MiB"] }),
         Shape::Text => json!({ "type": "string" }),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
         Shape::Path => json!({ "type": "string", "pattern": "^/" }),

@@ -16,6 +16,12 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
+/// The bytes that a text such as `64KiB` means.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?.trim_end(), bytes)))?;
+    number.parse::<u64>().ok()?.checked_mul(*unit)
+}
+
 /// The bytes that `value` means.
 pub(super) fn parse(value: &Value) -> Parsed<u64> {
     if let Data::Integer(number) = value.data {
@@ -25,9 +31,7 @@ pub(super) fn parse(value: &Value) -> Parsed<u64> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::new("must have a unit").hint(format!("write \"{}B\" for bytes", shorten(text))).into());
     }
-    let parsed = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?.trim_end(), bytes)));
-    let bytes = parsed.and_then(|(number, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes));
-    bytes.ok_or_else(|| {
+    bytes(text).ok_or_else(|| {
         Problem::new("is not a size").hint("sizes look like \"64KiB\", \"10MB\" or \"1GiB\", a whole number and a unit").into()
     })
 }

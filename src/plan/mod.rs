@@ -3,6 +3,7 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod clock;
 mod composite;
 mod disk;
 mod load;
@@ -20,6 +21,7 @@ pub use cloud_init::*;
 pub use file::*;
 mod container;
 
+pub use clock::*;
 pub use container::Container;
 pub use disk::*;
 pub use load::*;

@@ -2,7 +2,7 @@
 
 use super::Composite;
 use super::Container;
-use super::{CloudInit, Disk, File, Load, Memory, Mount, Port, Process};
+use super::{Clock, CloudInit, Disk, File, Load, Memory, Mount, Port, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +40,8 @@ pub enum Probe {
     Process(Process),
     /// `type = "port"`.
     Port(Port),
+    /// `type = "clock"`.
+    Clock(Clock),
 }
 
 impl Probe {
@@ -63,6 +65,7 @@ impl Probe {
             Self::Mount(_) => "mount",
             Self::Process(_) => "process",
             Self::Port(_) => "port",
+            Self::Clock(_) => "clock",
         }
     }
 

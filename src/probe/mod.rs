@@ -4,10 +4,13 @@
 //! The timeout of a check is kept in here and is always critical. Dropping the future of a run ends it: sockets are closed, the
 //! process group of a child is killed, and what has to be waited for is waited for in the background.
 //!
-//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), output of children (12 KiB
-//! kept), threads for name look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
-//! have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
+//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), tables of the kernel (16 MiB of
+//! mounts, 64 MiB of sockets, line by line; 64 KiB of the arguments of a process), output of children (12 KiB kept), threads for name
+//! look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose
+//! subject is a file, or a table of the kernel, have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number
+//! of runs in flight is bounded by the core.
 
+mod clock;
 mod cloud_init;
 mod container;
 mod disk;
@@ -97,7 +100,7 @@ impl Prober {
         let check = &job.check;
         let progress = match &check.probe {
             // Its resolver and its connector live in a client that outlives the run.
-            Probe::Http(_) => self.clients.progress(&check.name),
+            Probe::Http(_) | Probe::Clock(_) => self.clients.progress(&check.name),
             _ => progress::Progress::default(),
         };
         let mut observation = match (&check.probe, self.look(check, &progress)) {
@@ -124,6 +127,7 @@ impl Prober {
             Probe::Disk(disk) => Box::pin(disk::look(name, disk, progress, &self.apart)),
             Probe::Mount(mount) => Box::pin(mount::look(name, mount, progress, &self.apart)),
             Probe::Process(process) => Box::pin(process::look(name, process, progress, &self.apart)),
+            Probe::Clock(clock) => Box::pin(clock::look(name, clock, &self.clients, progress, &self.files)),
             Probe::Port(port) => Box::pin(port::look(name, port, progress, &self.apart)),
             Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
         };
@@ -147,6 +151,7 @@ impl Prober {
         match &check.probe {
             Probe::File(file) => Some(self.inotify.following(name, vec![file.path.clone()], changes)),
             Probe::CloudInit(cloud_init) => Some(self.inotify.following(name, cloud_init::paths(cloud_init), changes)),
+            Probe::Mount(_) => Some(Box::pin(mount::follow(Arc::clone(name), changes.clone()))),
             Probe::Container(container) => Some(container::follow(Arc::clone(name), container.clone(), changes.clone())),
             _ => None,
         }

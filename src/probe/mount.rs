@@ -7,13 +7,21 @@ use super::mounts::{self, Mount};
 use super::progress::Progress;
 use super::text::one_line;
 use super::threads::Apart;
+use super::watch::Changes;
 use crate::check::{Health, Observation};
 use crate::plan::{self, Name};
+use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 const OF_THE_HOST: &str = "/proc/1/mountinfo";
 const OUR_OWN: &str = "/proc/self/mountinfo";
+/// Between two changes that are told, so that a host that mounts all the time (containers) does not keep the agent busy. What comes in
+/// between is told afterwards, once.
+const BREATH: Duration = Duration::from_millis(200);
 
 /// Makes one observation. The caller keeps the time. On a thread, because a table can have many lines.
 pub(super) async fn look(name: &Name, mount: &plan::Mount, progress: &Progress, apart: &Apart) -> Observation {
@@ -22,6 +30,22 @@ pub(super) async fn look(name: &Name, mount: &plan::Mount, progress: &Progress, 
         .look(name, OF_THE_HOST, progress, move || look_now(&mount, Path::new(OF_THE_HOST), Path::new(OUR_OWN)))
         .await
         .unwrap_or_else(|trouble| trouble)
+}
+
+/// Tells whenever something is mounted, unmounted or mounted otherwise: the table can be polled for that, proc_pid_mountinfo(5).
+pub(super) async fn follow(name: Name, changes: Changes) {
+    let table = File::open(OF_THE_HOST).or_else(|_| File::open(OUR_OWN));
+    #[expect(deprecated, reason = "a File keeps its descriptor, which is all that is asked; the successor is unsafe")]
+    let table = table.and_then(|table| AsyncFd::with_interest(table, Interest::PRIORITY));
+    if let Ok(table) = table {
+        while let Ok(mut ready) = table.ready(Interest::PRIORITY).await {
+            ready.clear_ready();
+            changes.tell(&name);
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+    // Without the table there is nothing to follow: the check is polled.
+    std::future::pending::<()>().await;
 }
 
 /// Blocks.

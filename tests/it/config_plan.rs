@@ -221,3 +221,19 @@ fn a_deadline_longer_than_any_stack_waits_is_a_warning() {
     let text = format!("{SIGNAL}deadline = \"13h\"\n[check.a]\ntype = \"tcp\"\naddress = \"localhost:1\"\n");
     assert_eq!(warnings(&text), ["`deadline` is longer than any stack waits"]);
 }
+
+#[test]
+fn ends_of_ranges_may_be_sizes_where_bytes_are_judged_and_defaults_hold_only_alone() {
+    use ros_signal_agent::check::Thresholds;
+    use ros_signal_agent::plan::Disk;
+    let disk = |text: &str| -> Disk {
+        let loaded = loaded(&format!("{SIGNAL}[check.a]\ntype = \"disk\"\npath = \"/\"\n{text}\n"));
+        let Probe::Disk(disk) = &loaded.plan.check("a").unwrap().probe else { panic!("a disk check") };
+        disk.clone()
+    };
+    let range = |text: &str| Some(text.parse().unwrap());
+    let bytes = disk("measure = \"free\"\nwarn = \"@0:2GiB\"\ncrit = \"1024:\"");
+    assert_eq!(bytes.thresholds, Thresholds { warn: range("@0:2147483648"), crit: range("1024:") });
+    assert_eq!(disk("").thresholds, Thresholds { warn: range("20:"), crit: range("10:") });
+    assert_eq!(disk("warn = \"5:\"").thresholds, Thresholds { warn: range("5:"), crit: None });
+}

@@ -22,6 +22,7 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod mounted;
+#[allow(clippy::print_stderr, reason = "a test that skips says so")]
 mod peer;
 mod private;
 mod probe;

@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{cloud_init, composite, container, disk, file, http, load, memory, mount, port, probe, process};
+use super::{clock, cloud_init, composite, container, disk, file, http, load, memory, mount, port, probe, process};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -126,6 +126,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("mount") => mount::mount(reader).map(Probe::Mount),
         Some("process") => process::process(reader).map(Probe::Process),
         Some("port") => port::port(reader).map(Probe::Port),
+        Some("clock") => clock::clock(reader).map(Probe::Clock),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {

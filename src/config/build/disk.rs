@@ -16,7 +16,7 @@ pub(super) fn disk(reader: &mut Reader<'_>) -> Option<Disk> {
     });
     let thresholds = match measure {
         Some(DiskMeasure::FreePercent) => limits::or_else(reader, "20:", "10:"),
-        Some(DiskMeasure::Free) => limits::demanded(reader, "crit = \"1073741824:\" alerts below that many bytes, 1 GiB"),
+        Some(DiskMeasure::Free) => limits::demanded_in_bytes(reader, "crit = \"1GiB:\" alerts below 1 GiB"),
         Some(DiskMeasure::UsedPercent) => limits::demanded(reader, "crit = \"90\" alerts above 90 percent"),
         Some(DiskMeasure::InodesFreePercent) => limits::demanded(reader, "crit = \"10:\" alerts below 10 percent"),
         None => reader.thresholds(),

@@ -6,13 +6,25 @@ use crate::config::reader::Reader;
 /// `warn` and `crit`, one of which must be written: without both the check would pass whatever it measures.
 pub(super) fn demanded(reader: &mut Reader<'_>, example: &str) -> Option<Thresholds> {
     let thresholds = reader.thresholds();
+    demand(reader, example)?;
+    thresholds
+}
+
+/// The same of a number of bytes.
+pub(super) fn demanded_in_bytes(reader: &mut Reader<'_>, example: &str) -> Option<Thresholds> {
+    let thresholds = reader.thresholds_in_bytes();
+    demand(reader, example)?;
+    thresholds
+}
+
+fn demand(reader: &mut Reader<'_>, example: &str) -> Option<()> {
     if !is_written(reader) {
         let message = format!("`{}` needs the key `warn` or `crit`", reader.title());
         let place = reader.header();
         reader.notes.misfit(place, message, Some(example.to_owned()));
         return None;
     }
-    thresholds
+    Some(())
 }
 
 /// `warn` and `crit`; where neither is written, these. What is written is all that holds: one alone gets no other beside it.

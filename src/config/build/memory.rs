@@ -14,7 +14,7 @@ pub(super) fn memory(reader: &mut Reader<'_>) -> Option<Memory> {
     });
     let thresholds = match measure {
         Some(MemoryMeasure::AvailablePercent) => limits::or_else(reader, "10:", "5:"),
-        Some(MemoryMeasure::Available) => limits::demanded(reader, "crit = \"268435456:\" alerts below that many bytes, 256 MiB"),
+        Some(MemoryMeasure::Available) => limits::demanded_in_bytes(reader, "crit = \"256MiB:\" alerts below 256 MiB"),
         Some(MemoryMeasure::UsedPercent | MemoryMeasure::SwapUsedPercent) => {
             limits::demanded(reader, "crit = \"90\" alerts above 90 percent")
         }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod clock;
 mod cloud_init;
 mod composite;
 mod container;

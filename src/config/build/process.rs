@@ -19,7 +19,7 @@ pub(super) fn process(reader: &mut Reader<'_>) -> Option<Process> {
     for limit in ["warn", "crit"] {
         refuse_pair(reader, "pid_file", limit, "a pid file is about one process, which runs or does not");
     }
-    let thresholds = limits::or_else(reader, None, "1:");
+    let thresholds = if reader.has("pid_file") { reader.thresholds() } else { limits::or_else(reader, None, "1:") };
     if !["name", "cmdline", "pid_file", "user"].iter().any(|key| reader.has(key)) {
         let message = format!("`{}` needs one of the keys `name`, `cmdline`, `pid_file` and `user`", reader.title());
         let place = reader.header();

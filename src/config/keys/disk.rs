@@ -17,10 +17,15 @@ pub(super) static DISK: Section = Section {
         ),
         key(
             "warn",
-            Shape::Range,
+            Shape::RangeOfSizes,
             Absent("`\"20:\"` for `free_percent` where `crit` is not written either"),
             "Where it is a warning. With another `measure`, `warn` or `crit` is required.",
         ),
-        key("crit", Shape::Range, Absent("`\"10:\"` for `free_percent` where `warn` is not written either"), "Where it is critical."),
+        key(
+            "crit",
+            Shape::RangeOfSizes,
+            Absent("`\"10:\"` for `free_percent` where `warn` is not written either"),
+            "Where it is critical.",
+        ),
     ],
 };

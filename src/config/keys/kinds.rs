@@ -1,6 +1,7 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::clock::CLOCK;
 use super::cloud_init::CLOUD_INIT;
 use super::composite::COMPOSITE;
 use super::container::CONTAINER;
@@ -15,7 +16,7 @@ use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 14] = [
+pub static KINDS: [(&str, &Section); 15] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -30,6 +31,7 @@ pub static KINDS: [(&str, &Section); 14] = [
     ("mount", &MOUNT),
     ("process", &PROCESS),
     ("port", &PORT),
+    ("clock", &CLOCK),
 ];
 
 /// Values of `type`.

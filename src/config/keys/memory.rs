@@ -16,10 +16,15 @@ pub(super) static MEMORY: Section = Section {
         ),
         key(
             "warn",
-            Shape::Range,
+            Shape::RangeOfSizes,
             Absent("`\"10:\"` for `available_percent` where `crit` is not written either"),
             "Where it is a warning. With another `measure`, `warn` or `crit` is required.",
         ),
-        key("crit", Shape::Range, Absent("`\"5:\"` for `available_percent` where `warn` is not written either"), "Where it is critical."),
+        key(
+            "crit",
+            Shape::RangeOfSizes,
+            Absent("`\"5:\"` for `available_percent` where `warn` is not written either"),
+            "Where it is critical.",
+        ),
     ],
 };

@@ -3,6 +3,7 @@
 //! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
 //! that they cannot drift apart.
 
+mod clock;
 mod cloud_init;
 mod composite;
 mod container;
@@ -80,6 +81,8 @@ pub enum Shape {
     Size,
     /// A string with a range of numbers in the syntax of Nagios plug-ins, [`crate::check::Range`].
     Range,
+    /// The same where numbers of bytes may be written as sizes: `"1GiB:"`.
+    RangeOfSizes,
     /// A string with an absolute path.
     Path,
     /// A string with an http or https URL.
@@ -114,6 +117,7 @@ impl Shape {
             Self::Word(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
             Self::Size => "size".into(),
             Self::Range => "range".into(),
+            Self::RangeOfSizes => "range, of bytes also as `\"1GiB:\"`".into(),
             Self::Path => "absolute path".into(),
             Self::Url => "URL".into(),
             Self::Pattern => "regular expression".into(),

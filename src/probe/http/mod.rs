@@ -6,14 +6,17 @@
 mod client;
 mod expect;
 
+use super::clock::Dated;
 use super::failure;
 use super::progress::{Doing, Progress};
 use super::text::{masked, place};
 use super::threads::Pool;
 use crate::check::{Health, Observation};
-use crate::plan::{Http, Name};
+use crate::clock::Moment;
+use crate::plan::{Http, Name, StatusRanges, TlsOptions};
 use crate::secret::Secret;
 use expect::Answer;
+use reqwest::Url;
 use reqwest::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use std::io::Read;
 use std::path::Path;
@@ -54,6 +57,38 @@ impl Clients {
             request = request.body(body.clone());
         }
         Ok(request)
+    }
+}
+
+impl Clients {
+    /// Asks `url` what time it is: any answer has a `Date`. The observation of a failure otherwise.
+    pub(in crate::probe) async fn date(&self, name: &Name, url: &Url, progress: &Progress, files: &Pool) -> Result<Dated, Observation> {
+        let http = plain_get(url.clone());
+        let request = self.request(name, &http, progress, files).await.map_err(|trouble| Observation::new(Health::Unknown, trouble))?;
+        let place = where_to(&http);
+        progress.now(Doing::Connecting(place.clone()));
+        let sent = Moment::now();
+        let response = request.send().await.map_err(|error| failure::of_request(&error, &place))?;
+        Ok(Dated { date_ms: crate::ros::date_ms(response.headers()), sent, received: Moment::now() })
+    }
+}
+
+fn plain_get(url: Url) -> Http {
+    Http {
+        url,
+        method: reqwest::Method::GET,
+        headers: Vec::new(),
+        body: None,
+        expect_status: StatusRanges(Vec::new()),
+        warn_status: StatusRanges(Vec::new()),
+        expect_headers: Vec::new(),
+        expect_body: None,
+        expect_json: Vec::new(),
+        follow_redirects: false,
+        unix_socket: None,
+        proxy: None,
+        basic: None,
+        tls: TlsOptions { verify: true, ca_file: None, client: None, server_name: None },
     }
 }
 

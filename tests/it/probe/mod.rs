@@ -8,12 +8,14 @@
 )]
 
 mod abandoned;
+mod clock;
 mod cloud_init;
 mod container;
 mod disk;
 mod exec;
 mod file;
 mod follow;
+mod hidden;
 mod http;
 mod https;
 mod hung;

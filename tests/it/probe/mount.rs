@@ -34,3 +34,24 @@ async fn a_mount_is_seen_with_its_options_and_its_end() {
     let gone = run(Probe::Mount(mount(&path, &[]))).await;
     assert_eq!((gone.health, gone.message), (Health::Critical, format!("nothing is mounted on {}", path.display())));
 }
+
+#[tokio::test]
+async fn a_mount_and_its_end_are_told_at_once() {
+    let prober = Prober::new();
+    let any = Mount { path: "/mnt".into(), fstype: None, source: None, options: Vec::new() };
+    prober.follow(&[check(Probe::Mount(any), PATIENCE)]);
+    // The task that follows has begun when it has been polled once.
+    tokio::task::yield_now().await;
+    let changed = || async {
+        let began = tokio::time::Instant::now();
+        let name = tokio::time::timeout(PATIENCE, prober.changed()).await.expect("a change is told");
+        assert_eq!(&*name, "web");
+        began.elapsed()
+    };
+    let Some(mounted) = Mounted::tmpfs("size=1m") else { return };
+    let first = changed().await;
+    drop(mounted);
+    let second = changed().await;
+    // The second waits for the breath between two changes at most; mounting itself is done when it is waited for.
+    assert!(first < Duration::from_secs(1) && second < Duration::from_secs(2), "{first:?}, {second:?}");
+}
