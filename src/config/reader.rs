@@ -240,12 +240,18 @@ impl<'a> Reader<'a> {
         self.value(name, |value| super::duration::parse(value, *least))
     }
 
-    #[expect(dead_code, reason = "the kinds that need it come next")]
-    /// `warn` and `crit` of a numeric check.
+    /// `warn` and `crit` of a numeric check, which may have defaults.
     pub(super) fn thresholds(&mut self) -> Option<Thresholds> {
-        let warn = self.optional("warn", range);
-        let crit = self.optional("crit", range);
+        let warn = self.threshold("warn");
+        let crit = self.threshold("crit");
         Some(Thresholds { warn: warn?, crit: crit? })
+    }
+
+    fn threshold(&mut self, name: &str) -> Option<Option<Range>> {
+        match self.key(name)?.default {
+            Fallback::Toml(_) => self.value(name, range).map(Some),
+            Fallback::Required | Fallback::Absent(_) | Fallback::Computed(_) => self.optional(name, range),
+        }
     }
 
     /// One of the words of the key, as `meaning` understands it.

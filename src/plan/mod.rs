@@ -3,8 +3,10 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod dns;
 mod probe;
 
+pub use dns::*;
 pub use probe::*;
 
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
+use super::Dns;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,8 @@ pub enum Probe {
     Exec(Exec),
     /// `type = "ttl"`.
     Ttl(Ttl),
+    /// `type = "dns"`.
+    Dns(Box<Dns>),
 }
 
 impl Probe {
@@ -30,6 +33,7 @@ impl Probe {
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => Self::EXEC,
             Self::Ttl(_) => "ttl",
+            Self::Dns(_) => "dns",
         }
     }
 }

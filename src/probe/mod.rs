@@ -8,6 +8,7 @@
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
 //! ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod dns;
 pub mod exec;
 mod failure;
 mod http;
@@ -88,6 +89,11 @@ impl Prober {
                 let progress = progress::Progress::default();
                 within(check.timeout, &progress, Box::pin(tcp::look(tcp, &self.lookups, &progress))).await
             }
+            Probe::Dns(dns) => {
+                let progress = progress::Progress::default();
+                let look = dns::look(check, dns, &self.lookups, &self.files, &progress);
+                within(check.timeout, &progress, Box::pin(look)).await
+            }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
@@ -109,7 +115,7 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
-            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Dns(_) => None,
         }
     }
 

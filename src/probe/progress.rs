@@ -20,6 +20,8 @@ pub(super) enum Doing {
     },
     /// A name.
     LookingUp(String),
+    /// Name servers, directly.
+    Asking(String),
     /// A file.
     ReadingFile(String),
     /// TCP and, where wanted, TLS.
@@ -54,6 +56,7 @@ impl Progress {
                 return Observation::new(Health::Unknown, message);
             }
             Doing::LookingUp(name) => format!(" looking up the name {name}"),
+            Doing::Asking(servers) => format!(" asking name server {servers}"),
             Doing::ReadingFile(path) => format!(" reading the file {path}"),
             Doing::Connecting(place) => format!(" connecting to {place}"),
             Doing::Sending(place) => format!(" sending to {place}"),

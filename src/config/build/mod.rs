@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+mod dns;
 mod graph;
 mod http;
 mod probe;

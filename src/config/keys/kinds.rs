@@ -1,10 +1,18 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::dns::DNS;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 4] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL)];
+#[rustfmt::skip]
+pub static KINDS: [(&str, &Section); 5] = [
+    ("http", &HTTP),
+    ("tcp", &TCP),
+    ("exec", &EXEC),
+    ("ttl", &TTL),
+    ("dns", &DNS),
+];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]

@@ -8,6 +8,7 @@
 )]
 
 mod abandoned;
+mod dns;
 mod exec;
 mod http;
 mod https;
