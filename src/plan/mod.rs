@@ -3,9 +3,11 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod certificate;
 mod dns;
 mod probe;
 
+pub use certificate::*;
 pub use dns::*;
 pub use probe::*;
 

@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::Dns;
+use super::{Certificate, Dns};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +20,8 @@ pub enum Probe {
     Ttl(Ttl),
     /// `type = "dns"`.
     Dns(Box<Dns>),
+    /// `type = "certificate"`.
+    Certificate(Box<Certificate>),
 }
 
 impl Probe {
@@ -34,6 +36,7 @@ impl Probe {
             Self::Exec(_) => Self::EXEC,
             Self::Ttl(_) => "ttl",
             Self::Dns(_) => "dns",
+            Self::Certificate(_) => "certificate",
         }
     }
 }

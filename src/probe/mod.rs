@@ -8,12 +8,14 @@
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
 //! ([`exec`]). The number of runs in flight is bounded by the core.
 
+mod certificate;
 mod dns;
 pub mod exec;
 mod failure;
 mod http;
 mod lookup;
 mod progress;
+mod roots;
 mod tcp;
 mod text;
 mod threads;
@@ -46,6 +48,7 @@ pub struct Job {
 pub struct Prober {
     files: threads::Pool,
     lookups: lookup::Lookups,
+    roots: roots::SystemRoots,
     clients: http::Clients,
     children: exec::Children,
     watches: watch::Watches,
@@ -63,11 +66,13 @@ impl Prober {
     pub fn new() -> Self {
         let files = threads::Pool::new("file", FILE_THREADS);
         let lookups = lookup::Lookups::new(threads::Pool::new("lookup", LOOKUP_THREADS), lookup::system);
+        let roots = roots::SystemRoots::new(files.clone());
         Self {
-            clients: http::Clients::new(files.clone(), lookups.clone()),
+            clients: http::Clients::new(files.clone(), lookups.clone(), roots.clone()),
             children: exec::Children::new(files.clone()),
             files,
             lookups,
+            roots,
             watches: watch::Watches::default(),
             changes: watch::Changes::default(),
         }
@@ -94,6 +99,11 @@ impl Prober {
                 let look = dns::look(check, dns, &self.lookups, &self.files, &progress);
                 within(check.timeout, &progress, Box::pin(look)).await
             }
+            Probe::Certificate(certificate) => {
+                let progress = progress::Progress::default();
+                let means = certificate::Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress: &progress };
+                within(check.timeout, &progress, Box::pin(certificate::look(&check.name, certificate, &means))).await
+            }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
@@ -115,7 +125,7 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
-            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Dns(_) => None,
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Dns(_) | Probe::Certificate(_) => None,
         }
     }
 
@@ -129,6 +139,7 @@ impl Prober {
     /// Forgets clients and certificates, so that the next runs load them anew; for a reload.
     pub fn reload(&self) {
         self.clients.forget();
+        self.roots.forget();
     }
 
     /// Kills the process groups of all runs and waits until they are reaped, some seconds at most. Later runs of `exec` are refused.

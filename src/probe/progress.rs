@@ -26,6 +26,8 @@ pub(super) enum Doing {
     ReadingFile(String),
     /// TCP and, where wanted, TLS.
     Connecting(String),
+    /// TLS, where it is more than a part of connecting.
+    ShakingHands(String),
     /// What `send` says.
     Sending(String),
     /// The request is out.
@@ -59,6 +61,7 @@ impl Progress {
             Doing::Asking(servers) => format!(" asking name server {servers}"),
             Doing::ReadingFile(path) => format!(" reading the file {path}"),
             Doing::Connecting(place) => format!(" connecting to {place}"),
+            Doing::ShakingHands(place) => format!(" in the TLS handshake with {place}"),
             Doing::Sending(place) => format!(" sending to {place}"),
             Doing::WaitingForAnswer(place) => format!(" waiting for the answer of {place}"),
             Doing::Decided(observation) => return observation,

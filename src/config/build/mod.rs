@@ -1,6 +1,7 @@
 //! From the merged tree to the plan. Every table is read to its end, so that all errors come at once.
 
 mod agent;
+mod certificate;
 mod check;
 mod dns;
 mod graph;

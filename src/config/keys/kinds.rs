@@ -1,17 +1,19 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::certificate::CERTIFICATE;
 use super::dns::DNS;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 5] = [
+pub static KINDS: [(&str, &Section); 6] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
     ("ttl", &TTL),
     ("dns", &DNS),
+    ("certificate", &CERTIFICATE),
 ];
 
 /// Values of `type`.

@@ -3,6 +3,7 @@
 //! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
 //! that they cannot drift apart.
 
+mod certificate;
 mod dns;
 mod kinds;
 

@@ -8,6 +8,7 @@
 )]
 
 mod abandoned;
+mod certificate;
 mod dns;
 mod exec;
 mod http;
