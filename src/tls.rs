@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What every request says about who asks.
 pub const USER_AGENT: &str = concat!("ros-signal-agent/", env!("CARGO_PKG_VERSION"));
@@ -148,9 +149,155 @@ fn verifier(options: &TlsOptions, roots: Option<&Roots>) -> Result<Arc<dyn Serve
     })
 }
 
+/// Certificates as a server sends them or a file holds them: the leaf first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain(pub(crate) Vec<CertificateDer<'static>>);
+
+/// The certificates of a file, PEM (other sections are passed over) or DER (one). Blocks.
+///
+/// # Errors
+/// If it cannot be read, is too large, or holds none.
+pub(crate) fn read_chain(path: &Path) -> Result<Chain, Error> {
+    const MARK: &[u8] = b"-----BEGIN ";
+    // A bundle may hold the key too.
+    let bytes = zeroize::Zeroizing::new(read(path)?);
+    if bytes.windows(MARK.len()).any(|window| window == MARK) {
+        return certificates_of(&bytes, path).map(Chain);
+    }
+    // What DER holds begins with a sequence (X.690, section 8.9).
+    if bytes.first() == Some(&0x30) { Ok(Chain(vec![bytes.to_vec().into()])) } else { Err(Error::NoCertificate(path.to_owned())) }
+}
+
+/// What is trusted, to verify chains that were collected before.
+#[derive(Clone, Debug)]
+pub(crate) struct Trust(Arc<dyn ServerCertVerifier>);
+
+impl Trust {
+    /// Trusts `roots` and what `ca_file` holds. Blocks on files.
+    ///
+    /// # Errors
+    /// If `ca_file` cannot be read or used.
+    pub(crate) fn load(ca_file: Option<&Path>, roots: Option<&Roots>) -> Result<Self, Error> {
+        let options = TlsOptions { verify: true, ca_file: ca_file.map(Path::to_owned), client: None, server_name: None };
+        verifier(&options, roots).map(Self)
+    }
+
+    /// Verifies `chain` up to a trusted root, and that its leaf is for `name`, at `now`, in seconds since 1970. Without a name any will do.
+    ///
+    /// # Errors
+    /// Why it is not trusted.
+    pub(crate) fn verify(&self, chain: &Chain, name: Option<&ServerName<'_>>, now: i64) -> Result<(), rustls::Error> {
+        let Some((leaf, intermediates)) = chain.0.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or_default()));
+        let nobody = ServerName::try_from("nobody.invalid").map_err(|_| rustls::Error::UnsupportedNameType)?;
+        let verified = self.0.verify_server_cert(leaf, intermediates, name.unwrap_or(&nobody), &[], now);
+        match verified {
+            Ok(_) => Ok(()),
+            // Names are looked at last, after all that makes up the chain.
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }))
+                if name.is_none() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a server showed in a handshake with a [`collecting_config`].
+#[derive(Clone, Debug)]
+pub(crate) struct Collected(Arc<Collector>);
+
+impl Collected {
+    /// The certificates, if the server has proved that the key of the first one is its own.
+    pub(crate) fn proved(&self) -> Option<Chain> {
+        let shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.proved.then(|| shown.chain.clone())
+    }
+}
+
+/// TLS that accepts any certificate and keeps the chain, to be verified afterwards.
+///
+/// # Errors
+/// If the provider refuses its own defaults.
+pub(crate) fn collecting_config() -> Result<(ClientConfig, Collected), Error> {
+    let collector = Arc::new(Collector { provider: provider(), shown: Mutex::default() });
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Setup(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&collector) as Arc<dyn ServerCertVerifier>)
+        .with_no_client_auth();
+    Ok((config, Collected(collector)))
+}
+
+/// Accepts any certificate, but not that of somebody else.
+#[derive(Debug)]
+struct Collector {
+    provider: Arc<CryptoProvider>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    chain: Chain,
+    proved: bool,
+}
+
+impl Collector {
+    fn prove(&self, valid: Result<HandshakeSignatureValid, rustls::Error>) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).proved = valid.is_ok();
+        valid
+    }
+}
+
+impl ServerCertVerifier for Collector {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = std::iter::once(end_entity).chain(intermediates).map(|certificate| certificate.clone().into_owned()).collect();
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).chain = Chain(chain);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.prove(rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.prove(rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let pem = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    certificates_of(&read(path)?, path)
+}
+
+fn certificates_of(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         _ => Err(Error::NoCertificate(path.to_owned())),

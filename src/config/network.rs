@@ -1,5 +1,6 @@
 //! URLs, addresses and names of hosts.
 
+use super::forms;
 use super::fragment::Value;
 use super::reader::{Parsed, Problem, text};
 use crate::plan::SocketTarget;
@@ -92,6 +93,13 @@ pub(super) fn is_host(name: &str) -> bool {
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     !name.is_empty() && name.len() <= 253 && name.trim_end_matches('.').split('.').all(label)
+}
+
+/// A name for TLS to ask for and to verify, which no address is.
+pub(super) fn server_name(value: &Value) -> Parsed<String> {
+    let name = forms::line(value, 253)?;
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if is_host(&name) && !address { Ok(name) } else { Err(Problem::new("is not the name of a host").into()) }
 }
 
 /// A proxy: host and port only.

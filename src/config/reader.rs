@@ -251,9 +251,16 @@ impl<'a> Reader<'a> {
     }
 
     fn limits(&mut self, range: impl Fn(&Value) -> Parsed<Range>) -> Option<Thresholds> {
-        let warn = self.optional("warn", &range);
-        let crit = self.optional("crit", &range);
+        let warn = self.limit("warn", &range);
+        let crit = self.limit("crit", &range);
         Some(Thresholds { warn: warn?, crit: crit? })
+    }
+
+    fn limit(&mut self, name: &str, range: impl Fn(&Value) -> Parsed<Range>) -> Option<Option<Range>> {
+        match self.key(name)?.default {
+            Fallback::Toml(_) => self.value(name, range).map(Some),
+            Fallback::Required | Fallback::Absent(_) | Fallback::Computed(_) => self.optional(name, range),
+        }
     }
 
     /// One of the words of the key, as `meaning` understands it.

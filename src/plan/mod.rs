@@ -3,9 +3,11 @@
 //! Nothing here can hold a wrong value that [`crate::config`] has let through; nothing here does I/O.
 //! Keys and defaults are those of `docs/configuration.md`.
 
+mod certificate;
 mod clock;
 mod composite;
 mod disk;
+mod dns;
 mod load;
 mod memory;
 mod mount;
@@ -21,9 +23,11 @@ pub use cloud_init::*;
 pub use file::*;
 mod container;
 
+pub use certificate::*;
 pub use clock::*;
 pub use container::Container;
 pub use disk::*;
+pub use dns::*;
 pub use load::*;
 pub use memory::*;
 pub use mount::*;

@@ -2,7 +2,7 @@
 
 use super::Composite;
 use super::Container;
-use super::{Clock, CloudInit, Disk, File, Load, Memory, Mount, Port, Process};
+use super::{Certificate, Clock, CloudInit, Disk, Dns, File, Load, Memory, Mount, Port, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +42,10 @@ pub enum Probe {
     Port(Port),
     /// `type = "clock"`.
     Clock(Clock),
+    /// `type = "dns"`.
+    Dns(Box<Dns>),
+    /// `type = "certificate"`.
+    Certificate(Box<Certificate>),
 }
 
 impl Probe {
@@ -66,6 +70,8 @@ impl Probe {
             Self::Process(_) => "process",
             Self::Port(_) => "port",
             Self::Clock(_) => "clock",
+            Self::Dns(_) => "dns",
+            Self::Certificate(_) => "certificate",
         }
     }
 

@@ -87,7 +87,19 @@ fn is_our_own(error: &io::Error) -> bool {
         .is_some_and(|code| [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].contains(&Errno::from_raw_os_error(code)))
 }
 
-fn of_tls(error: &rustls::Error, place: &str) -> String {
+/// The observation for a TLS handshake with `place` that failed.
+pub(super) fn of_handshake(error: &io::Error, place: &str) -> Observation {
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return Observation::new(Health::Critical, of_tls(tls, place));
+    }
+    match error.kind() {
+        ErrorKind::UnexpectedEof => Observation::new(Health::Critical, format!("{place} closed the connection in the TLS handshake")),
+        _ => of_traffic(error, place),
+    }
+}
+
+/// What is wrong with TLS, in words.
+pub(super) fn of_tls(error: &rustls::Error, place: &str) -> String {
     match error {
         rustls::Error::InvalidCertificate(certificate) => of_certificate(certificate, place),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {

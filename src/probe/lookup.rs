@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// Addresses of one name that are tried.
-const ADDRESSES: usize = 16;
+/// Addresses of one name that are looked at.
+const ADDRESSES: usize = 64;
 
 /// How a name becomes addresses.
 pub(super) type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;

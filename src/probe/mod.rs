@@ -10,10 +10,12 @@
 //! subject is a file, or a table of the kernel, have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number
 //! of runs in flight is bounded by the core.
 
+mod certificate;
 mod clock;
 mod cloud_init;
 mod container;
 mod disk;
+mod dns;
 pub mod exec;
 mod failure;
 mod file;
@@ -29,6 +31,7 @@ mod port;
 mod proc;
 mod process;
 mod progress;
+mod roots;
 mod tcp;
 mod text;
 mod threads;
@@ -63,6 +66,7 @@ pub struct Prober {
     apart: threads::Apart,
     lookups: lookup::Lookups,
     clients: http::Clients,
+    roots: roots::SystemRoots,
     children: exec::Children,
     inotify: inotify::Inotify,
     watches: watch::Watches,
@@ -79,9 +83,11 @@ impl Prober {
     /// A prober that has looked at nothing yet: threads, clients and certificates come when they are needed.
     pub fn new() -> Self {
         let files = threads::Pool::new("file", FILE_THREADS);
+        let roots = roots::SystemRoots::new(files.clone());
         let lookups = lookup::Lookups::new(threads::Pool::new("lookup", LOOKUP_THREADS), lookup::system);
         Self {
-            clients: http::Clients::new(files.clone(), lookups.clone()),
+            clients: http::Clients::new(files.clone(), lookups.clone(), roots.clone()),
+            roots,
             children: exec::Children::new(files.clone()),
             files,
             apart: threads::Apart::default(),
@@ -128,6 +134,11 @@ impl Prober {
             Probe::Mount(mount) => Box::pin(mount::look(name, mount, progress, &self.apart)),
             Probe::Process(process) => Box::pin(process::look(name, process, progress, &self.apart)),
             Probe::Clock(clock) => Box::pin(clock::look(name, clock, &self.clients, progress, &self.files)),
+            Probe::Dns(dns) => Box::pin(dns::look(check, dns, &self.lookups, &self.files, progress)),
+            Probe::Certificate(certificate) => {
+                let means = certificate::Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress };
+                Box::pin(async move { certificate::look(name, certificate, &means).await })
+            }
             Probe::Port(port) => Box::pin(port::look(name, port, progress, &self.apart)),
             Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
         };
@@ -167,6 +178,7 @@ impl Prober {
     /// Forgets clients and certificates, so that the next runs load them anew; for a reload.
     pub fn reload(&self) {
         self.clients.forget();
+        self.roots.forget();
     }
 
     /// Kills the process groups of all runs and waits until they are reaped, some seconds at most. Later runs of `exec` are refused.

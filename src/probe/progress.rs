@@ -20,12 +20,16 @@ pub(super) enum Doing {
     },
     /// A name.
     LookingUp(String),
+    /// Name servers, directly.
+    Asking(String),
     /// A file.
     ReadingFile(String),
     /// A file or file system, on a thread apart.
     LookingAt(String),
     /// TCP and, where wanted, TLS.
     Connecting(String),
+    /// TLS, where it is more than a part of connecting.
+    ShakingHands(String),
     /// What `send` says.
     Sending(String),
     /// The request is out.
@@ -56,9 +60,11 @@ impl Progress {
                 return Observation::new(Health::Unknown, message);
             }
             Doing::LookingUp(name) => format!(" looking up the name {name}"),
+            Doing::Asking(servers) => format!(" asking name server {servers}"),
             Doing::ReadingFile(path) => format!(" reading the file {path}"),
             Doing::LookingAt(path) => format!(" looking at {path}; usually a dead file server"),
             Doing::Connecting(place) => format!(" connecting to {place}"),
+            Doing::ShakingHands(place) => format!(" in the TLS handshake with {place}"),
             Doing::Sending(place) => format!(" sending to {place}"),
             Doing::WaitingForAnswer(place) => format!(" waiting for the answer of {place}"),
             Doing::Decided(observation) => return observation,

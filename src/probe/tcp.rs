@@ -29,20 +29,24 @@ const DRAIN_LIMIT: usize = 64 * 1024;
 /// Makes one observation. The caller keeps the time.
 pub(super) async fn look(tcp: &Tcp, lookups: &Lookups, progress: &Progress) -> Observation {
     match &tcp.address {
-        SocketTarget::HostPort(host, port) => {
-            let addresses = match lookups.addresses(host, progress).await {
-                Ok(addresses) => addresses,
-                Err(trouble) => return failure::of_lookup(&trouble),
-            };
-            let place = if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-            progress.now(Doing::Connecting(place));
-            match connect(in_turns(&addresses), *port).await {
-                Ok((stream, address)) => talk(tcp, stream, &address.to_string(), progress).await,
-                Err((error, tried)) => failure::of_connect(&error, &tried),
-            }
-        }
+        SocketTarget::HostPort(host, port) => match reach(host, *port, lookups, progress).await {
+            Ok((stream, address)) => talk(tcp, stream, &address.to_string(), progress).await,
+            Err(unreached) => unreached,
+        },
         SocketTarget::Unix(path) => look_unix(tcp, path, progress).await,
     }
+}
+
+/// A connection to `host`, which may be a name, and the address that took it; else why there is none.
+pub(super) async fn reach(host: &str, port: u16, lookups: &Lookups, progress: &Progress) -> Result<(TcpStream, SocketAddr), Observation> {
+    let addresses = lookups.addresses(host, progress).await.map_err(|trouble| failure::of_lookup(&trouble))?;
+    progress.now(Doing::Connecting(place(host, port)));
+    connect(in_turns(&addresses), port).await.map_err(|(error, tried)| failure::of_connect(&error, &tried))
+}
+
+/// Host and port, an IPv6 address in brackets.
+pub(super) fn place(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 async fn look_unix(tcp: &Tcp, path: &Path, progress: &Progress) -> Observation {

@@ -144,6 +144,8 @@ fn every_default_is_accepted_by_the_program() {
                 "port" => format!("[check.a]\ntype = \"port\"\nport = 80\n{} = {default}\n", key.name),
                 "clock" if key.name == "chronyd" => format!("[check.a]\ntype = \"clock\"\nsource = \"ntp\"\nchronyd = {default}\n"),
                 "clock" => format!("[check.a]\ntype = \"clock\"\n{} = {default}\n", key.name),
+                "certificate" => format!("[check.a]\ntype = \"certificate\"\nfile = \"/a\"\n{} = {default}\n", key.name),
+                "dns" => format!("[check.a]\ntype = \"dns\"\nname = \"a.b\"\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{clock, cloud_init, composite, container, disk, file, http, load, memory, mount, port, probe, process};
+use super::{certificate, clock, cloud_init, composite, container, disk, dns, file, http, load, memory, mount, port, probe, process};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -127,6 +127,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("process") => process::process(reader).map(Probe::Process),
         Some("port") => port::port(reader).map(Probe::Port),
         Some("clock") => clock::clock(reader).map(Probe::Clock),
+        Some("certificate") => certificate::certificate(reader).map(|certificate| Probe::Certificate(Box::new(certificate))),
+        Some("dns") => dns::dns(reader).map(|dns| Probe::Dns(Box::new(dns))),
         _ => None,
     };
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {

@@ -72,11 +72,7 @@ fn tls(reader: &mut Reader<'_>, plain: bool) -> Option<TlsOptions> {
     let ca_file = reader.optional("ca_file", forms::path);
     let cert_file = reader.optional("cert_file", forms::path);
     let key_file = reader.optional("key_file", forms::path);
-    let server_name = reader.optional("server_name", |value| {
-        let name = forms::line(value, 253)?;
-        let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-        if network::is_host(&name) && !address { Ok(name) } else { Err(problem("is not the name of a host")) }
-    });
+    let server_name = reader.optional("server_name", network::server_name);
     demand_pair(reader, "cert_file", "key_file");
     for name in ["tls_verify", "ca_file", "cert_file", "key_file", "server_name"] {
         if plain && reader.has(name) && !reader.has("follow_redirects") {

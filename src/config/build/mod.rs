@@ -1,12 +1,14 @@
 //! From the merged tree to the plan. Every table is read to its end, so that all errors come at once.
 
 mod agent;
+mod certificate;
 mod check;
 mod clock;
 mod cloud_init;
 mod composite;
 mod container;
 mod disk;
+mod dns;
 mod file;
 mod graph;
 mod http;

@@ -1,11 +1,13 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::certificate::CERTIFICATE;
 use super::clock::CLOCK;
 use super::cloud_init::CLOUD_INIT;
 use super::composite::COMPOSITE;
 use super::container::CONTAINER;
 use super::disk::DISK;
+use super::dns::DNS;
 use super::file::FILE;
 use super::load::LOAD;
 use super::memory::MEMORY;
@@ -16,7 +18,7 @@ use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 15] = [
+pub static KINDS: [(&str, &Section); 17] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -32,6 +34,8 @@ pub static KINDS: [(&str, &Section); 15] = [
     ("process", &PROCESS),
     ("port", &PORT),
     ("clock", &CLOCK),
+    ("dns", &DNS),
+    ("certificate", &CERTIFICATE),
 ];
 
 /// Values of `type`.

@@ -3,11 +3,13 @@
 //! One description feeds the reader (unknown keys, defaults, bounds), the JSON Schema and the tables of `docs/configuration.md`, so
 //! that they cannot drift apart.
 
+mod certificate;
 mod clock;
 mod cloud_init;
 mod composite;
 mod container;
 mod disk;
+mod dns;
 mod file;
 mod kinds;
 mod load;

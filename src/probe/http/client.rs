@@ -6,9 +6,10 @@
 use crate::plan::{Http, Name};
 use crate::probe::lookup::{Lookups, Resolver};
 use crate::probe::progress::{Doing, Progress};
+use crate::probe::roots::{MAX_AGE, SystemRoots, one_sentence};
 use crate::probe::text::place;
 use crate::probe::threads::Pool;
-use crate::tls::{self, Roots};
+use crate::tls;
 use reqwest::Url;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -16,11 +17,8 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long clients and the system's certificates are kept.
-const MAX_AGE: Duration = Duration::from_secs(3600);
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;
 
@@ -29,8 +27,7 @@ pub(crate) struct Clients {
     files: Pool,
     lookups: Lookups,
     entries: Mutex<HashMap<Name, Entry>>,
-    /// The system's certificates, once for all checks. Held while they are loaded, so that they are loaded once.
-    roots: Arc<tokio::sync::Mutex<Option<(Instant, Roots)>>>,
+    roots: SystemRoots,
 }
 
 #[derive(Default)]
@@ -51,17 +48,13 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Clients {
     /// No client yet.
-    pub(crate) fn new(files: Pool, lookups: Lookups) -> Self {
-        Self { files, lookups, entries: Mutex::default(), roots: Arc::default() }
+    pub(crate) fn new(files: Pool, lookups: Lookups, roots: SystemRoots) -> Self {
+        Self { files, lookups, roots, entries: Mutex::default() }
     }
 
-    /// Forgets all clients and certificates.
+    /// Forgets all clients.
     pub(crate) fn forget(&self) {
         self.entries().clear();
-        // Somebody is loading them just now: then they are fresh.
-        if let Ok(mut roots) = self.roots.try_lock() {
-            *roots = None;
-        }
     }
 
     /// What the client of the check `name` is doing.
@@ -114,7 +107,7 @@ impl Clients {
         if http.proxy.is_some() && http.tls.server_name.is_some() {
             return Err("server_name and proxy do not go together".to_owned());
         }
-        let roots = if needs_roots(http) { self.roots(name, progress, http.tls.ca_file.is_some()).await? } else { None };
+        let roots = if needs_roots(http) { self.roots.get(name, progress, http.tls.ca_file.is_some()).await? } else { None };
         let options = http.tls.clone();
         let first = paths(http).into_iter().next().unwrap_or_default();
         // Without files nothing blocks.
@@ -140,27 +133,6 @@ impl Clients {
         }
         builder.build().map_err(|error| format!("no HTTP client can be made: {}", error.without_url()))
     }
-
-    /// The system's certificates. Their absence matters only to checks without a `ca_file`.
-    async fn roots(&self, name: &Name, progress: &Progress, may_lack: bool) -> Result<Option<Roots>, String> {
-        let mut kept = self.roots.lock().await;
-        if let Some((_, roots)) = kept.as_ref().filter(|(loaded, _)| loaded.elapsed() < MAX_AGE) {
-            return Ok(Some(roots.clone()));
-        }
-        match self.on_files(name, progress, PathBuf::from("/etc/ssl"), Roots::load).await? {
-            Ok(roots) => {
-                *kept = Some((Instant::now(), roots.clone()));
-                Ok(Some(roots))
-            }
-            Err(_) if may_lack => Ok(None),
-            Err(error) => Err(one_sentence(&error)),
-        }
-    }
-}
-
-/// Messages of observations are one line.
-fn one_sentence(error: &tls::Error) -> String {
-    error.to_string().replace("\nhint: ", "; ")
 }
 
 /// Plain HTTP to one place needs no certificate store, and so does `tls_verify = false`.

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate authority with its files.
-struct Authority {
-    home: tempfile::TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+pub(super) struct Authority {
+    pub(super) home: tempfile::TempDir,
+    pub(super) issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // Authorities of one name are told apart by their signatures, which is another error.
         Self::named(&uuid::Uuid::new_v4().to_string())
     }
@@ -30,11 +30,11 @@ impl Authority {
         authority
     }
 
-    fn ca_file(&self) -> PathBuf {
+    pub(super) fn ca_file(&self) -> PathBuf {
         self.home.path().join("ca.pem")
     }
 
-    fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    pub(super) fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -43,7 +43,7 @@ impl Authority {
     }
 
     /// A server whose certificate is for `names`; asks for a client certificate of this authority if `client` says so.
-    async fn server(&self, names: &[&str], client: bool, change: impl FnOnce(&mut CertificateParams)) -> (u16, Requests) {
+    pub(super) async fn server(&self, names: &[&str], client: bool, change: impl FnOnce(&mut CertificateParams)) -> (u16, Requests) {
         let (certificate, key) = self.issue(names, change);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
@@ -76,7 +76,7 @@ impl Authority {
     }
 }
 
-fn as_written(_: &mut CertificateParams) {}
+pub(super) fn as_written(_: &mut CertificateParams) {}
 
 #[tokio::test]
 async fn certificates_are_verified_by_default_and_a_ca_file_is_added() {

@@ -8,10 +8,12 @@
 )]
 
 mod abandoned;
+mod certificate;
 mod clock;
 mod cloud_init;
 mod container;
 mod disk;
+mod dns;
 mod exec;
 mod file;
 mod follow;
