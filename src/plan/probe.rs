@@ -27,6 +27,8 @@ pub enum Probe {
 impl Probe {
     /// The kind whose runs are children.
     pub const EXEC: &'static str = "exec";
+    /// The kinds whose runs look at files that may hang. They limit themselves, so that those that hang count no more.
+    pub const OF_FILES: [&'static str; 2] = ["file", "cloud-init"];
 
     /// The value of `type`.
     pub fn kind(&self) -> &'static str {

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// How many checks look at what hangs.
 const HUNG: usize = 20;
 
+/// The same for the whole agent: more than any kind has slots.
+const MANY: usize = 100;
+
 /// A directory seen through bindfs, until it is dropped.
 struct Served {
     source: tempfile::TempDir,
@@ -65,6 +68,60 @@ impl Drop for Served {
         let _ = self.server.wait();
         let _ = Command::new("umount").arg("-l").arg(self.mount.path()).stderr(Stdio::null()).status();
     }
+}
+
+#[test]
+fn the_running_agent_sees_every_change_on_a_healthy_disk_while_a_hundred_checks_of_a_dead_file_server_hang() {
+    const NAME: &str =
+        "probe::hung::the_running_agent_sees_every_change_on_a_healthy_disk_while_a_hundred_checks_of_a_dead_file_server_hang";
+    if in_own_process(NAME) {
+        runtime().block_on(dead_file_server_of_an_agent());
+    }
+}
+
+async fn dead_file_server_of_an_agent() {
+    let Some(served) = Served::mounted().await else { return };
+    let host = crate::host::Host::new("").await;
+    let flag = host.path("flag");
+    std::fs::write(&flag, "1").unwrap();
+    let check = |name: &str, path: &Path, more: &str| {
+        format!("[check.{name}]\ntype = \"file\"\npath = \"{}\"\ncontents = \"1\"\n{more}\n", path.display())
+    };
+    let mut text = "[signal.web]\nresource = \"WebReady\"\nchecks = [\"healthy\"]\nfail_fast = false\n".to_owned();
+    text.push_str(&check("healthy", &flag, "failure_threshold = 1\ninterval = \"1h\"\nstart_interval = \"1h\""));
+    for number in 0..MANY {
+        let name = format!("hung-{number}");
+        std::fs::write(served.source.path().join(&name), "1").unwrap();
+        let more = "interval = \"1s\"\ntimeout = \"30s\"\nfailure_threshold = 1";
+        text.push_str(&check(&name, &served.mount.path().join(&name), more));
+    }
+    host.configure(&text);
+    let mut agent = host.start();
+    let mut passing = 0;
+    while passing <= MANY {
+        let note = tokio::time::timeout(PATIENCE, agent.notes.recv()).await.unwrap().unwrap();
+        passing += usize::from(note.text.contains("initial -> passing"));
+    }
+    served.signal(Signal::STOP);
+    until("all that can hang do", || looks() >= MANY).await;
+    let mut longest = Duration::ZERO;
+    for text in ["0", "1"].into_iter().cycle().take(20) {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let changed = Instant::now();
+        std::fs::write(&flag, text).unwrap();
+        let expected = if text == "0" { "check healthy: passing -> critical" } else { "check healthy: critical -> passing" };
+        loop {
+            let note = tokio::time::timeout(PATIENCE, agent.notes.recv()).await.expect("noticed").unwrap();
+            assert!(!note.text.contains("hung"), "their timeout is long over: {}", note.text);
+            if note.text.contains(expected) {
+                break;
+            }
+        }
+        longest = longest.max(changed.elapsed());
+    }
+    println!("20 changes on a healthy disk beside {MANY} checks that hang: the slowest was noticed after {longest:?}");
+    drop(served);
+    agent.stop().await.unwrap();
 }
 
 fn named(name: &str, probe: Probe, timeout: Duration) -> Arc<Check> {
