@@ -6,7 +6,7 @@
 //!
 //! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), output of children (4 KiB kept), threads for name look-ups and for
 //! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose subject is a file
-//! have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
+//! have a thread for each check), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
 
 mod cloud_init;
 pub mod exec;
