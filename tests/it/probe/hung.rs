@@ -148,7 +148,7 @@ fn a_dead_file_server_stalls_no_check_of_a_healthy_disk_and_each_of_its_checks_t
 async fn dead_file_server() {
     let Some(served) = Served::mounted().await else { return };
     let prober = Prober::new();
-    let timeout = Duration::from_millis(1500);
+    let timeout = Duration::from_secs(3);
     let hung: Vec<_> = (0..HUNG)
         .map(|number| {
             std::fs::write(served.source.path().join(format!("flag-{number}")), "1").unwrap();
@@ -175,17 +175,17 @@ async fn dead_file_server() {
             runs.spawn(async move { once(&prober, &check).await });
         }
         let mut slowest = Duration::ZERO;
-        for _ in 0..200 {
+        for _ in 0..100 {
             let seen = once(&prober, &healthy).await;
             assert_eq!(seen.health, Health::Passing, "{}", seen.message);
             slowest = slowest.max(seen.took);
             assert!(runs.try_join_next().is_none(), "the hung ones are still waited for");
         }
         until("only those that hang have a thread", || looks() == HUNG).await;
-        println!("200 runs on a healthy disk beside {HUNG} that hang: the slowest took {slowest:?}");
+        println!("100 runs on a healthy disk beside {HUNG} that hang: the slowest took {slowest:?}");
         for seen in runs.join_all().await {
             let place = served.mount.path().display();
-            assert!(seen.message.starts_with(&format!("timed out after 1s 500ms looking at {place}/flag-")), "{}", seen.message);
+            assert!(seen.message.starts_with(&format!("timed out after 3s looking at {place}/flag-")), "{}", seen.message);
             assert!(seen.message.ends_with("; usually a dead file server"), "{}", seen.message);
             assert_eq!(seen.health, Health::Critical);
         }
@@ -197,7 +197,7 @@ async fn dead_file_server() {
     for check in &hung {
         let seen = once(&prober, check).await;
         assert!(
-            seen.message.starts_with("a look of an earlier run at ") && seen.message.contains(" still hangs after 1s"),
+            seen.message.starts_with("a look of an earlier run at ") && seen.message.contains(" still hangs after 3s"),
             "{}",
             seen.message
         );
