@@ -92,7 +92,11 @@ pub struct Agent {
 impl Agent {
     /// Runs in flight at once of checks of `kind`, [`Probe::kind`]: each kind has slots of its own, so that slow ones hold up nobody else.
     pub fn slots(&self, kind: &str) -> usize {
-        if kind == Probe::EXEC { self.max_exec } else { self.max_concurrency }
+        match kind {
+            Probe::EXEC => self.max_exec,
+            _ if Probe::OF_FILES.contains(&kind) => usize::MAX,
+            _ => self.max_concurrency,
+        }
     }
 }
 

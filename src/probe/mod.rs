@@ -7,7 +7,7 @@
 //! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), tables of the kernel (16 MiB of
 //! mounts, 64 MiB of sockets, line by line; 64 KiB of the arguments of a process), output of children (12 KiB kept), threads for name
 //! look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose
-//! subject is a file, or a table of the kernel, have a thread for each check, [`threads::Apart`]), time for killing ([`exec`]). The number
+//! subject is a file, or a table of the kernel, have a thread for each check), time for killing ([`exec`]). The number
 //! of runs in flight is bounded by the core.
 
 mod certificate;

@@ -6,12 +6,14 @@
 //! - A [`Pool`] has a number of seats. When all are taken the caller waits, within the timeout of its check; the next run of a check waits
 //!   for what still hangs of the last one, and takes no second seat.
 //! - [`Apart`] is for kinds of checks that look at files. It has no common limit that checks of a dead file server could use up: its bound
-//!   is one thread for each check (and path, should a reload change that), and the next run of a check that hangs answers at once.
+//!   is one thread for each check (and path, should a reload change that). Looks take turns only as long as they are quick, and the next
+//!   run of a check that hangs answers at once.
 
 use super::failure;
 use super::progress::{Doing, Progress};
 use crate::check::{Health, Observation};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -125,9 +127,24 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 /// What younger work than this is waited for, since it is not known to hang: a run that was given up may have left it.
 const YOUNG: Duration = Duration::from_secs(1);
 
+/// Looks at once, those left out that have taken longer than [`QUICK`]: so many threads are made when a thousand checks are due together.
+const TURNS: usize = 32;
+
+/// For so long a look has its turn: what takes longer hangs, or waits for a disk.
+const QUICK: Duration = Duration::from_millis(100);
+
 /// A thread for each check that looks at files; clones share them. At most one for each check and path, hung ones included.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Apart(Looks);
+#[derive(Clone, Debug)]
+pub(super) struct Apart {
+    looks: Looks,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Apart {
+    fn default() -> Self {
+        Self { looks: Looks::default(), turns: Arc::new(Semaphore::new(TURNS)) }
+    }
+}
 
 /// The looks on their threads, by check and path.
 type Looks = Arc<Mutex<HashMap<(Arc<str>, String), Look>>>;
@@ -167,15 +184,24 @@ impl Apart {
     ) -> Result<T, Observation> {
         progress.now(Doing::LookingAt(path.to_owned()));
         let entered = self.enter(owner, path).await?;
-        let (done, result) = oneshot::channel();
+        let trouble = |error: &dyn Display| Observation::new(Health::Unknown, format!("no thread to look at {path}: {error}"));
+        let turn = self.turns.acquire().await.map_err(|error| trouble(&error))?;
+        let (done, mut result) = oneshot::channel();
         let started = start("apart", move || {
             let value = work();
             drop(entered);
             // An error means that nobody waits any more: the value is dropped, which is all there is to do.
             let _ = done.send(value);
         });
-        started.map_err(|error| Observation::new(Health::Unknown, format!("no thread to look at {path}: {error}")))?;
-        result.await.map_err(|_| Observation::new(Health::Unknown, format!("the look at {path} ended without an answer")))
+        started.map_err(|error| trouble(&error))?;
+        let looked = match tokio::time::timeout(QUICK, &mut result).await {
+            Ok(looked) => looked,
+            Err(_) => {
+                drop(turn);
+                result.await
+            }
+        };
+        looked.map_err(|_| Observation::new(Health::Unknown, format!("the look at {path} ended without an answer")))
     }
 
     /// Waits a moment for young work of the same check, and gives up on older.
@@ -183,13 +209,13 @@ impl Apart {
         let key = (Arc::clone(owner), path.to_owned());
         loop {
             let mut earlier = {
-                let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
                 match looks.get(&key) {
                     Some(earlier) => earlier.clone(),
                     None => {
                         let (sender, over) = watch::channel(());
                         looks.insert(key.clone(), Look { since: Instant::now(), over });
-                        return Ok(Entered { looks: Arc::clone(&self.0), key, _over: sender });
+                        return Ok(Entered { looks: Arc::clone(&self.looks), key, _over: sender });
                     }
                 }
             };
@@ -262,7 +288,7 @@ mod tests {
         }
         let well: Arc<str> = Arc::from("well");
         assert_eq!(apart.look(&well, "/etc/flag", &Progress::default(), || 5).await.unwrap(), 5);
-        assert_eq!(apart.0.lock().unwrap().len(), 100, "one each, and none for who is done");
+        assert_eq!(apart.looks.lock().unwrap().len(), 100, "one each, and none for who is done");
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(35)).await;
         let asked = Instant::now();
@@ -271,11 +297,11 @@ mod tests {
         assert_eq!(seen.health, Health::Critical);
         assert!(seen.message.starts_with("a look of an earlier run at /nfs/flag still hangs after 3"), "{}", seen.message);
         assert!(seen.message.ends_with("s; usually a dead file server"), "{}", seen.message);
-        assert_eq!(apart.0.lock().unwrap().len(), 100, "no second thread");
+        assert_eq!(apart.looks.lock().unwrap().len(), 100, "no second thread");
         assert_eq!(apart.look(&owners[0], "/etc/flag", &Progress::default(), || 6).await.unwrap(), 6, "a corrected path helps at once");
         tokio::time::resume();
         drop(let_go);
-        while !apart.0.lock().unwrap().is_empty() {
+        while !apart.looks.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         assert_eq!(apart.look(&owners[0], "/nfs/flag", &Progress::default(), || 7).await.unwrap(), 7, "it came back");

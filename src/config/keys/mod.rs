@@ -162,7 +162,7 @@ pub static AGENT: Section = Section {
             "max_concurrency",
             Shape::Integer(1, 1024),
             Toml("32"),
-            "Runs of checks of one type in flight at once, except exec; more wait their turn.",
+            "Runs of checks of one type in flight at once, except exec and those that look at files; more wait their turn.",
         ),
         key("max_exec", Shape::Integer(1, 64), Toml("4"), "Children of exec checks in flight at once; more wait their turn."),
         key(

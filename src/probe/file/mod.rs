@@ -97,55 +97,65 @@ fn judge(path: &Path, present: &Present, metadata: &Metadata, progress: &Progres
     let (size, age_ms) = (metadata.len(), now_ms.saturating_sub(modified_ms(metadata)));
     #[expect(clippy::cast_precision_loss, reason = "a size or an age for people and metrics")]
     let (bytes, seconds) = (size as f64, age_ms as f64 / 1000.0);
-    let mut wrong = Vec::new();
-    wrong.extend(wrong_type(present, metadata));
-    wrong.extend(wrong_mode(present, metadata));
-    wrong.extend(wrong_size(present, size));
-    wrong.extend(wrong_age(present, age_ms));
-    let mut health = if wrong.is_empty() { Health::Passing } else { Health::Critical };
-    let accounts = [(Kind::User, &present.owner, metadata.uid()), (Kind::Group, &present.group, metadata.gid())];
-    let inside = [present.contents.as_ref().map(|pattern| contents::wrong(path, pattern, progress, asked))];
-    let digest = [present.sha256.as_ref().map(|expected| contents::wrong_digest(path, expected, progress, asked))];
-    let owned = accounts.into_iter().map(|(kind, account, id)| account.as_ref().map(|account| accounts::wrong(kind, account, id)));
-    for found in owned.chain(inside).chain(digest).flatten() {
-        match found {
-            Ok(None) => {}
-            Ok(Some(difference)) => {
-                wrong.push(difference);
-                health = Health::Critical;
-            }
-            Err(trouble) => {
-                wrong.push(trouble);
-                health = if health == Health::Critical { health } else { Health::Unknown };
-            }
-        }
+    let mut wrong = Wrong::default();
+    wrong.is(wrong_type(present, metadata));
+    wrong.is(wrong_mode(present, metadata));
+    for (kind, account, id) in [(Kind::User, &present.owner, metadata.uid()), (Kind::Group, &present.group, metadata.gid())] {
+        wrong.may_be(account.as_ref().map(|account| accounts::wrong(kind, account, id)));
     }
+    wrong.is(wrong_size(present, size));
+    wrong.is(wrong_age(present, age_ms));
+    wrong.may_be(present.contents.as_ref().map(|pattern| contents::wrong(path, pattern, progress, asked)));
+    wrong.may_be(present.sha256.as_ref().map(|expected| contents::wrong_digest(path, expected, progress, asked)));
     if let Some((measure, thresholds)) = &present.measure {
         let (word, value) = match measure {
             FileMeasure::Size => ("size", bytes),
             FileMeasure::Age => ("age", seconds),
         };
         if let Some(rule) = thresholds.broken(value) {
-            wrong.push(format!("has the {word} {value}, which is {rule}"));
-            health = worse(health, thresholds.judge(value));
+            wrong.note(thresholds.judge(value), format!("has the {word} {value}, which is {rule}"));
         }
     }
-    let message = match wrong.is_empty() {
+    let message = match wrong.0.is_empty() {
         true => format!("{} is {}, {}", shown(path), type_of(metadata).map_or("there", FileType::words), facts(size, age_ms)),
-        false => format!("{} {}", shown(path), wrong.join("; ")),
+        false => format!("{} {}", shown(path), wrong.message()),
     };
-    Observation::new(health, message).reading("size", bytes, "B").reading("age", seconds, "s")
+    Observation::new(wrong.health(), message).reading("size", bytes, "B").reading("age", seconds, "s")
 }
 
-/// Critical, then our own trouble, then warning.
-fn worse(one: Health, other: Health) -> Health {
-    let rank = |health| match health {
-        Health::Passing => 0,
-        Health::Warning => 1,
-        Health::Unknown => 2,
-        Health::Critical => 3,
-    };
-    if rank(other) > rank(one) { other } else { one }
+/// What is not as it should be, and how bad that is.
+#[derive(Default)]
+struct Wrong(Vec<(Health, String)>);
+
+impl Wrong {
+    fn note(&mut self, health: Health, what: String) {
+        self.0.push((health, what));
+    }
+
+    /// A difference, if there is one.
+    fn is(&mut self, difference: Option<String>) {
+        self.0.extend(difference.map(|difference| (Health::Critical, difference)));
+    }
+
+    /// A difference, or trouble of our own in finding out.
+    fn may_be(&mut self, found: Option<Result<Option<String>, String>>) {
+        match found {
+            Some(Ok(difference)) => self.is(difference),
+            Some(Err(trouble)) => self.note(Health::Unknown, trouble),
+            None => {}
+        }
+    }
+
+    /// The worst: critical, then our own trouble, then warning.
+    fn health(&self) -> Health {
+        let has = |health| self.0.iter().any(|(has, _)| *has == health);
+        [Health::Critical, Health::Unknown, Health::Warning].into_iter().find(|health| has(*health)).unwrap_or(Health::Passing)
+    }
+
+    fn message(&self) -> String {
+        let parts: Vec<&str> = self.0.iter().map(|(_, what)| what.as_str()).collect();
+        parts.join("; ")
+    }
 }
 
 fn facts(size: u64, age_ms: i64) -> String {

@@ -104,43 +104,41 @@ impl Inotify {
         let bell = Arc::new(Notify::new());
         let member = Membership::new(&self.0.table, check, changes, Arc::clone(&bell));
         let mut known: Option<Vec<Place>> = None;
-        // Between the first run and the first watch something may have happened too. Told after the splay of first runs, and spread.
-        let mut first = Some(FIRST + Duration::from_millis(member.id % SPREAD_MS));
         loop {
-            match self.settle(&member, &paths).await {
-                Ok(places) => {
-                    // What happened between the event and the new watch nobody has told of.
-                    if known.as_ref().is_some_and(|known| *known != places) {
-                        member.tell();
-                    }
-                    known = Some(places);
-                    if let Some(blind) = first.take() {
-                        if tokio::time::timeout(blind, bell.notified()).await.is_ok() {
-                            continue;
-                        }
-                        member.tell();
-                    }
-                    tokio::time::sleep(SETTLE).await;
-                    bell.notified().await;
-                }
-                Err(error) => {
-                    self.say(&member.name, &error);
-                    // Told when following works again, for it was blind.
-                    known = Some(Vec::new());
-                    tokio::time::sleep(RETRY).await;
-                }
+            let Watched { places, trouble } = self.settle(&member, &paths).await;
+            if let Some(error) = &trouble {
+                self.say(&member.name, error);
+            }
+            let is_new = known.is_none();
+            // What happened before there was this watch nobody has told of.
+            if known.is_some_and(|known| known != places) {
+                member.tell();
+            }
+            known = Some(places);
+            tokio::time::sleep(SETTLE).await;
+            let pause = match trouble {
+                Some(_) => RETRY,
+                None if is_new => FIRST + Duration::from_millis(member.id % SPREAD_MS),
+                None => Duration::MAX,
+            };
+            if tokio::time::timeout(pause, bell.notified()).await.is_err() && is_new {
+                // As above: it may have happened between its first run and its first watch.
+                member.tell();
             }
         }
     }
 
-    /// Watches where `paths` lead now, on a thread, and says where that is.
-    async fn settle(&self, member: &Membership, paths: &Arc<Vec<PathBuf>>) -> io::Result<Vec<Place>> {
-        let descriptor = self.descriptor()?;
+    /// Watches where `paths` lead now, on a thread.
+    async fn settle(&self, member: &Membership, paths: &Arc<Vec<PathBuf>>) -> Watched {
+        let descriptor = match self.descriptor() {
+            Ok(descriptor) => descriptor,
+            Err(error) => return Watched::not(error),
+        };
         let (table, id, paths) = (Arc::clone(&self.0.table), member.id, Arc::clone(paths));
         let shown = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
         let work = move || watch(&descriptor, &table, id, &paths);
         let look = self.0.apart.look(&member.name, &shown, &Progress::default(), work).await;
-        look.map_err(|observation| io::Error::other(observation.message))?
+        look.unwrap_or_else(|observation| Watched::not(io::Error::other(observation.message)))
     }
 
     /// The descriptor, opened when it is first asked for.
@@ -205,29 +203,45 @@ fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is watched now.
+struct Watched {
+    places: Vec<Place>,
+    /// Why that is not all.
+    trouble: Option<io::Error>,
+}
+
+impl Watched {
+    fn not(trouble: io::Error) -> Self {
+        Self { places: Vec::new(), trouble: Some(trouble) }
+    }
+}
+
 /// Watches where `paths` lead, until two looks in a row agree: what came into being meanwhile is not missed. Blocks.
-fn watch(descriptor: &Arc<OwnedFd>, table: &Mutex<Table>, id: u64, paths: &[PathBuf]) -> io::Result<Vec<Place>> {
+fn watch(descriptor: &Arc<OwnedFd>, table: &Mutex<Table>, id: u64, paths: &[PathBuf]) -> Watched {
     let look = || paths.iter().flat_map(|path| places::of(path)).collect::<Vec<Place>>();
-    let mut places = look();
-    for _ in 0..ROUNDS {
+    let mut wanted = look();
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
         let before = locked(table).removals();
-        let mut wanted = Vec::with_capacity(places.len());
-        for place in &places {
+        let (mut watched, mut trouble) = (Vec::with_capacity(wanted.len()), None);
+        for place in &wanted {
             match inotify::add_watch(&**descriptor, &place.directory, WATCHED) {
-                Ok(number) => wanted.push((number, place.name.clone())),
+                Ok(number) => watched.push((number, place.clone())),
                 // It went away since: the next look finds out.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => trouble = Some(error.into()),
             }
         }
-        let settled = locked(table).watch(id, wanted, descriptor, before);
+        let (numbers, places): (Vec<i32>, Vec<Place>) = watched.into_iter().unzip();
+        let entries = numbers.into_iter().zip(places.iter().map(|place| place.name.clone())).collect();
+        let settled = locked(table).watch(id, entries, descriptor, before);
         let again = look();
-        if settled && again == places {
-            break;
+        if (settled && again == wanted) || rounds == ROUNDS {
+            return Watched { places, trouble };
         }
-        places = again;
+        wanted = again;
     }
-    Ok(places)
 }
 
 /// Reads events for ever and tells who is concerned.
