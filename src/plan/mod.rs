@@ -4,8 +4,10 @@
 //! Keys and defaults are those of `docs/configuration.md`.
 
 mod probe;
+mod systemd;
 
 pub use probe::*;
+pub use systemd::*;
 
 use serde::Serialize;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
+use super::Systemd;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,8 @@ pub enum Probe {
     Tcp(Tcp),
     /// `type = "exec"`.
     Exec(Exec),
+    /// `type = "systemd"`.
+    Systemd(Systemd),
     /// `type = "ttl"`.
     Ttl(Ttl),
 }
@@ -29,6 +32,7 @@ impl Probe {
             Self::Http(_) => "http",
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => Self::EXEC,
+            Self::Systemd(_) => "systemd",
             Self::Ttl(_) => "ttl",
         }
     }

@@ -13,6 +13,7 @@ mod failure;
 mod http;
 mod lookup;
 mod progress;
+mod systemd;
 mod tcp;
 mod text;
 mod threads;
@@ -47,6 +48,7 @@ pub struct Prober {
     lookups: lookup::Lookups,
     clients: http::Clients,
     children: exec::Children,
+    units: systemd::Units,
     watches: watch::Watches,
     changes: watch::Changes,
 }
@@ -65,11 +67,17 @@ impl Prober {
         Self {
             clients: http::Clients::new(files.clone(), lookups.clone()),
             children: exec::Children::new(files.clone()),
+            units: systemd::Units::new(std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok()),
             files,
             lookups,
             watches: watch::Watches::default(),
             changes: watch::Changes::default(),
         }
+    }
+
+    /// The same with another system bus than that of `DBUS_SYSTEM_BUS_ADDRESS`, or of the host.
+    pub fn on_bus(self, address: impl Into<String>) -> Self {
+        Self { units: systemd::Units::new(Some(address.into())), ..self }
     }
 
     /// Makes one observation. Cancel-safe: a dropped run leaves no socket and no process behind.
@@ -89,6 +97,10 @@ impl Prober {
                 within(check.timeout, &progress, Box::pin(tcp::look(tcp, &self.lookups, &progress))).await
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
+            Probe::Systemd(systemd) => {
+                let progress = progress::Progress::default();
+                within(check.timeout, &progress, Box::pin(self.units.look(&check.name, systemd, &progress))).await
+            }
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
         observation.took = started.elapsed();
@@ -109,6 +121,7 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
+            Probe::Systemd(systemd) => Some(self.units.following(check, systemd, &self.changes)),
             Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) => None,
         }
     }

@@ -24,7 +24,6 @@ struct Told {
 }
 
 impl Changes {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the kinds that need it come next"))]
     /// Tells that the answer of `name` may be another now.
     pub(super) fn tell(&self, name: &Name) {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(name));

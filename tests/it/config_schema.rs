@@ -134,6 +134,10 @@ fn every_default_is_accepted_by_the_program() {
                 "http" => format!("[check.a]\ntype = \"http\"\nurl = \"http://localhost/\"\n{} = {default}\n", key.name),
                 "exec" => format!("[check.a]\ntype = \"exec\"\ncommand = [\"/bin/true\"]\n{} = {default}\n", key.name),
                 "tcp" => format!("[check.a]\ntype = \"tcp\"\naddress = \"localhost:1\"\n{} = {default}\n", key.name),
+                "systemd" if ["accept", "ignore_units"].contains(&key.name) => {
+                    format!("[check.a]\ntype = \"systemd\"\nsystem = true\n{} = {default}\n", key.name)
+                }
+                "systemd" => format!("[check.a]\ntype = \"systemd\"\nunit = \"a.service\"\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

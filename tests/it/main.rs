@@ -13,6 +13,7 @@ mod daemon;
 mod host;
 mod ledger;
 mod ledger_model;
+mod peer;
 mod private;
 mod probe;
 #[cfg(feature = "rehearse")]

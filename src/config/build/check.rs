@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{http, probe};
+use super::{http, probe, systemd};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -100,6 +100,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("http") => http::http(reader).map(|http| Probe::Http(Box::new(http))),
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
         Some("exec") => probe::exec(reader).map(Probe::Exec),
+        Some("systemd") => systemd::systemd(reader).map(Probe::Systemd),
         Some("ttl") => probe::ttl(reader).map(Probe::Ttl),
         _ => None,
     };

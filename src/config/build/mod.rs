@@ -6,6 +6,7 @@ mod graph;
 mod http;
 mod probe;
 mod signal;
+mod systemd;
 
 use super::Environment;
 use super::fragment::{Data, Table, Value};

@@ -1,10 +1,18 @@
 //! The keys of each kind of check.
 
 use super::Fallback::{Absent, Required, Toml};
+use super::systemd::SYSTEMD;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
-pub static KINDS: [(&str, &Section); 4] = [("http", &HTTP), ("tcp", &TCP), ("exec", &EXEC), ("ttl", &TTL)];
+#[rustfmt::skip] // One a line.
+pub static KINDS: [(&str, &Section); 5] = [
+    ("http", &HTTP),
+    ("tcp", &TCP),
+    ("exec", &EXEC),
+    ("systemd", &SYSTEMD),
+    ("ttl", &TTL),
+];
 
 /// Values of `type`.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]

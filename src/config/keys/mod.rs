@@ -4,6 +4,7 @@
 //! that they cannot drift apart.
 
 mod kinds;
+mod systemd;
 
 pub use kinds::KINDS;
 

@@ -12,6 +12,7 @@ mod exec;
 mod http;
 mod https;
 mod leftovers;
+mod systemd;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
