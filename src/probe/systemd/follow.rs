@@ -23,8 +23,8 @@ use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, match_rule};
 const BUS: &str = "org.freedesktop.DBus";
 /// What systemd says to whom has subscribed before.
 const ALREADY: &str = "org.freedesktop.systemd1.AlreadySubscribed";
-/// Between two attempts to reach the bus, or systemd on it.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts to reach the bus: doubled from the first, which suits a bus that restarts, to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// The same when we were refused: too many rules, or no permission.
 const PAUSE_REFUSED: Duration = Duration::from_secs(30);
 /// For connecting and subscribing.
@@ -47,9 +47,11 @@ impl Follower {
     }
 
     async fn listen(&self) {
+        let mut pause = PAUSES.0;
         loop {
             let trouble = match timeout(SETUP, self.signals()).await {
                 Ok(Ok(mut signals)) => {
+                    pause = PAUSES.0;
                     if self.listen_to(&mut signals).await {
                         continue;
                     }
@@ -64,7 +66,8 @@ impl Follower {
                 Err(_) => "no answer".to_owned(),
             };
             tracing::debug!("check {} is not followed at the moment: {trouble}", self.check);
-            sleep(PAUSE).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
