@@ -11,6 +11,7 @@ use crate::probe::progress::Progress;
 use crate::probe::watch::Changes;
 use futures_core::Stream;
 use std::future::{pending, poll_fn};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const ALREADY: &str = "org.freedesktop.systemd1.AlreadySubscribed";
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// The same when we were refused: too many rules, or no permission.
 const PAUSE_REFUSED: Duration = Duration::from_secs(30);
+/// Signals of one rule that wait to be taken. They are taken at once; when there are more, the connection waits with all that comes.
+const QUEUE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// For connecting and subscribing.
 const SETUP: Duration = Duration::from_secs(10);
 
@@ -49,7 +52,7 @@ impl Follower {
     async fn listen(&self) {
         let mut pause = PAUSES.0;
         loop {
-            let trouble = match timeout(SETUP, self.signals()).await {
+            let trouble = match timeout(SETUP, Box::pin(self.signals())).await {
                 Ok(Ok(mut signals)) => {
                     pause = PAUSES.0;
                     if self.listen_to(&mut signals).await {
@@ -112,7 +115,7 @@ impl Follower {
     }
 
     async fn stream(&self, connection: &Connection, rule: match_rule::Builder<'_>) -> Result<MessageStream, Trouble> {
-        let listening = async { MessageStream::for_match_rule(rule.build()?, connection, None).await };
+        let listening = async { MessageStream::for_match_rule(rule.build()?, connection, Some(QUEUE)).await };
         listening.await.map_err(|error| self.bus.trouble("AddMatch", &error))
     }
 

@@ -11,9 +11,9 @@ mod unit;
 use super::progress::{Doing, Progress};
 use super::watch::{Changes, Following};
 use crate::check::{Health, Observation};
+use crate::clock::monotonic;
 use crate::plan::{Check, Name, Systemd};
 use bus::{Bus, MANAGER, MANAGER_PATH, PROPERTIES, Trouble, UNIT};
-use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -138,10 +138,4 @@ fn interface(name: &str) -> String {
     let mut letters = suffix.chars();
     let capital = letters.next().map(|letter| letter.to_ascii_uppercase());
     format!("org.freedesktop.systemd1.{}{}", capital.unwrap_or_default(), letters.as_str())
-}
-
-/// The clock of systemd's timestamps.
-fn monotonic() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -154,9 +154,10 @@ service agent "ExecStart=/usr/local/bin/ros-signal-agent --config $PWD/daemon.to
 systemctl daemon-reload
 systemctl start agent.service
 
-# Microseconds since boot of the first line of the agent's log after a cursor that has a text.
+# Microseconds since boot of the first line of the log after a cursor that has a text. Not with -u: journalctl of systemd 252 then
+# leaves out the first line if the one at the cursor is of another unit.
 line_at() { # line_at CURSOR TEXT
-  journalctl -u agent.service --after-cursor="$1" -o json --output-fields=MESSAGE --no-pager | grep -F -m1 -- "$2" |
+  journalctl --after-cursor="$1" -o json --output-fields=MESSAGE --no-pager | grep -F -m1 -- "$2" |
     sed -n 's/.*"__MONOTONIC_TIMESTAMP" *: *"\([0-9]*\)".*/\1/p'
 }
 cursor() { journalctl -n0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }

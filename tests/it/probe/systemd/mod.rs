@@ -38,7 +38,7 @@ async fn changed(prober: &Prober) -> String {
     tokio::time::timeout(PATIENCE, prober.changed()).await.expect("nothing was told").to_string()
 }
 
-/// Whether nothing is told until something else, which happens later, is told.
+/// The next check that is told is `name`: nothing of others came before.
 async fn tells_next(prober: &Prober, name: &str) {
     assert_eq!(changed(prober).await, name);
 }
@@ -200,8 +200,7 @@ async fn when_a_unit_will_be_stable_is_told_at_that_moment() {
     let check = followed("web", rule(Unit { stable_for: Duration::from_millis(300), ..unit("web.service") }));
     prober.follow(&[Arc::clone(&check)]);
     tells_next(&prober, "web").await;
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now = u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap();
+    let now = u64::try_from(ros_signal_agent::clock::monotonic().as_micros()).unwrap();
     systemd.set("web.service", "active", "running", [("ActiveEnterTimestampMonotonic", value(now))]);
     let run = || prober.run(ros_signal_agent::probe::Job { check: Arc::clone(&check), attempt: 1, deadline_unix_ms: None });
     let seen = run().await;
