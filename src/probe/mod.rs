@@ -111,6 +111,9 @@ impl Prober {
     /// alone. Must be called inside a tokio runtime.
     pub fn follow(&self, checks: &[Arc<Check>]) {
         self.watches.fit(checks, |check| self.following(check));
+        if !checks.iter().any(|check| matches!(check.probe, Probe::Systemd(_))) {
+            self.units.hang_up();
+        }
     }
 
     /// The next followed check whose answer may be another now. Cancel-safe.

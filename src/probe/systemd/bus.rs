@@ -82,6 +82,14 @@ impl Bus {
         Err(Trouble::Unreachable { place: self.place(), why })
     }
 
+    /// Ends the connection as soon as nobody uses it any longer.
+    pub(super) fn hang_up(&self) {
+        // Somebody who is just connecting needs it.
+        if let Ok(mut connection) = self.0.connection.try_lock() {
+            *connection = None;
+        }
+    }
+
     /// Calls `method` of systemd and waits for its answer.
     pub(super) async fn call<B>(
         &self,

@@ -1,9 +1,11 @@
 //! Follows a unit, or the system, by the signals of systemd.
 //!
 //! One match rule for the object itself, so that other units wake nobody; two more, shared by all checks, for a reload of the
-//! configuration and for systemd leaving and coming back. `LoadUnit` makes no signal of its own for what is loaded, and for what is not
-//! the run that a signal makes due changes nothing, so that looking never feeds itself. After a reload, and when systemd or the bus has
-//! come back, everything begins anew. A bus allows a number of rules per connection (dbus-daemon: 512): checks beyond it are polled only.
+//! configuration and for systemd leaving and coming back; after these everything begins anew. `UnitNew` is not listened to: a look at a
+//! unit that is not loaded loads it, which makes this signal, so that looking would feed itself. A unit that somebody starts tells of it
+//! by `PropertiesChanged` right afterwards.
+//!
+//! A bus allows a number of rules for each connection (dbus-daemon: 512): checks beyond it are polled only.
 
 use super::bus::{Bus, MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Trouble, UNIT};
 use crate::plan::{Name, Systemd};

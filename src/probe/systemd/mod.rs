@@ -72,6 +72,11 @@ impl Units {
         Box::pin(follow::Follower { bus, systemd, check: Arc::clone(&check.name), changes, due }.follow())
     }
 
+    /// Ends the connection: there are no such checks any more.
+    pub(super) fn hang_up(&self) {
+        self.bus.hang_up();
+    }
+
     fn look_again(&self, check: &Name, after: Option<Duration>) {
         let all = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = all.get(check) {

@@ -183,6 +183,14 @@ impl Systemd {
         self.state.loads.load(Ordering::SeqCst)
     }
 
+    /// Connections to the bus, our own included.
+    pub(super) async fn connections(&self) -> usize {
+        let bus = "org.freedesktop.DBus";
+        let answer = self.connection.call_method(Some(bus), "/org/freedesktop/DBus", Some(bus), "ListNames", &()).await.unwrap();
+        let names: Vec<String> = answer.body().deserialize().unwrap();
+        names.iter().filter(|name| name.starts_with(':')).count()
+    }
+
     /// Leaves the bus, as systemd does when it executes itself anew.
     pub(super) async fn leave(self) {
         self.connection.close().await.unwrap();

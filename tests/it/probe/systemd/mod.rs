@@ -144,7 +144,7 @@ async fn a_systemd_that_executes_itself_anew_is_followed_further() {
 }
 
 #[tokio::test]
-async fn scenario_20_a_systemd_that_hangs_is_a_timeout_and_holds_up_nothing_else() {
+async fn scenario_20_a_systemd_that_hangs_is_a_timeout_and_heals() {
     let Some(mut bus) = Bus::new() else { return };
     bus.start().await;
     let systemd = Systemd::on(&bus).await;
@@ -248,4 +248,55 @@ async fn the_whole_system_is_asked_and_followed() {
     assert_eq!(seen.message, "the system is degraded: web.service failed; see systemctl --failed");
     systemd.set_system("degraded", &["apt.timer"]);
     assert_eq!(look(&prober, probe).await.health, Health::Passing);
+}
+
+#[tokio::test]
+async fn all_checks_share_one_connection_which_is_there_only_while_there_are_such_checks() {
+    let Some(mut bus) = Bus::new() else { return };
+    bus.start().await;
+    let systemd = Systemd::on(&bus).await;
+    let prober = Prober::new().on_bus(bus.address());
+    let checks: Vec<_> = (0..20).map(|number| followed(&format!("c{number}"), rule(unit(&format!("{number}.service"))))).collect();
+    assert_eq!(systemd.connections().await, 1, "nobody has asked yet");
+    prober.follow(&checks);
+    for _ in &checks {
+        changed(&prober).await;
+    }
+    let looks: Vec<_> = (0..20).map(|_| look_at(&prober, "a.service")).collect();
+    for look in looks {
+        look.await;
+    }
+    assert_eq!(systemd.connections().await, 2);
+    prober.follow(&[]);
+    let gone = async {
+        while systemd.connections().await > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the connection stays");
+}
+
+#[test]
+fn a_bus_that_restarts_again_and_again_leaks_no_descriptor() {
+    if !super::in_own_process("probe::systemd::a_bus_that_restarts_again_and_again_leaks_no_descriptor") {
+        return;
+    }
+    super::runtime().block_on(async {
+        let Some(mut bus) = Bus::new() else { return };
+        let prober = Prober::new().on_bus(bus.address());
+        prober.follow(&[followed("web", rule(unit("web.service")))]);
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            bus.start().await;
+            let systemd = Systemd::on(&bus).await;
+            systemd.set("web.service", "active", "running", []);
+            tells_next(&prober, "web").await;
+            assert_eq!(look_at(&prober, "web.service").await.0, Health::Passing);
+            drop(systemd);
+            bus.stop();
+            assert_eq!(look_at(&prober, "web.service").await.0, Health::Unknown);
+            open.push(std::fs::read_dir("/proc/self/fd").unwrap().count());
+        }
+        assert!(open.last() <= open.first(), "open descriptors after each restart: {open:?}");
+    });
 }
