@@ -14,6 +14,7 @@ mod mount;
 mod port;
 mod probe;
 mod process;
+mod systemd;
 
 pub use composite::*;
 mod cloud_init;
@@ -34,6 +35,7 @@ pub use mount::*;
 pub use port::*;
 pub use probe::*;
 pub use process::*;
+pub use systemd::*;
 
 use serde::Serialize;
 use std::path::PathBuf;

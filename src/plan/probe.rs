@@ -2,6 +2,7 @@
 
 use super::Composite;
 use super::Container;
+use super::Systemd;
 use super::{Certificate, Clock, CloudInit, Disk, Dns, File, Load, Memory, Mount, Port, Process};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub enum Probe {
     Exec(Exec),
     /// `type = "container"`.
     Container(Container),
+    /// `type = "systemd"`.
+    Systemd(Systemd),
     /// `type = "ttl"`.
     Ttl(Ttl),
     /// `type = "composite"`.
@@ -61,6 +64,7 @@ impl Probe {
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => Self::EXEC,
             Self::Container(_) => "container",
+            Self::Systemd(_) => "systemd",
             Self::Ttl(_) => "ttl",
             Self::Composite(_) => "composite",
             Self::File(_) => "file",

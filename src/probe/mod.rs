@@ -32,6 +32,7 @@ mod proc;
 mod process;
 mod progress;
 mod roots;
+mod systemd;
 mod tcp;
 mod text;
 mod threads;
@@ -66,6 +67,7 @@ pub struct Prober {
     apart: threads::Apart,
     lookups: lookup::Lookups,
     clients: http::Clients,
+    units: systemd::Units,
     roots: roots::SystemRoots,
     children: exec::Children,
     inotify: inotify::Inotify,
@@ -88,6 +90,7 @@ impl Prober {
         Self {
             clients: http::Clients::new(files.clone(), lookups.clone(), roots.clone()),
             roots,
+            units: systemd::Units::new(std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok()),
             children: exec::Children::new(files.clone()),
             files,
             apart: threads::Apart::default(),
@@ -96,6 +99,11 @@ impl Prober {
             watches: watch::Watches::default(),
             changes: watch::Changes::default(),
         }
+    }
+
+    /// The same with another system bus than that of `DBUS_SYSTEM_BUS_ADDRESS`, or of the host.
+    pub fn on_bus(self, address: impl Into<String>) -> Self {
+        Self { units: systemd::Units::new(Some(address.into())), ..self }
     }
 
     /// Makes one observation. Cancel-safe: a dropped run leaves no socket and no process behind.
@@ -139,6 +147,7 @@ impl Prober {
                 let means = certificate::Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress };
                 Box::pin(async move { certificate::look(name, certificate, &means).await })
             }
+            Probe::Systemd(systemd) => Box::pin(self.units.look(name, systemd, progress)),
             Probe::Port(port) => Box::pin(port::look(name, port, progress, &self.apart)),
             Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
         };
@@ -149,6 +158,9 @@ impl Prober {
     /// alone. Must be called inside a tokio runtime.
     pub fn follow(&self, checks: &[Arc<Check>]) {
         self.watches.fit(checks, |check| self.following(check));
+        if !checks.iter().any(|check| matches!(check.probe, Probe::Systemd(_))) {
+            self.units.hang_up();
+        }
     }
 
     /// The next followed check whose answer may be another now. Cancel-safe.
@@ -162,6 +174,7 @@ impl Prober {
         match &check.probe {
             Probe::File(file) => Some(self.inotify.following(name, vec![file.path.clone()], changes)),
             Probe::CloudInit(cloud_init) => Some(self.inotify.following(name, cloud_init::paths(cloud_init), changes)),
+            Probe::Systemd(systemd) => Some(self.units.following(check, systemd, changes)),
             Probe::Mount(_) => Some(Box::pin(mount::follow(Arc::clone(name), changes.clone()))),
             Probe::Container(container) => Some(container::follow(Arc::clone(name), container.clone(), changes.clone())),
             _ => None,

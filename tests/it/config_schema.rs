@@ -146,6 +146,10 @@ fn every_default_is_accepted_by_the_program() {
                 "clock" => format!("[check.a]\ntype = \"clock\"\n{} = {default}\n", key.name),
                 "certificate" => format!("[check.a]\ntype = \"certificate\"\nfile = \"/a\"\n{} = {default}\n", key.name),
                 "dns" => format!("[check.a]\ntype = \"dns\"\nname = \"a.b\"\n{} = {default}\n", key.name),
+                "systemd" if ["accept", "ignore_units"].contains(&key.name) => {
+                    format!("[check.a]\ntype = \"systemd\"\nsystem = true\n{} = {default}\n", key.name)
+                }
+                "systemd" => format!("[check.a]\ntype = \"systemd\"\nunit = \"a.service\"\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

@@ -1,6 +1,8 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{certificate, clock, cloud_init, composite, container, disk, dns, file, http, load, memory, mount, port, probe, process};
+use super::{
+    certificate, clock, cloud_init, composite, container, disk, dns, file, http, load, memory, mount, port, probe, process, systemd,
+};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -113,6 +115,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("tcp") => probe::tcp(reader).map(Probe::Tcp),
         Some("exec") => probe::exec(reader).map(Probe::Exec),
         Some("container") => container::container(reader).map(Probe::Container),
+        Some("systemd") => systemd::systemd(reader).map(Probe::Systemd),
         Some("ttl") => probe::ttl(reader).map(Probe::Ttl),
         Some("composite") => composite::composite(reader).map(|(composite, written)| {
             members = written;

@@ -20,6 +20,7 @@ mod port;
 mod probe;
 mod process;
 mod signal;
+mod systemd;
 
 use super::Environment;
 use super::fragment::{Data, Table, Value};

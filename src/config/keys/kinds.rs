@@ -14,11 +14,12 @@ use super::memory::MEMORY;
 use super::mount::MOUNT;
 use super::port::PORT;
 use super::process::PROCESS;
+use super::systemd::SYSTEMD;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 17] = [
+pub static KINDS: [(&str, &Section); 18] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -36,6 +37,7 @@ pub static KINDS: [(&str, &Section); 17] = [
     ("clock", &CLOCK),
     ("dns", &DNS),
     ("certificate", &CERTIFICATE),
+    ("systemd", &SYSTEMD),
 ];
 
 /// Values of `type`.

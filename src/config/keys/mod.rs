@@ -17,6 +17,7 @@ mod memory;
 mod mount;
 mod port;
 mod process;
+mod systemd;
 
 pub use kinds::KINDS;
 

@@ -65,7 +65,7 @@ fn killed(signal: i32, out_of_memory: bool) -> String {
 }
 
 /// signal(7), numbers of x86 and ARM.
-fn signal_name(number: i32) -> String {
+pub(in crate::probe) fn signal_name(number: i32) -> String {
     let name = match number {
         1 => "SIGHUP",
         2 => "SIGINT",
@@ -75,6 +75,7 @@ fn signal_name(number: i32) -> String {
         6 => "SIGABRT",
         7 => "SIGBUS",
         8 => "SIGFPE",
+        SIGKILL => "SIGKILL",
         10 => "SIGUSR1",
         11 => "SIGSEGV",
         12 => "SIGUSR2",

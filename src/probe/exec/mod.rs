@@ -10,7 +10,7 @@
 
 mod abandoned;
 mod environment;
-mod exit;
+pub(super) mod exit;
 mod leader;
 mod memory;
 mod orphans;

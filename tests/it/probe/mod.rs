@@ -28,6 +28,7 @@ mod mount;
 mod plugins;
 mod port;
 mod process;
+mod systemd;
 mod tcp;
 
 use ros_signal_agent::check::Observation;
