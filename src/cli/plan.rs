@@ -157,7 +157,7 @@ fn why(plan: &Plan, name: &str) -> String {
         Probe::Ttl(ttl) => {
             format!("up to {runs} pushes, {} apart; silence, of up to its ttl {}, is not counted", span(pace), span(ttl.ttl))
         }
-        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Dns(_) | Probe::Certificate(_) => {
+        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Dns(_) | Probe::Certificate(_) | Probe::Grpc(_) => {
             format!("up to {runs} runs of {}, {} apart", span(each), span(pace))
         }
     });

@@ -69,7 +69,7 @@ pub(crate) struct Running {
 pub(crate) fn running(check: &Check) -> Running {
     let each = match &check.probe {
         Probe::Ttl(_) => Duration::ZERO,
-        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Dns(_) | Probe::Certificate(_) => check.timeout,
+        Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Dns(_) | Probe::Certificate(_) | Probe::Grpc(_) => check.timeout,
     };
     let runs = check.success_threshold.saturating_add(1).max(check.failure_threshold);
     Running { runs, each, pace: check.start_interval.min(check.interval) }

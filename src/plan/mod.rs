@@ -5,10 +5,12 @@
 
 mod certificate;
 mod dns;
+mod grpc;
 mod probe;
 
 pub use certificate::*;
 pub use dns::*;
+pub use grpc::*;
 pub use probe::*;
 
 use serde::Serialize;

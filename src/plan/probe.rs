@@ -1,6 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::{Certificate, Dns};
+use super::{Certificate, Dns, Grpc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +22,8 @@ pub enum Probe {
     Dns(Box<Dns>),
     /// `type = "certificate"`.
     Certificate(Box<Certificate>),
+    /// `type = "grpc"`.
+    Grpc(Box<Grpc>),
 }
 
 impl Probe {
@@ -37,6 +39,7 @@ impl Probe {
             Self::Ttl(_) => "ttl",
             Self::Dns(_) => "dns",
             Self::Certificate(_) => "certificate",
+            Self::Grpc(_) => "grpc",
         }
     }
 }

@@ -12,6 +12,7 @@ mod certificate;
 mod dns;
 pub mod exec;
 mod failure;
+mod grpc;
 mod http;
 mod lookup;
 mod progress;
@@ -101,14 +102,23 @@ impl Prober {
             }
             Probe::Certificate(certificate) => {
                 let progress = progress::Progress::default();
-                let means = certificate::Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress: &progress };
+                let means = self.means(&progress);
                 within(check.timeout, &progress, Box::pin(certificate::look(&check.name, certificate, &means))).await
+            }
+            Probe::Grpc(grpc) => {
+                let progress = progress::Progress::default();
+                let means = self.means(&progress);
+                within(check.timeout, &progress, Box::pin(grpc::look(check, grpc, &means))).await
             }
             Probe::Exec(exec) => self.children.look(&job, exec).await,
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
         };
         observation.took = started.elapsed();
         observation
+    }
+
+    fn means<'a>(&'a self, progress: &'a progress::Progress) -> Means<'a> {
+        Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress }
     }
 
     /// Follows what these checks look at, and no longer what others do. Without it nothing is followed, and runs come by the clock
@@ -125,7 +135,9 @@ impl Prober {
     /// How to follow what `check` looks at; none: it can only be polled.
     fn following(&self, check: &Arc<Check>) -> Option<watch::Following> {
         match &check.probe {
-            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Dns(_) | Probe::Certificate(_) => None,
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Exec(_) | Probe::Ttl(_) | Probe::Dns(_) | Probe::Certificate(_) | Probe::Grpc(_) => {
+                None
+            }
         }
     }
 
@@ -146,6 +158,14 @@ impl Prober {
     pub async fn shutdown(&self) {
         self.children.shutdown().await;
     }
+}
+
+/// What a look takes that speaks TLS, shared with others.
+struct Means<'a> {
+    lookups: &'a lookup::Lookups,
+    files: &'a threads::Pool,
+    roots: &'a roots::SystemRoots,
+    progress: &'a progress::Progress,
 }
 
 /// Lets `look` take `timeout`, then says what it was doing.

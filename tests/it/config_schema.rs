@@ -135,6 +135,11 @@ fn every_default_is_accepted_by_the_program() {
                 "exec" => format!("[check.a]\ntype = \"exec\"\ncommand = [\"/bin/true\"]\n{} = {default}\n", key.name),
                 "tcp" => format!("[check.a]\ntype = \"tcp\"\naddress = \"localhost:1\"\n{} = {default}\n", key.name),
                 "certificate" => format!("[check.a]\ntype = \"certificate\"\nfile = \"/a\"\n{} = {default}\n", key.name),
+                "grpc" => format!(
+                    "[check.a]\ntype = \"grpc\"\naddress = \"a:1\"\n{}{} = {default}\n",
+                    if key.name == "tls_verify" { "tls = true\n" } else { "" },
+                    key.name
+                ),
                 "dns" => format!("[check.a]\ntype = \"dns\"\nname = \"a.b\"\n{} = {default}\n", key.name),
                 single => format!("[{single}]\n{} = {default}\n", key.name),
             };

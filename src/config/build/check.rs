@@ -1,6 +1,6 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
-use super::{certificate, dns, http, probe};
+use super::{certificate, dns, grpc, http, probe};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
 use crate::config::keys::{self, Section};
@@ -102,6 +102,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("exec") => probe::exec(reader).map(Probe::Exec),
         Some("ttl") => probe::ttl(reader).map(Probe::Ttl),
         Some("certificate") => certificate::certificate(reader).map(|certificate| Probe::Certificate(Box::new(certificate))),
+        Some("grpc") => grpc::grpc(reader).map(|grpc| Probe::Grpc(Box::new(grpc))),
         Some("dns") => dns::dns(reader).map(|dns| Probe::Dns(Box::new(dns))),
         _ => None,
     };

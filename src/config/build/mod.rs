@@ -5,6 +5,7 @@ mod certificate;
 mod check;
 mod dns;
 mod graph;
+mod grpc;
 mod http;
 mod probe;
 mod signal;

@@ -3,17 +3,19 @@
 use super::Fallback::{Absent, Required, Toml};
 use super::certificate::CERTIFICATE;
 use super::dns::DNS;
+use super::grpc::GRPC;
 use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 6] = [
+pub static KINDS: [(&str, &Section); 7] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
     ("ttl", &TTL),
     ("dns", &DNS),
     ("certificate", &CERTIFICATE),
+    ("grpc", &GRPC),
 ];
 
 /// Values of `type`.

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod dns;
+mod grpc;
 mod kinds;
 
 pub use kinds::KINDS;

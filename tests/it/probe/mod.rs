@@ -11,6 +11,7 @@ mod abandoned;
 mod certificate;
 mod dns;
 mod exec;
+mod grpc;
 mod http;
 mod https;
 mod leftovers;
