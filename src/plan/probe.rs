@@ -1,9 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
-use super::Composite;
-use super::Container;
-use super::Systemd;
-use super::{Certificate, Clock, CloudInit, Disk, Dns, File, Load, Memory, Mount, Port, Process};
+use super::{Certificate, Clock, CloudInit, Composite, Container, Disk, Dns, File, Grpc, Load, Memory, Mount, Port, Process, Systemd};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +46,8 @@ pub enum Probe {
     Dns(Box<Dns>),
     /// `type = "certificate"`.
     Certificate(Box<Certificate>),
+    /// `type = "grpc"`.
+    Grpc(Box<Grpc>),
 }
 
 impl Probe {
@@ -78,6 +77,7 @@ impl Probe {
             Self::Clock(_) => "clock",
             Self::Dns(_) => "dns",
             Self::Certificate(_) => "certificate",
+            Self::Grpc(_) => "grpc",
         }
     }
 

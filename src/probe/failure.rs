@@ -89,13 +89,18 @@ fn is_our_own(error: &io::Error) -> bool {
 
 /// The observation for a TLS handshake with `place` that failed.
 pub(super) fn of_handshake(error: &io::Error, place: &str) -> Observation {
-    if let Some(tls) = find::<rustls::Error>(error) {
+    if let Some(tls) = tls_error(error) {
         return Observation::new(Health::Critical, of_tls(tls, place));
     }
     match error.kind() {
         ErrorKind::UnexpectedEof => Observation::new(Health::Critical, format!("{place} closed the connection in the TLS handshake")),
         _ => of_traffic(error, place),
     }
+}
+
+/// What TLS says in an error of a stream.
+pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    find(error)
 }
 
 /// What is wrong with TLS, in words.
@@ -107,6 +112,9 @@ pub(super) fn of_tls(error: &rustls::Error, place: &str) -> String {
         }
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("{place} has no certificate for the name it was asked for: give server_name")
+        }
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            format!("{place} speaks TLS, but not the protocol that was asked for (ALPN)")
         }
         rustls::Error::AlertReceived(alert) => format!("{place} ended TLS: {alert:?}"),
         rustls::Error::InvalidMessage(_) => format!("{place} does not speak TLS"),

@@ -19,6 +19,7 @@ mod dns;
 pub mod exec;
 mod failure;
 mod file;
+mod grpc;
 mod http;
 mod inotify;
 mod load;
@@ -143,15 +144,17 @@ impl Prober {
             Probe::Process(process) => Box::pin(process::look(name, process, progress, &self.apart)),
             Probe::Clock(clock) => Box::pin(clock::look(name, clock, &self.clients, progress, &self.files)),
             Probe::Dns(dns) => Box::pin(dns::look(check, dns, &self.lookups, &self.files, progress)),
-            Probe::Certificate(certificate) => {
-                let means = certificate::Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress };
-                Box::pin(async move { certificate::look(name, certificate, &means).await })
-            }
+            Probe::Certificate(certificate) => Box::pin(certificate::look(name, certificate, self.means(progress))),
+            Probe::Grpc(grpc) => Box::pin(grpc::look(check, grpc, self.means(progress))),
             Probe::Systemd(systemd) => Box::pin(self.units.look(name, systemd, progress)),
             Probe::Port(port) => Box::pin(port::look(name, port, progress, &self.apart)),
             Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
         };
         Some(look)
+    }
+
+    fn means<'a>(&'a self, progress: &'a progress::Progress) -> Means<'a> {
+        Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress }
     }
 
     /// Follows what these checks look at, and no longer what others do. Without it nothing is followed, and runs come by the clock
@@ -198,6 +201,15 @@ impl Prober {
     pub async fn shutdown(&self) {
         self.children.shutdown().await;
     }
+}
+
+/// What a look takes that speaks TLS, shared with others.
+#[derive(Clone, Copy)]
+struct Means<'a> {
+    lookups: &'a lookup::Lookups,
+    files: &'a threads::Pool,
+    roots: &'a roots::SystemRoots,
+    progress: &'a progress::Progress,
 }
 
 /// One look of one kind.

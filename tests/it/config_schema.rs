@@ -145,6 +145,11 @@ fn every_default_is_accepted_by_the_program() {
                 "clock" if key.name == "chronyd" => format!("[check.a]\ntype = \"clock\"\nsource = \"ntp\"\nchronyd = {default}\n"),
                 "clock" => format!("[check.a]\ntype = \"clock\"\n{} = {default}\n", key.name),
                 "certificate" => format!("[check.a]\ntype = \"certificate\"\nfile = \"/a\"\n{} = {default}\n", key.name),
+                "grpc" => format!(
+                    "[check.a]\ntype = \"grpc\"\naddress = \"a:1\"\n{}{} = {default}\n",
+                    if key.name == "tls_verify" { "tls = true\n" } else { "" },
+                    key.name
+                ),
                 "dns" => format!("[check.a]\ntype = \"dns\"\nname = \"a.b\"\n{} = {default}\n", key.name),
                 "systemd" if ["accept", "ignore_units"].contains(&key.name) => {
                     format!("[check.a]\ntype = \"systemd\"\nsystem = true\n{} = {default}\n", key.name)

@@ -1,7 +1,7 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
 use super::{
-    certificate, clock, cloud_init, composite, container, disk, dns, file, http, load, memory, mount, port, probe, process, systemd,
+    certificate, clock, cloud_init, composite, container, disk, dns, file, grpc, http, load, memory, mount, port, probe, process, systemd,
 };
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
@@ -131,6 +131,7 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("port") => port::port(reader).map(Probe::Port),
         Some("clock") => clock::clock(reader).map(Probe::Clock),
         Some("certificate") => certificate::certificate(reader).map(|certificate| Probe::Certificate(Box::new(certificate))),
+        Some("grpc") => grpc::grpc(reader).map(|grpc| Probe::Grpc(Box::new(grpc))),
         Some("dns") => dns::dns(reader).map(|dns| Probe::Dns(Box::new(dns))),
         _ => None,
     };

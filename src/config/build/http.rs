@@ -67,19 +67,28 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<Http> {
     })
 }
 
+/// The keys of TLS.
+pub(super) const TLS_KEYS: [&str; 5] = ["tls_verify", "ca_file", "cert_file", "key_file", "server_name"];
+
 fn tls(reader: &mut Reader<'_>, plain: bool) -> Option<TlsOptions> {
+    let options = tls_keys(reader);
+    for name in TLS_KEYS {
+        if plain && reader.has(name) && !reader.has("follow_redirects") {
+            let place = reader.place(name);
+            reader.notes.warn(place, format!("`{name}` does nothing, because `url` is not https"), None);
+        }
+    }
+    options
+}
+
+/// Reads the keys of TLS, for the types that have them.
+pub(super) fn tls_keys(reader: &mut Reader<'_>) -> Option<TlsOptions> {
     let verify = reader.flag("tls_verify");
     let ca_file = reader.optional("ca_file", forms::path);
     let cert_file = reader.optional("cert_file", forms::path);
     let key_file = reader.optional("key_file", forms::path);
     let server_name = reader.optional("server_name", network::server_name);
     demand_pair(reader, "cert_file", "key_file");
-    for name in ["tls_verify", "ca_file", "cert_file", "key_file", "server_name"] {
-        if plain && reader.has(name) && !reader.has("follow_redirects") {
-            let place = reader.place(name);
-            reader.notes.warn(place, format!("`{name}` does nothing, because `url` is not https"), None);
-        }
-    }
     let client = cert_file?.zip(key_file?);
     Some(TlsOptions { verify: verify?, ca_file: ca_file?, client, server_name: server_name? })
 }

@@ -11,6 +11,7 @@ mod disk;
 mod dns;
 mod file;
 mod graph;
+mod grpc;
 mod http;
 mod limits;
 mod load;

@@ -9,6 +9,7 @@ use super::container::CONTAINER;
 use super::disk::DISK;
 use super::dns::DNS;
 use super::file::FILE;
+use super::grpc::GRPC;
 use super::load::LOAD;
 use super::memory::MEMORY;
 use super::mount::MOUNT;
@@ -19,7 +20,7 @@ use super::{ANY, SECOND, Section, Shape, key};
 
 /// Types of checks, by name.
 #[rustfmt::skip]
-pub static KINDS: [(&str, &Section); 18] = [
+pub static KINDS: [(&str, &Section); 19] = [
     ("http", &HTTP),
     ("tcp", &TCP),
     ("exec", &EXEC),
@@ -38,6 +39,7 @@ pub static KINDS: [(&str, &Section); 18] = [
     ("dns", &DNS),
     ("certificate", &CERTIFICATE),
     ("systemd", &SYSTEMD),
+    ("grpc", &GRPC),
 ];
 
 /// Values of `type`.

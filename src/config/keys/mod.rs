@@ -11,6 +11,7 @@ mod container;
 mod disk;
 mod dns;
 mod file;
+mod grpc;
 mod kinds;
 mod load;
 mod memory;

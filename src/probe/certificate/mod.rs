@@ -6,11 +6,9 @@
 
 mod judge;
 
-use super::lookup::Lookups;
-use super::progress::{Doing, Progress};
-use super::roots::{SystemRoots, one_sentence};
-use super::threads::Pool;
-use super::{failure, tcp};
+use super::progress::Doing;
+use super::roots::one_sentence;
+use super::{Means, failure, tcp};
 use crate::check::{Health, Observation};
 use crate::clock::Moment;
 use crate::plan::{Certificate, CertificateSource, Name};
@@ -23,16 +21,9 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 
-/// What looking takes, shared with the other kinds.
-pub(super) struct Means<'a> {
-    pub(super) lookups: &'a Lookups,
-    pub(super) files: &'a Pool,
-    pub(super) roots: &'a SystemRoots,
-    pub(super) progress: &'a Progress,
-}
-
 /// Makes one observation. The caller keeps the time.
-pub(super) async fn look(name: &Name, certificate: &Certificate, means: &Means<'_>) -> Observation {
+pub(super) async fn look(name: &Name, certificate: &Certificate, means: Means<'_>) -> Observation {
+    let means = &means;
     match &certificate.source {
         CertificateSource::Server(host, port) => of_server(name, certificate, host, *port, means).await,
         CertificateSource::File(path) => of_file(name, certificate, path, means).await,

@@ -17,6 +17,7 @@ mod dns;
 mod exec;
 mod file;
 mod follow;
+mod grpc;
 mod hidden;
 mod http;
 mod https;
