@@ -66,7 +66,7 @@ impl Wanted<'_> {
         if self.process.name.is_none() && self.process.cmdline.is_none() {
             return Ok(true);
         }
-        let arguments = table.arguments(seen.pid)?;
+        let arguments = table.arguments(seen)?;
         let named = self.process.name.as_ref().is_none_or(|name| is_named(name, &seen.comm, &arguments));
         Ok(named && self.process.cmdline.as_ref().is_none_or(|pattern| pattern.0.is_match(&arguments.joined())))
     }
