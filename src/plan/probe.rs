@@ -1,6 +1,7 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
 use super::{Clock, Disk, Load, Memory, Mount, Port, Process};
+use crate::check::Thresholds;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,6 +53,18 @@ impl Probe {
             Self::Process(_) => "process",
             Self::Port(_) => "port",
             Self::Clock(_) => "clock",
+        }
+    }
+
+    /// `warn` and `crit` of a kind that measures something.
+    pub fn thresholds(&self) -> Option<&Thresholds> {
+        match self {
+            Self::Load(load) => Some(&load.thresholds),
+            Self::Memory(memory) => Some(&memory.thresholds),
+            Self::Disk(disk) => Some(&disk.thresholds),
+            Self::Process(process) => Some(&process.thresholds),
+            Self::Clock(clock) => Some(&clock.thresholds),
+            _ => None,
         }
     }
 }
