@@ -4,25 +4,19 @@
 
 use super::measured::{bytes, judged, percent, share};
 use super::mounts::{self, Mount};
-use super::progress::{Doing, Progress};
-use super::threads::Pool;
+use super::progress::Doing;
 use crate::check::{Health, Observation};
-use crate::plan::{Disk, DiskMeasure, Name};
+use crate::plan::{Disk, DiskMeasure};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
-/// Makes one observation. The caller keeps the time.
-pub(super) async fn look(name: &Name, disk: &Disk, progress: &Progress, files: &Pool) -> Observation {
-    let doing = Doing::AskingFileSystem(disk.path.display().to_string());
-    let disk = disk.clone();
-    match files.run(name, progress, doing, move || look_now(&disk)).await {
-        Ok(observation) => observation,
-        Err(error) => Observation::new(Health::Unknown, format!("no thread to ask the file system: {error}")),
-    }
+/// What a run is doing, for a timeout.
+pub(super) fn doing(disk: &Disk) -> Doing {
+    Doing::AskingFileSystem(disk.path.display().to_string())
 }
 
-/// Blocks.
-fn look_now(disk: &Disk) -> Observation {
+/// Makes one observation. Blocks, and may hang.
+pub(super) fn look(disk: &Disk) -> Observation {
     match rustix::fs::statvfs(&disk.path) {
         Ok(seen) => judge(disk, &Room::of(&seen), &place(&disk.path)),
         Err(error) => failed(error, &disk.path),

@@ -31,6 +31,7 @@ mod watch;
 
 use crate::check::{Health, Observation};
 use crate::plan::{Check, Name, Probe};
+use progress::Doing;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,22 +104,10 @@ impl Prober {
             Probe::Ttl(_) => Observation::new(Health::Unknown, "a ttl check is fed by push, it has nothing to run"),
             Probe::Load(load) => load::look(load),
             Probe::Memory(memory) => memory::look(memory),
-            Probe::Disk(disk) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, Box::pin(disk::look(&check.name, disk, &progress, &self.files))).await
-            }
-            Probe::Mount(mount) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, Box::pin(mount::look(&check.name, mount, &progress, &self.files))).await
-            }
-            Probe::Process(process) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, Box::pin(process::look(&check.name, process, &progress, &self.files))).await
-            }
-            Probe::Port(port) => {
-                let progress = progress::Progress::default();
-                within(check.timeout, &progress, Box::pin(port::look(&check.name, port, &progress, &self.files))).await
-            }
+            Probe::Disk(disk) => self.on_thread(check, disk::doing(disk), disk, disk::look).await,
+            Probe::Mount(mount) => self.on_thread(check, mount::doing(mount), mount, mount::look).await,
+            Probe::Process(process) => self.on_thread(check, process::doing(process), process, process::look).await,
+            Probe::Port(port) => self.on_thread(check, port::doing(port), port, port::look).await,
             Probe::Clock(clock) => {
                 let progress = self.clients.progress(&check.name);
                 within(check.timeout, &progress, Box::pin(clock::look(&check.name, clock, &self.clients, &progress, &self.files))).await
@@ -126,6 +115,22 @@ impl Prober {
         };
         observation.took = started.elapsed();
         observation
+    }
+
+    /// Lets `look` block on a thread: the kernel may take its time for it, or hang.
+    async fn on_thread<T: Clone + Send + 'static>(
+        &self,
+        check: &Check,
+        doing: Doing,
+        asked: &T,
+        look: fn(&T) -> Observation,
+    ) -> Observation {
+        let (progress, asked) = (progress::Progress::default(), asked.clone());
+        let work = async {
+            let looked = self.files.run(&check.name, &progress, doing, move || look(&asked)).await;
+            looked.unwrap_or_else(|error| Observation::new(Health::Unknown, format!("the agent has no thread to look from: {error}")))
+        };
+        within(check.timeout, &progress, Box::pin(work)).await
     }
 
     /// Follows what these checks look at, and no longer what others do. Without it nothing is followed, and runs come by the clock

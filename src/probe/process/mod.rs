@@ -7,11 +7,10 @@ mod table;
 
 use super::measured::{judged, plain};
 use super::proc;
-use super::progress::{Doing, Progress};
+use super::progress::Doing;
 use super::text::{one_line, quoted};
-use super::threads::Pool;
 use crate::check::{Health, Observation};
-use crate::plan::{Name, Process, User};
+use crate::plan::{Process, User};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -26,18 +25,17 @@ const PASSWD_LIMIT: u64 = 16 * 1024 * 1024;
 /// The kernel keeps so many bytes of a name, TASK_COMM_LEN less its end.
 const COMM_LENGTH: usize = 15;
 
-/// Makes one observation. The caller keeps the time.
-pub(super) async fn look(name: &Name, process: &Process, progress: &Progress, files: &Pool) -> Observation {
-    let doing = Doing::ReadingFile(process.pid_file.as_ref().map_or_else(|| "/proc".to_owned(), |path| path.display().to_string()));
-    let process = process.clone();
-    match files.run(name, progress, doing, move || look_now(&process, &Table::of_this_host(), Path::new("/etc/passwd"))).await {
-        Ok(observation) => observation,
-        Err(error) => Observation::new(Health::Unknown, format!("no thread to read /proc: {error}")),
-    }
+/// What a run is doing, for a timeout.
+pub(super) fn doing(process: &Process) -> Doing {
+    Doing::ReadingFile(process.pid_file.as_ref().map_or_else(|| "/proc".to_owned(), |path| path.display().to_string()))
 }
 
-/// Blocks.
-fn look_now(process: &Process, table: &Table, passwd: &Path) -> Observation {
+/// Makes one observation. Blocks.
+pub(super) fn look(process: &Process) -> Observation {
+    look_at(process, &Table::of_this_host(), Path::new("/etc/passwd"))
+}
+
+fn look_at(process: &Process, table: &Table, passwd: &Path) -> Observation {
     let user = match process.user.as_ref().map(|user| user_id(user, passwd)).transpose() {
         Ok(user) => user,
         Err(unknown) => return unknown,
@@ -56,7 +54,7 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// None: it is gone.
+    /// An error: it is gone, or hidden.
     fn is(&self, seen: &Seen, table: &Table) -> io::Result<bool> {
         if let Some(user) = self.user
             && table.user(seen.pid)? != user
@@ -108,8 +106,11 @@ fn by_count(wanted: &Wanted<'_>, table: &Table) -> Observation {
     let (mut count, mut zombies) = (0_u32, 0_u32);
     let read = table.each(|seen| {
         // What ends while it is looked at does not run.
-        let matches =
-            if seen.ended { wanted.process.name.as_deref() == Some(seen.comm.as_str()) } else { wanted.is(&seen, table).unwrap_or(false) };
+        let matches = if seen.ended {
+            wanted.process.name.as_ref().is_some_and(|name| is_named(name, &seen.comm, &Arguments::none()))
+        } else {
+            wanted.is(&seen, table).unwrap_or(false)
+        };
         match (matches, seen.ended) {
             (true, false) => count = count.saturating_add(1),
             (true, true) => zombies = zombies.saturating_add(1),

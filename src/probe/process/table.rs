@@ -34,6 +34,11 @@ pub(super) struct Seen {
 pub(super) struct Arguments(String);
 
 impl Arguments {
+    /// Those of a thread of the kernel, or of a zombie.
+    pub(super) fn none() -> Self {
+        Self(String::new())
+    }
+
     pub(super) fn each(&self) -> impl Iterator<Item = &str> {
         self.0.split('\0')
     }
@@ -83,10 +88,10 @@ impl Table {
     }
 
     pub(super) fn arguments(&self, seen: &Seen) -> io::Result<Arguments> {
-        let mut bytes = Vec::new();
         if seen.kernel {
-            return Ok(Arguments(String::new()));
+            return Ok(Arguments::none());
         }
+        let mut bytes = Vec::new();
         File::open(self.file(seen.pid, "cmdline"))?.take(ARGUMENTS_LIMIT).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(Arguments(text.trim_end_matches('\0').to_owned()))
