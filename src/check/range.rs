@@ -115,6 +115,13 @@ impl Thresholds {
         broken(self.crit, "critical").or_else(|| broken(self.warn, "warning"))
     }
 
+    /// Both rules in words, such as `warning below 20, critical below 10`; none: nothing alerts.
+    pub fn words(&self) -> Option<String> {
+        let rule = |range: Option<Range>, word: &str| Some(format!("{word} {}", range?));
+        let rules: Vec<_> = [rule(self.warn, "warning"), rule(self.crit, "critical")].into_iter().flatten().collect();
+        (!rules.is_empty()).then(|| rules.join(", "))
+    }
+
     /// Whether nothing alerts.
     pub fn is_empty(&self) -> bool {
         self.warn.is_none() && self.crit.is_none()
@@ -161,6 +168,9 @@ mod tests {
         assert_eq!(thresholds.broken(95.0).unwrap(), "critical below 0 or above 90");
         assert_eq!(thresholds.broken(50.0), None);
         assert_eq!(thresholds.broken_in(95.0, |end| format!("{end}%")).unwrap(), "critical below 0% or above 90%");
+        assert_eq!(thresholds.words().unwrap(), "warning below 0 or above 80, critical below 0 or above 90");
+        assert_eq!(Thresholds { warn: None, ..thresholds }.words().unwrap(), "critical below 0 or above 90");
+        assert_eq!(Thresholds::default().words(), None);
         assert!(Thresholds::default().is_empty() && !thresholds.is_empty());
     }
 }

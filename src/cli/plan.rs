@@ -94,6 +94,7 @@ fn text(report: &Report<'_>, loaded: &Loaded, paint: Paint) -> String {
         [cell(&setting.key), styled(&setting.value, style), styled(setting.origin.to_string(), style)]
     });
     let _ = write!(text, "\n{}", render(["KEY", "VALUE", "WRITTEN IN"], rows.collect(), paint));
+    let _ = write!(text, "{}", limits(&loaded.plan, paint));
     for signal in &report.signals {
         let _ = write!(text, "\n{}", explain(signal, &loaded.plan, paint));
     }
@@ -101,6 +102,13 @@ fn text(report: &Report<'_>, loaded: &Loaded, paint: Paint) -> String {
         let _ = write!(text, "\n{warning}\n");
     }
     text
+}
+
+/// What ranges mean in words, because their syntax is easily misread.
+fn limits(plan: &Plan, paint: Paint) -> String {
+    let rules = plan.checks.iter().filter_map(|check| Some((&check.name, check.probe.thresholds()?.words()?)));
+    let lines: String = rules.map(|(name, words)| format!("  {name} is {words}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\n{}\n{lines}", paint.style("when checks alert", Style::Bold)) }
 }
 
 fn explain(signal: &SignalTimes, plan: &Plan, paint: Paint) -> String {

@@ -4,22 +4,13 @@
 
 use super::measured::{bytes, judged, percent, share};
 use super::mounts::{self, Mount};
-use super::progress::Progress;
-use super::threads::Apart;
 use crate::check::{Health, Observation};
-use crate::plan::{Disk, DiskMeasure, Name};
+use crate::plan::{Disk, DiskMeasure};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
-/// Makes one observation. The caller keeps the time.
-pub(super) async fn look(name: &Name, disk: &Disk, progress: &Progress, apart: &Apart) -> Observation {
-    let path = disk.path.display().to_string();
-    let disk = disk.clone();
-    apart.look(name, &path, progress, move || look_now(&disk)).await.unwrap_or_else(|trouble| trouble)
-}
-
-/// Blocks.
-fn look_now(disk: &Disk) -> Observation {
+/// Makes one observation. Blocks, and may hang.
+pub(super) fn look(disk: &Disk) -> Observation {
     match rustix::fs::statvfs(&disk.path) {
         Ok(seen) => judge(disk, &Room::of(&seen), &place(&disk.path)),
         Err(error) => failed(error, &disk.path),

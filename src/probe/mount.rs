@@ -4,9 +4,7 @@
 //! `PrivateTmp=` and the like hide some mounts and add others. No file system is touched, so a dead file server cannot hang this.
 
 use super::mounts::{self, Mount};
-use super::progress::Progress;
 use super::text::one_line;
-use super::threads::Apart;
 use super::watch::Changes;
 use crate::check::{Health, Observation};
 use crate::plan::{self, Name};
@@ -17,19 +15,16 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-const OF_THE_HOST: &str = "/proc/1/mountinfo";
+/// The table that is looked at first.
+pub(super) const OF_THE_HOST: &str = "/proc/1/mountinfo";
 const OUR_OWN: &str = "/proc/self/mountinfo";
 /// Between two changes that are told, so that a host that mounts all the time (containers) does not keep the agent busy. What comes in
 /// between is told afterwards, once.
 const BREATH: Duration = Duration::from_millis(200);
 
-/// Makes one observation. The caller keeps the time. On a thread, because a table can have many lines.
-pub(super) async fn look(name: &Name, mount: &plan::Mount, progress: &Progress, apart: &Apart) -> Observation {
-    let mount = mount.clone();
-    apart
-        .look(name, OF_THE_HOST, progress, move || look_now(&mount, Path::new(OF_THE_HOST), Path::new(OUR_OWN)))
-        .await
-        .unwrap_or_else(|trouble| trouble)
+/// Makes one observation. Blocks: a table can have many lines.
+pub(super) fn look(mount: &plan::Mount) -> Observation {
+    look_at(mount, Path::new(OF_THE_HOST), Path::new(OUR_OWN))
 }
 
 /// Tells whenever something is mounted, unmounted or mounted otherwise: the table can be polled for that, proc_pid_mountinfo(5).
@@ -48,8 +43,7 @@ pub(super) async fn follow(name: Name, changes: Changes) {
     std::future::pending::<()>().await;
 }
 
-/// Blocks.
-fn look_now(wanted: &plan::Mount, of_the_host: &Path, our_own: &Path) -> Observation {
+fn look_at(wanted: &plan::Mount, of_the_host: &Path, our_own: &Path) -> Observation {
     let last = |table: &Path| -> io::Result<Option<Mount>> { Ok(mounts::read(table, |mount| mount.point == wanted.path)?.pop()) };
     // With hidepid= or ProtectProc= the first process is not there for us.
     let (found, place) = match last(of_the_host) {
@@ -103,7 +97,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("mountinfo");
         std::fs::write(&path, table).unwrap();
-        look_now(wanted, &path, Path::new("/no/such/table"))
+        look_at(wanted, &path, Path::new("/no/such/table"))
     }
 
     #[test]
@@ -134,10 +128,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let own = home.path().join("mountinfo");
         std::fs::write(&own, TABLE).unwrap();
-        let told = look_now(&wanted("/mnt"), Path::new("/no/such/table"), &own);
+        let told = look_at(&wanted("/mnt"), Path::new("/no/such/table"), &own);
         assert_eq!(told.message, "nothing is mounted on /mnt as the agent's unit sees it (it may not read /proc/1/mountinfo)");
-        assert_eq!(look_now(&wanted("/data"), Path::new("/no/such/table"), &own).health, Health::Passing);
-        assert_eq!(look_now(&wanted("/data"), Path::new("/no/a"), Path::new("/no/b")).health, Health::Unknown);
+        assert_eq!(look_at(&wanted("/data"), Path::new("/no/such/table"), &own).health, Health::Passing);
+        assert_eq!(look_at(&wanted("/data"), Path::new("/no/a"), Path::new("/no/b")).health, Health::Unknown);
     }
 
     #[test]

@@ -3,10 +3,8 @@
 //! Whether an IPv6 socket for any address takes IPv4 too (not `IPV6_V6ONLY`) is not in these tables; it is taken to, as is usual.
 
 use super::proc;
-use super::progress::Progress;
-use super::threads::Apart;
 use crate::check::{Health, Observation};
-use crate::plan::{Family, Name, Port, Protocol};
+use crate::plan::{Family, Port, Protocol};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
@@ -19,14 +17,12 @@ const NAMED: usize = 4;
 /// TCP_LISTEN of the kernel's tcp_states.h.
 const LISTENS: u8 = 0x0A;
 
-/// Makes one observation. The caller keeps the time. On a thread, because a busy host has hundreds of thousands of sockets.
-pub(super) async fn look(name: &Name, port: &Port, progress: &Progress, apart: &Apart) -> Observation {
-    let port = *port;
-    apart.look(name, "/proc/net", progress, move || look_now(&port, Path::new("/proc/net"))).await.unwrap_or_else(|trouble| trouble)
+/// Makes one observation. Blocks: a busy host has hundreds of thousands of sockets.
+pub(super) fn look(port: &Port) -> Observation {
+    look_at(port, Path::new("/proc/net"))
 }
 
-/// Blocks.
-fn look_now(port: &Port, net: &Path) -> Observation {
+fn look_at(port: &Port, net: &Path) -> Observation {
     let protocol = word(port.protocol);
     let mut others = Vec::new();
     for table in [protocol.to_owned(), format!("{protocol}6")] {
@@ -193,7 +189,7 @@ mod tests {
     fn the_address_that_listens_must_be_the_one_that_is_wanted() {
         let home =
             net(&[("tcp", line("127.0.0.1", 8080, 0, "0A") + &line("10.0.0.5", 8080, 0, "0A")), ("tcp6", line("::1", 8080, 0, "0A"))]);
-        let look = |port: &Port| look_now(port, home.path()).message;
+        let look = |port: &Port| look_at(port, home.path()).message;
         assert_eq!(look(&any(8080)), "tcp port 8080 listens on 127.0.0.1");
         assert_eq!(look(&ip("::1", 8080)), "tcp port 8080 listens on ::1");
         assert_eq!(look(&ip("0.0.0.0", 8080)), "tcp port 8080 listens on 127.0.0.1, 10.0.0.5, ::1 only, expected 0.0.0.0");
@@ -207,7 +203,7 @@ mod tests {
             ("tcp", String::new()),
             ("tcp6", line("::", 80, 0, "0A") + &line("::ffff:127.0.0.1", 81, 0, "0A") + &line("::1", 82, 0, "0A")),
         ]);
-        let look = |port: &Port| look_now(port, home.path());
+        let look = |port: &Port| look_at(port, home.path());
         let over = |family: Family, port: u16| Port { family: Some(family), ..any(port) };
         assert_eq!(look(&over(Family::Ipv4, 80)).message, "tcp port 80 listens on ::");
         assert_eq!(look(&ip("0.0.0.0", 80)).health, Health::Critical, "the address itself is another");
@@ -220,20 +216,20 @@ mod tests {
     fn connections_do_not_listen() {
         let udp = Port { protocol: Protocol::Udp, ..any(53) };
         let home = net(&[("tcp", line("10.0.0.5", 443, 5000, "01")), ("udp", line("10.0.0.5", 53, 4711, "01"))]);
-        assert_eq!(look_now(&any(443), home.path()).message, "nothing listens on tcp port 443");
-        assert_eq!(look_now(&udp, home.path()).message, "nothing listens on udp port 53");
+        assert_eq!(look_at(&any(443), home.path()).message, "nothing listens on tcp port 443");
+        assert_eq!(look_at(&udp, home.path()).message, "nothing listens on udp port 53");
         let home = net(&[("udp", line("10.0.0.5", 53, 4711, "01") + &line("0.0.0.0", 53, 0, "07"))]);
-        assert_eq!(look_now(&udp, home.path()).message, "udp port 53 listens on 0.0.0.0");
+        assert_eq!(look_at(&udp, home.path()).message, "udp port 53 listens on 0.0.0.0");
     }
 
     #[test]
     fn tables_that_are_hidden_are_unknown_and_broken_lines_are_passed_over() {
-        let hidden = look_now(&any(80), Path::new("/proc/no-such-directory"));
+        let hidden = look_at(&any(80), Path::new("/proc/no-such-directory"));
         assert_eq!(hidden.health, Health::Unknown);
         assert!(hidden.message.ends_with("ProcSubset=pid in the agent's unit would hide it"), "{}", hidden.message);
         let odd = "\n:\n 0: 01:50 00000000:0000 0A\n 0: 0100007F:99999 0:0 0A\n 0: 0100007F:0050 0000\n 0: \u{e4}\u{e4}\u{e4}\u{e4}:0050 00000000:0000 0A\n\
                    0: 0100007F:0050 00000000:0000 ZZ\n";
         let home = net(&[("tcp", odd.to_owned() + &line("127.0.0.1", 80, 0, "0A"))]);
-        assert_eq!(look_now(&any(80), home.path()).message, "tcp port 80 listens on 127.0.0.1");
+        assert_eq!(look_at(&any(80), home.path()).message, "tcp port 80 listens on 127.0.0.1");
     }
 }

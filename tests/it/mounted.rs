@@ -3,8 +3,9 @@
 #![expect(clippy::print_stderr, reason = "a test that skips says so")]
 
 use crate::private;
+use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A tmpfs of its own, unmounted when it is dropped.
@@ -19,10 +20,7 @@ impl Mounted {
         if done.status.success() {
             return Some(Self(home));
         }
-        let required = std::env::var("ROS_SIGNAL_AGENT_PEERS").is_ok_and(|word| word == "required");
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(!required, "a tmpfs cannot be mounted: {said}");
-        eprintln!("skipped: a tmpfs cannot be mounted: {said}");
+        skip("a tmpfs", &String::from_utf8_lossy(&done.stderr));
         None
     }
 
@@ -35,5 +33,53 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         // The mount may be gone already; a directory that stays is no reason to fail.
         let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+fn skip(what: &str, why: &str) {
+    let required = std::env::var("ROS_SIGNAL_AGENT_PEERS").is_ok_and(|word| word == "required");
+    assert!(!required, "{what} cannot be mounted: {why}");
+    eprintln!("skipped: {what} cannot be mounted: {why}");
+}
+
+/// A file system that hangs: of FUSE, with nobody behind it who answers. Like one whose server is dead, until [`Self::die`].
+pub(crate) struct Hung {
+    behind: Child,
+    mounted: Mounted,
+}
+
+impl Hung {
+    /// Mounts one, or says that the test skipped.
+    pub(crate) fn mount() -> Option<Self> {
+        let home = private::directory();
+        let script = format!(
+            "exec 3<>/dev/fuse && mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 shop {} && echo ready && read word",
+            home.path().display()
+        );
+        let mut behind = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 6];
+        if behind.stdout.as_mut().unwrap().read_exact(&mut said).is_err() {
+            behind.wait().unwrap();
+            skip("FUSE", "see standard error");
+            return None;
+        }
+        Some(Self { behind, mounted: Mounted(home) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.mounted.path()
+    }
+
+    /// Whoever should have answered is gone, and everybody who waits is told so.
+    pub(crate) fn die(&mut self) {
+        // It may be dead already.
+        let _ = self.behind.kill();
+        let _ = self.behind.wait();
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        self.die();
     }
 }

@@ -7,11 +7,9 @@ mod table;
 
 use super::measured::{judged, plain};
 use super::proc;
-use super::progress::Progress;
 use super::text::{one_line, quoted};
-use super::threads::Apart;
 use crate::check::{Health, Observation};
-use crate::plan::{Name, Process, User};
+use crate::plan::{Process, User};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -26,18 +24,17 @@ const PASSWD_LIMIT: u64 = 16 * 1024 * 1024;
 /// The kernel keeps so many bytes of a name, TASK_COMM_LEN less its end.
 const COMM_LENGTH: usize = 15;
 
-/// Makes one observation. The caller keeps the time.
-pub(super) async fn look(name: &Name, process: &Process, progress: &Progress, apart: &Apart) -> Observation {
-    let path = process.pid_file.as_ref().map_or_else(|| "/proc".to_owned(), |path| path.display().to_string());
-    let process = process.clone();
-    apart
-        .look(name, &path, progress, move || look_now(&process, &Table::of_this_host(), Path::new("/etc/passwd")))
-        .await
-        .unwrap_or_else(|trouble| trouble)
+/// What is looked at first, for messages.
+pub(super) fn place(process: &Process) -> String {
+    process.pid_file.as_ref().map_or_else(|| "/proc".to_owned(), |path| path.display().to_string())
 }
 
-/// Blocks.
-fn look_now(process: &Process, table: &Table, passwd: &Path) -> Observation {
+/// Makes one observation. Blocks.
+pub(super) fn look(process: &Process) -> Observation {
+    look_at(process, &Table::of_this_host(), Path::new("/etc/passwd"))
+}
+
+fn look_at(process: &Process, table: &Table, passwd: &Path) -> Observation {
     let user = match process.user.as_ref().map(|user| user_id(user, passwd)).transpose() {
         Ok(user) => user,
         Err(unknown) => return unknown,
@@ -56,7 +53,7 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// None: it is gone.
+    /// An error: it is gone, or hidden.
     fn is(&self, seen: &Seen, table: &Table) -> io::Result<bool> {
         if let Some(user) = self.user
             && table.user(seen.pid)? != user
@@ -66,7 +63,7 @@ impl Wanted<'_> {
         if self.process.name.is_none() && self.process.cmdline.is_none() {
             return Ok(true);
         }
-        let arguments = table.arguments(seen.pid)?;
+        let arguments = table.arguments(seen)?;
         let named = self.process.name.as_ref().is_none_or(|name| is_named(name, &seen.comm, &arguments));
         Ok(named && self.process.cmdline.as_ref().is_none_or(|pattern| pattern.0.is_match(&arguments.joined())))
     }
@@ -108,8 +105,11 @@ fn by_count(wanted: &Wanted<'_>, table: &Table) -> Observation {
     let (mut count, mut zombies) = (0_u32, 0_u32);
     let read = table.each(|seen| {
         // What ends while it is looked at does not run.
-        let matches =
-            if seen.ended { wanted.process.name.as_deref() == Some(seen.comm.as_str()) } else { wanted.is(&seen, table).unwrap_or(false) };
+        let matches = if seen.ended {
+            wanted.process.name.as_ref().is_some_and(|name| is_named(name, &seen.comm, &Arguments::none()))
+        } else {
+            wanted.is(&seen, table).unwrap_or(false)
+        };
         match (matches, seen.ended) {
             (true, false) => count = count.saturating_add(1),
             (true, true) => zombies = zombies.saturating_add(1),

@@ -26,12 +26,19 @@ pub(super) struct Seen {
     pub(super) comm: String,
     /// A zombie, or dead.
     pub(super) ended: bool,
+    /// A thread of the kernel, which has no arguments.
+    kernel: bool,
 }
 
 /// The arguments of a process, as far as they are read.
 pub(super) struct Arguments(String);
 
 impl Arguments {
+    /// Those of a thread of the kernel, or of a zombie.
+    pub(super) fn none() -> Self {
+        Self(String::new())
+    }
+
     pub(super) fn each(&self) -> impl Iterator<Item = &str> {
         self.0.split('\0')
     }
@@ -80,9 +87,12 @@ impl Table {
         }
     }
 
-    pub(super) fn arguments(&self, pid: u32) -> io::Result<Arguments> {
+    pub(super) fn arguments(&self, seen: &Seen) -> io::Result<Arguments> {
+        if seen.kernel {
+            return Ok(Arguments::none());
+        }
         let mut bytes = Vec::new();
-        File::open(self.file(pid, "cmdline"))?.take(ARGUMENTS_LIMIT).read_to_end(&mut bytes)?;
+        File::open(self.file(seen.pid, "cmdline"))?.take(ARGUMENTS_LIMIT).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(Arguments(text.trim_end_matches('\0').to_owned()))
     }
@@ -105,10 +115,16 @@ impl Table {
     }
 }
 
-/// `123 (a name) S 1 ...`: the name may have blanks, brackets and ends of lines.
+/// PF_KTHREAD of the kernel's sched.h.
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// `123 (a name) S 1 1 1 0 -1 4194560 ...`: name, state and, as the seventh after the name, flags. The name may have blanks, brackets and
+/// ends of lines.
 fn seen(pid: u32, stat: &str) -> Option<Seen> {
     let (_, rest) = stat.split_once('(')?;
     let (comm, rest) = rest.rsplit_once(')')?;
-    let state = rest.trim_start().chars().next()?;
-    Some(Seen { pid, comm: comm.to_owned(), ended: matches!(state, 'Z' | 'X' | 'x') })
+    let mut words = rest.split_ascii_whitespace();
+    let ended = words.next()?.starts_with(['Z', 'X', 'x']);
+    let flags: u32 = words.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    Some(Seen { pid, comm: comm.to_owned(), ended, kernel: flags & KERNEL_THREAD != 0 })
 }

@@ -25,7 +25,7 @@ impl Made {
     }
 
     fn look(&self, process: &Process) -> Observation {
-        look_now(process, &Table::at(self.0.path().to_owned(), 4242), &self.0.path().join("passwd"))
+        look_at(process, &Table::at(self.0.path().to_owned(), 4242), &self.0.path().join("passwd"))
     }
 
     fn count(&self, process: &Process) -> f64 {
@@ -89,7 +89,12 @@ fn names_that_the_kernel_has_cut_are_known_and_told_apart() {
 fn zombies_and_the_agent_itself_are_not_counted() {
     let made = Made::new();
     made.process(10, "worker", 'Z', b"", 0);
+    made.process(11, "long-named-work", 'Z', b"", 0);
     made.process(4242, "worker", 'S', b"worker\0", 0);
+    assert_eq!(
+        made.look(&named("long-named-worker")).message,
+        "no process named long-named-worker runs; 1 zombie is not counted, critical below 1"
+    );
     assert_eq!(made.look(&named("worker")).message, "no process named worker runs; 1 zombie is not counted, critical below 1");
 }
 

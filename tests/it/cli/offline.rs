@@ -54,6 +54,16 @@ async fn the_plan_as_json_has_files_settings_times_and_warnings() {
 }
 
 #[tokio::test]
+async fn the_plan_says_in_words_what_ranges_mean() {
+    let (_dir, config) = configured(
+        "[signal.web]\nresource = \"WebReady\"\n[check.disk]\ntype = \"disk\"\npath = \"/\"\n[check.load]\ntype = \"load\"\ncrit = \"~:8\"\n",
+    );
+    let ended = program(&["--config", &config, "plan"]).await;
+    let told = "\nwhen checks alert\n  disk is warning below 20, critical below 10\n  load is critical above 8\n\n";
+    assert!(ended.out.contains(told), "{}", ended.out);
+}
+
+#[tokio::test]
 async fn the_configuration_that_is_shown_is_a_configuration_that_says_the_same() {
     let (_dir, config) = configured(&EXAMPLE.replace("Authorization = \"Bearer hunter2\", ", ""));
     let first = program(&["--config", &config, "config", "show"]).await;

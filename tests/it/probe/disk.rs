@@ -1,7 +1,7 @@
 //! `type = "disk"`, against real file systems; those that must be full are small ones that the test mounts.
 
 use super::*;
-use crate::mounted::Mounted;
+use crate::mounted::{Hung, Mounted};
 use ros_signal_agent::check::{Health, Thresholds};
 use ros_signal_agent::plan::{Disk, DiskMeasure};
 
@@ -56,4 +56,37 @@ async fn a_file_system_without_inodes_left_is_critical_though_it_has_room() {
         format!("0 of 20 inodes are free (0%) on {} (tmpfs), where {} is, critical below 10%", mounted.path().display(), inner.display());
     assert_eq!(seen.message, said);
     assert_eq!(run(disk(&inner, DiskMeasure::FreePercent, "10:")).await.health, Health::Passing);
+}
+
+#[tokio::test]
+async fn scenario_20_a_file_system_that_hangs_holds_up_nothing_but_its_own_check() {
+    let Some(mut hung) = Hung::mount() else { return };
+    let prober = Prober::new();
+    let path = hung.path().to_owned();
+    let asking = |timeout: Duration| prober.run(job(disk(&path, DiskMeasure::FreePercent, "10:"), timeout));
+    let waiting = asking(Duration::from_millis(300));
+    let other = async {
+        let began = tokio::time::Instant::now();
+        let seen =
+            prober.run(Job { check: named("other", disk(Path::new("/"), DiskMeasure::Free, "0:")), attempt: 1, deadline_unix_ms: None });
+        (seen.await.health, began.elapsed())
+    };
+    let (late, (health, took)) = tokio::join!(waiting, other);
+    let said = format!("timed out after 300ms asking the file system of {}, which hangs: a dead file server or disk", path.display());
+    assert_eq!((late.health, late.message), (Health::Critical, said));
+    assert_eq!(health, Health::Passing);
+    assert!(took < Duration::from_millis(300), "{took:?}");
+    // The table of mounts is read without touching it.
+    let mount = ros_signal_agent::plan::Mount { path: path.clone(), fstype: Some("fuse".to_owned()), source: None, options: Vec::new() };
+    assert_eq!(run(Probe::Mount(mount)).await.health, Health::Passing);
+    hung.die();
+    let gone = asking(PATIENCE).await;
+    assert_eq!(
+        (gone.health, gone.message),
+        (Health::Critical, format!("{} has lost the program behind it, mount it again", path.display()))
+    );
+}
+
+fn named(name: &str, probe: Probe) -> Arc<Check> {
+    Arc::new(Check { name: Arc::from(name), ..Check::clone(&check(probe, PATIENCE)) })
 }
