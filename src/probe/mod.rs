@@ -139,15 +139,15 @@ impl Prober {
             Probe::Container(container) => Box::pin(container::look(container, progress)),
             Probe::Load(load) => Box::pin(std::future::ready(load::look(load))),
             Probe::Memory(memory) => Box::pin(std::future::ready(memory::look(memory))),
-            Probe::Disk(disk) => self.apart(name, disk.path.display(), progress, disk, disk::look),
-            Probe::Mount(mount) => self.apart(name, mount::OF_THE_HOST, progress, mount, mount::look),
-            Probe::Process(process) => self.apart(name, process::place(process), progress, process, process::look),
+            Probe::Disk(disk) => self.apart(name, &disk.path.display(), progress, disk, disk::look),
+            Probe::Mount(mount) => self.apart(name, &mount::OF_THE_HOST, progress, mount, mount::look),
+            Probe::Process(process) => self.apart(name, &process::place(process), progress, process, process::look),
             Probe::Clock(clock) => Box::pin(clock::look(name, clock, &self.clients, progress, &self.files)),
             Probe::Dns(dns) => Box::pin(dns::look(check, dns, &self.lookups, &self.files, progress)),
             Probe::Certificate(certificate) => Box::pin(certificate::look(name, certificate, self.means(progress))),
             Probe::Grpc(grpc) => Box::pin(grpc::look(check, grpc, self.means(progress))),
             Probe::Systemd(systemd) => Box::pin(self.units.look(name, systemd, progress)),
-            Probe::Port(port) => self.apart(name, "/proc/net", progress, port, port::look),
+            Probe::Port(port) => self.apart(name, &"/proc/net", progress, port, port::look),
             Probe::Exec(_) | Probe::Ttl(_) | Probe::Composite(_) => return None,
         };
         Some(look)
@@ -157,7 +157,7 @@ impl Prober {
     fn apart<'a, P: Clone + Send + 'static>(
         &'a self,
         name: &'a Name,
-        place: impl ToString,
+        place: &dyn std::fmt::Display,
         progress: &'a progress::Progress,
         probe: &P,
         look: fn(&P) -> Observation,

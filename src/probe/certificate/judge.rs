@@ -3,10 +3,9 @@
 use crate::check::{Health, Observation, Thresholds};
 use crate::clock::rfc3339;
 use crate::probe::failure;
-use crate::probe::text::{one_line, quoted};
+use crate::probe::text::quoted;
 use crate::tls::Chain;
-use x509_cert::certificate::{CertificateInner, Raw};
-use x509_cert::der::Decode;
+use x509_parser::certificate::X509Certificate;
 
 const DAY: f64 = 86_400.0;
 
@@ -70,15 +69,23 @@ fn said(judged: &Judged<'_>, chain: &[Dates], first: &Dates, left: f64) -> Obser
 
 /// None: it cannot be read.
 fn dates(der: &[u8], position: usize, place: &str) -> Option<Dates> {
-    let certificate = CertificateInner::<Raw>::from_der(der).ok()?;
-    let certificate = certificate.tbs_certificate();
-    let seconds = |time: x509_cert::time::Time| i64::try_from(time.to_unix_duration().as_secs()).ok();
-    let validity = certificate.validity();
+    let (rest, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    if !rest.is_empty() {
+        return None;
+    }
     let what = match position {
         0 => format!("certificate of {place}"),
-        _ => format!("intermediate certificate {} of {place}", quoted(&one_line(&certificate.subject().to_string()))),
+        _ => format!("intermediate certificate {} of {place}", quoted(subject(&certificate))),
     };
-    Some(Dates { what, from: seconds(validity.not_before)?, until: seconds(validity.not_after)? })
+    let validity = certificate.validity();
+    Some(Dates { what, from: validity.not_before.timestamp(), until: validity.not_after.timestamp() })
+}
+
+/// By what people know an authority.
+fn subject<'a>(certificate: &'a X509Certificate<'_>) -> &'a str {
+    let subject = certificate.subject();
+    let names = subject.iter_common_name().chain(subject.iter_organization());
+    names.filter_map(|name| name.as_str().ok()).next().unwrap_or("without a name")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of any date of a certificate fit into 53 bits")]
@@ -138,10 +145,10 @@ mod tests {
         let leaf = certificate("leaf", (2025, 1, 1), (2027, 1, 1));
         let (health, message, _) = judged(vec![leaf.clone(), certificate("Sub CA", (2025, 1, 1), (2026, 1, 10))], None);
         assert_eq!(health, Health::Warning);
-        assert_eq!(message, "intermediate certificate \"CN=Sub CA\" of a:443 expires in 9 days, on 2026-01-10T00:00:00Z: warning below 14");
+        assert_eq!(message, "intermediate certificate \"Sub CA\" of a:443 expires in 9 days, on 2026-01-10T00:00:00Z: warning below 14");
         let (health, message, _) = judged(vec![leaf, certificate("Sub CA", (2026, 6, 1), (2028, 1, 1))], None);
         let expected =
-            "intermediate certificate \"CN=Sub CA\" of a:443 is not valid before 2026-06-01T00:00:00Z; is the clock of this host right?";
+            "intermediate certificate \"Sub CA\" of a:443 is not valid before 2026-06-01T00:00:00Z; is the clock of this host right?";
         assert_eq!((health, message.as_str()), (Health::Critical, expected));
     }
 
