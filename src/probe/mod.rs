@@ -4,9 +4,9 @@
 //! The timeout of a check is kept in here and is always critical. Dropping the future of a run ends it: sockets are closed, the
 //! process group of a child is killed, and what has to be waited for is waited for in the background.
 //!
-//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), output of children (12 KiB kept), threads for name look-ups and for
-//! files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`), time for killing
-//! ([`exec`]). The number of runs in flight is bounded by the core.
+//! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), output of children (12 KiB
+//! kept), threads for name look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout
+//! is `unknown`), time for killing ([`exec`]). The number of runs in flight is bounded by the core.
 
 mod container;
 pub mod exec;
