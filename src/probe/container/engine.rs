@@ -59,29 +59,24 @@ pub(super) async fn events(container: &Container) -> Result<Response, Observatio
     }
 }
 
-/// The socket to ask. Those of the usual places are on a file system in memory, so looking for them does not block.
+/// The socket to ask.
 fn socket(container: &Container) -> Result<PathBuf, Observation> {
-    if let Some(socket) = &container.socket {
-        return Ok(socket.clone());
-    }
+    container.socket.clone().map_or_else(|| first_of(USUAL.map(Path::new)), Ok)
+}
+
+/// The first that exists. The usual places are on a file system in memory, so looking there does not block.
+fn first_of(usual: [&Path; 2]) -> Result<PathBuf, Observation> {
     let mut hidden = None;
-    for path in USUAL.map(Path::new) {
+    for path in usual {
         match path.symlink_metadata() {
             Ok(_) => return Ok(path.to_owned()),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden = Some(path),
             Err(_) => {}
         }
     }
-    Err(match hidden {
-        Some(path) => denied(path),
-        None => {
-            let [docker, podman] = USUAL;
-            Observation::new(
-                Health::Critical,
-                format!("neither {docker} nor {podman} exists; is the engine running? (podman: podman.socket)"),
-            )
-        }
-    })
+    let [docker, podman] = usual.map(Path::display);
+    let message = format!("neither {docker} nor {podman} exists; is the engine running? (Podman: podman.socket)");
+    Err(hidden.map_or_else(|| Observation::new(Health::Critical, message), denied))
 }
 
 /// Each request has a connection of its own, so that an engine that accepts no more of them shows.
@@ -115,4 +110,26 @@ fn denied(socket: &Path) -> Observation {
 
 fn unknown(message: String) -> Observation {
     Observation::new(Health::Unknown, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_socket_of_its_own_the_first_usual_one_that_exists_is_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let [docker, podman] = ["docker.sock", "podman.sock"].map(|name| home.path().join(name));
+        let found = || first_of([&docker, &podman]);
+        let nothing = found().unwrap_err();
+        let message =
+            format!("neither {} nor {} exists; is the engine running? (Podman: podman.socket)", docker.display(), podman.display());
+        assert_eq!((nothing.health, nothing.message), (Health::Critical, message));
+        std::fs::write(&podman, "").unwrap();
+        assert_eq!(found().unwrap(), podman);
+        std::fs::write(&docker, "").unwrap();
+        assert_eq!(found().unwrap(), docker);
+        let own = Container { name: "web".to_owned(), socket: Some("/run/own.sock".into()), without_healthcheck: Health::Passing };
+        assert_eq!(socket(&own).unwrap(), Path::new("/run/own.sock"));
+    }
 }

@@ -141,7 +141,13 @@ impl Children {
         }
         // The sender is dropped with this future, which is what tells the task that nobody waits any more.
         let (_alive, cancelled) = oneshot::channel::<()>();
-        let run = supervise(Registered::new(&self.shared, &job.check.name), job.clone(), exec.clone(), cancelled);
+        let (shared, job, exec) = (Arc::clone(&self.shared), job.clone(), exec.clone());
+        let registered = Registered::new(&shared, &job.check.name);
+        let run = async move {
+            let observation = supervise(registered, job, exec, cancelled).await;
+            shared.last_out().await;
+            observation
+        };
         match tokio::spawn(run).await {
             Ok(observation) => observation,
             Err(_) => Observation::new(Health::Unknown, "the run was cut off"),
@@ -172,6 +178,14 @@ impl Shared {
         }
         registry.stuck.remove(check);
         None
+    }
+
+    /// Sweeps once more when the last run is over. Runs that end side by side spare each what may be the other's, so something of
+    /// theirs can be left that belongs to nobody now.
+    async fn last_out(&self) {
+        if self.registry().runs.is_empty() {
+            self.sweep(None).await;
+        }
     }
 
     /// Kills and reaps what belongs to no run but `over`, for some time.

@@ -5,7 +5,7 @@ use ros_signal_agent::check::Health;
 use ros_signal_agent::probe::adopt_orphans;
 
 /// Pids of all children, zombies included.
-fn children() -> Vec<String> {
+pub(super) fn children() -> Vec<String> {
     let me = std::process::id().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -19,11 +19,11 @@ fn children() -> Vec<String> {
     found
 }
 
-fn descriptors() -> usize {
+pub(super) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 

@@ -14,6 +14,7 @@ mod cloud_init;
 mod container;
 mod disk;
 mod dns;
+mod endurance;
 mod exec;
 mod file;
 mod follow;
@@ -195,6 +196,7 @@ fn in_own_process(name: &str) -> bool {
 }
 
 /// The same with more in its environment.
+#[expect(clippy::print_stdout, reason = "what it has measured is for whoever runs the tests")]
 fn in_process_with(name: &str, environment: &[(&str, &str)]) -> bool {
     const MARK: &str = "PROBE_TEST_IN_OWN_PROCESS";
     if std::env::var_os(MARK).is_some() {
@@ -205,6 +207,7 @@ fn in_process_with(name: &str, environment: &[(&str, &str)]) -> bool {
     let done = child.env(MARK, "1").envs(environment.iter().copied()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && said.contains("1 passed"), "{name} in its own process:\n{said}");
+    println!("{said}");
     false
 }
 

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 const START: &str = r#"
 set -e
 mount -t tmpfs tmpfs /run
-if test -d /var/lib/containers; then mount -t tmpfs tmpfs /var/lib/containers; fi
+mount -t tmpfs tmpfs /var/lib
 umount /sys/fs/cgroup/unified 2>/dev/null || true
 podman="$1 --root $2/root --runroot $2/run --storage-driver vfs --cgroup-manager cgroupfs --events-backend file"
 tar -C "$2/image" -cf "$2/image.tar" .
