@@ -132,7 +132,8 @@ async fn observed(prober: &Prober, followed: &Arc<Check>, message: &str) -> Obse
             if seen.message == message {
                 return seen;
             }
-            prober.changed().await;
+            // The engine tells of a change before it has written it down; the agent's polls are the net under that.
+            let _ = tokio::time::timeout(Duration::from_secs(1), prober.changed()).await;
         }
     };
     let seen = tokio::time::timeout(PATIENCE, looking).await;
