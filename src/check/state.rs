@@ -1,7 +1,8 @@
 //! How observations commit a check to a state: consecutive results, the start period, terminal streaks.
 //!
 //! Good observations (passing, warning) and bad ones (critical, unknown) each count in a row; one of the other sort starts the count
-//! again. `success_threshold` good ones commit to what the last one said, `failure_threshold` bad ones likewise. Before the first
+//! again. Observations that come sooner than the check's quickest pace after the last one that counted count no more than that one did:
+//! a change makes a run due at once, and three glances within a moment are not three failures. `success_threshold` good ones commit to what the last one said, `failure_threshold` bad ones likewise. Before the first
 //! commit the state is `initial`, which is neither. Failures inside the start period are shown but do not count; the first good
 //! observation ends that period.
 
@@ -41,6 +42,8 @@ pub struct CheckState {
     good_since: Option<BootMs>,
     good_until: BootMs,
     last: Option<Seen>,
+    /// When the last observation counted.
+    counted_at: Option<BootMs>,
 }
 
 impl CheckState {
@@ -58,6 +61,7 @@ impl CheckState {
             good_since: None,
             good_until: began,
             last: None,
+            counted_at: None,
         }
     }
 
@@ -67,11 +71,12 @@ impl CheckState {
         let counts = health.is_good() || !self.in_start_period(check, at);
         let terminal = observation.terminal;
         self.last = Some(Seen { at, observation });
+        let spaced = self.is_spaced(check, at);
         let threshold_reached = if health.is_good() {
             self.ever_good = true;
             self.bad = 0;
             self.terminal = 0;
-            self.good = self.good.saturating_add(1);
+            self.good = self.count(self.good, spaced, at);
             self.good_since.get_or_insert(at);
             self.good_until = at;
             self.good >= check.success_threshold
@@ -81,14 +86,33 @@ impl CheckState {
             if !counts {
                 return None;
             }
-            self.bad = self.bad.saturating_add(1);
-            self.terminal = if terminal { self.terminal.saturating_add(1) } else { 0 };
+            self.terminal = match (terminal, self.terminal) {
+                (false, _) => 0,
+                (true, 0) => 1,
+                (true, streak) => streak.saturating_add(u32::from(spaced)),
+            };
+            self.bad = self.count(self.bad, spaced, at);
             self.bad >= check.failure_threshold
         };
         if !threshold_reached || self.committed == Some(health) {
             return None;
         }
         self.commit(health, at)
+    }
+
+    /// Whether an observation at `at` may count beside the last one that did. What is pushed counts whenever it comes.
+    fn is_spaced(&self, check: &Check, at: BootMs) -> bool {
+        let pace = millis(check.start_interval.min(check.interval));
+        check.probe.is_passive() || self.counted_at.is_none_or(|counted| at >= counted.saturating_add(pace))
+    }
+
+    /// A streak with one more observation: the first of its sort counts always.
+    fn count(&mut self, streak: u32, spaced: bool, at: BootMs) -> u32 {
+        if streak > 0 && !spaced {
+            return streak;
+        }
+        self.counted_at = Some(at);
+        streak.saturating_add(1)
     }
 
     fn commit(&mut self, to: Health, at: BootMs) -> Option<Transition> {
@@ -159,6 +183,8 @@ mod tests {
         let mut check = testing::check("web");
         check.success_threshold = success;
         check.failure_threshold = failure;
+        // So that moments stand for runs.
+        check.start_interval = std::time::Duration::from_millis(1);
         check.start_period = std::time::Duration::from_secs(start_period_s);
         check
     }
@@ -229,6 +255,31 @@ mod tests {
         state.observe(&check, 13_000, terminal());
         assert!(!state.will_never_pass(&check), "not in a row");
         state.observe(&check, 14_000, terminal());
+        assert!(state.will_never_pass(&check));
+    }
+
+    #[test]
+    fn glances_in_quick_succession_count_once() {
+        let mut check = check(2, 3, 0);
+        check.start_interval = std::time::Duration::from_secs(1);
+        let mut state = CheckState::new(0);
+        for at in [1_000, 1_020, 1_040, 1_999] {
+            assert_eq!(see(&mut state, &check, at, Health::Critical), None, "a change made it look at {at}");
+        }
+        assert_eq!(see(&mut state, &check, 2_000, Health::Critical), None, "the second that counts");
+        assert!(see(&mut state, &check, 3_000, Health::Critical).is_some());
+        assert_eq!(see(&mut state, &check, 3_010, Health::Passing), None);
+        assert_eq!(see(&mut state, &check, 3_020, Health::Passing), None, "success_threshold is no burst either");
+        assert!(see(&mut state, &check, 4_010, Health::Passing).is_some());
+    }
+
+    #[test]
+    fn what_is_seen_to_be_terminal_between_polls_is_terminal() {
+        let mut check = check(1, 1, 0);
+        check.start_interval = std::time::Duration::from_secs(1);
+        let mut state = CheckState::new(0);
+        see(&mut state, &check, 1_000, Health::Critical);
+        state.observe(&check, 1_020, Observation::new(Health::Critical, "failed").terminal());
         assert!(state.will_never_pass(&check));
     }
 }
