@@ -37,9 +37,13 @@ fn look_at(load: &Load, loadavg: &Path, online: &Path) -> Observation {
         let Some(cpus) = cpus else { return proc::strange(online) };
         let each = value / f64::from(cpus);
         let said = format!("{name} is {} per CPU ({} on {cpus} CPUs)", plain(each), plain(value));
-        judged(&load.thresholds, each, said, plain).reading(format!("{name} per CPU"), each, "").reading("CPUs", f64::from(cpus), "")
+        judged(&load.thresholds, each, said, |end| end.to_string()).reading(format!("{name} per CPU"), each, "").reading(
+            "CPUs",
+            f64::from(cpus),
+            "",
+        )
     } else {
-        judged(&load.thresholds, value, format!("{name} is {}", plain(value)), plain)
+        judged(&load.thresholds, value, format!("{name} is {}", plain(value)), |end| end.to_string())
     };
     observation.reading("load1", load1, "").reading("load5", load5, "").reading("load15", load15, "")
 }
