@@ -54,7 +54,7 @@ impl FromStr for Range {
 fn number(text: &str) -> Result<f64, RangeError> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+'));
     let number = text.parse().ok().filter(|number: &f64| plain && number.is_finite());
-    number.ok_or(RangeError("has an end that is not a number"))
+    number.ok_or(RangeError("has an end that is not a plain number"))
 }
 
 /// In words: when it alerts.
@@ -65,6 +65,23 @@ impl fmt::Display for Range {
 }
 
 impl Range {
+    /// The part of it that `value` is in: `10:20` is `10:` for 5.
+    fn side(self, value: f64) -> Self {
+        match () {
+            () if self.inside => self,
+            () if value < self.low => Self { high: f64::INFINITY, ..self },
+            () if value > self.high => Self { low: f64::NEG_INFINITY, ..self },
+            () => self,
+        }
+    }
+
+    /// Whether this alerts wherever `other` does. Both change only at their ends, so these and what is beside them tell.
+    fn covers(&self, other: &Self) -> bool {
+        let ends = [self.low, self.high, other.low, other.high].into_iter().filter(|end| end.is_finite());
+        let beside = ends.flat_map(|end| [end.next_down(), end, end.next_up()]).chain([f64::MIN, f64::MAX]);
+        beside.into_iter().all(|value| self.alerts(value) || !other.alerts(value))
+    }
+
     /// In words, its ends as `show` writes them.
     fn words(&self, show: impl Fn(f64) -> String) -> String {
         let (low, high) = (show(self.low), show(self.high));
@@ -110,16 +127,22 @@ impl Thresholds {
     pub fn broken_in(&self, value: f64, show: impl Fn(f64) -> String) -> Option<String> {
         let broken = |range: Option<Range>, word: &str| {
             let range = range.filter(|range| range.alerts(value))?;
-            Some(format!("{word} {}", range.words(&show)))
+            Some(format!("{word} {}", range.side(value).words(&show)))
         };
         broken(self.crit, "critical").or_else(|| broken(self.warn, "warning"))
     }
 
-    /// Both rules in words, such as `warning below 20, critical below 10`; none: nothing alerts.
-    pub fn words(&self) -> Option<String> {
-        let rule = |range: Option<Range>, word: &str| Some(format!("{word} {}", range?));
+    /// Both rules in words, such as `warning below 20, critical below 10`, their ends as `show` writes them; none: nothing alerts.
+    pub fn words(&self, show: impl Fn(f64) -> String) -> Option<String> {
+        let rule = |range: Option<Range>, word: &str| Some(format!("{word} {}", range?.words(&show)));
         let rules: Vec<_> = [rule(self.warn, "warning"), rule(self.crit, "critical")].into_iter().flatten().collect();
         (!rules.is_empty()).then(|| rules.join(", "))
+    }
+
+    /// `warn` alerts somewhere, but `crit`, which comes first, alerts at all these places too.
+    pub fn warn_never_shows(&self) -> bool {
+        let never: Range = Range { inside: false, low: f64::NEG_INFINITY, high: f64::INFINITY };
+        self.warn.zip(self.crit).is_some_and(|(warn, crit)| crit.covers(&warn) && !never.covers(&warn))
     }
 
     /// Whether nothing alerts.
@@ -164,13 +187,32 @@ mod tests {
     fn critical_comes_before_warning_and_the_rule_is_said_in_words() {
         let thresholds = Thresholds { warn: Some("80".parse().unwrap()), crit: Some("90".parse().unwrap()) };
         assert_eq!([50.0, 85.0, 95.0].map(|value| thresholds.judge(value)), [Health::Passing, Health::Warning, Health::Critical]);
-        assert_eq!(thresholds.broken(85.0).unwrap(), "warning below 0 or above 80");
-        assert_eq!(thresholds.broken(95.0).unwrap(), "critical below 0 or above 90");
+        assert_eq!(thresholds.broken(85.0).unwrap(), "warning above 80");
+        assert_eq!(thresholds.broken(95.0).unwrap(), "critical above 90");
         assert_eq!(thresholds.broken(50.0), None);
-        assert_eq!(thresholds.broken_in(95.0, |end| format!("{end}%")).unwrap(), "critical below 0% or above 90%");
-        assert_eq!(thresholds.words().unwrap(), "warning below 0 or above 80, critical below 0 or above 90");
-        assert_eq!(Thresholds { warn: None, ..thresholds }.words().unwrap(), "critical below 0 or above 90");
-        assert_eq!(Thresholds::default().words(), None);
+        assert_eq!(thresholds.broken_in(95.0, |end| format!("{end}%")).unwrap(), "critical above 90%");
+        assert_eq!(thresholds.words(|end| end.to_string()).unwrap(), "warning below 0 or above 80, critical below 0 or above 90");
+        assert_eq!(Thresholds { warn: None, ..thresholds }.words(|end| end.to_string()).unwrap(), "critical below 0 or above 90");
+        assert_eq!(Thresholds::default().words(|end| end.to_string()), None);
         assert!(Thresholds::default().is_empty() && !thresholds.is_empty());
+    }
+
+    #[test]
+    fn only_the_side_of_a_range_that_was_broken_is_said() {
+        let broken = |range: &str, value| Thresholds { warn: None, crit: Some(range.parse().unwrap()) }.broken(value).unwrap();
+        assert_eq!([broken("10:20", 5.0), broken("10:20", 25.0)], ["critical below 10", "critical above 20"]);
+        assert_eq!([broken("@10:20", 15.0), broken("10:20", f64::NAN)], ["critical from 10 to 20", "critical below 10 or above 20"]);
+    }
+
+    #[test]
+    fn a_warning_that_critical_covers_never_shows() {
+        let hidden =
+            |warn: &str, crit: &str| Thresholds { warn: Some(warn.parse().unwrap()), crit: Some(crit.parse().unwrap()) }.warn_never_shows();
+        for (warn, crit) in [("10", "5"), ("3:", "14:"), ("5", "5"), ("@3:4", "10:"), ("10:20", "12:18"), ("@3:4", "@3:4")] {
+            assert!(hidden(warn, crit), "{warn} {crit}");
+        }
+        for (warn, crit) in [("5", "10"), ("14:", "3:"), ("10:", "~:20"), ("@3:5", "@3:4"), ("~:", "1:"), ("@3:4", "~:3")] {
+            assert!(!hidden(warn, crit), "{warn} {crit}");
+        }
     }
 }

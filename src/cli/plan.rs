@@ -7,7 +7,8 @@ use super::paint::{Paint, Style};
 use super::table::{cell, render, styled};
 use crate::clock::millis;
 use crate::config::{Diagnostic, Loaded, Origin, Origins, Running, running, times, times_of};
-use crate::plan::{Level, Name, OnDegraded, Plan, Probe, Signal};
+use crate::plan::{Counted, Level, Name, OnDegraded, Plan, Probe, Signal};
+use crate::probe::measured;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -106,9 +107,27 @@ fn text(report: &Report<'_>, loaded: &Loaded, paint: Paint) -> String {
 
 /// What ranges mean in words, because their syntax is easily misread.
 fn limits(plan: &Plan, paint: Paint) -> String {
-    let rules = plan.checks.iter().filter_map(|check| Some((&check.name, check.probe.thresholds()?.words()?)));
-    let lines: String = rules.map(|(name, words)| format!("  {name} is {words}\n")).collect();
+    let rules = plan.checks.iter().filter_map(|check| {
+        let measured = check.probe.measured()?;
+        let words = measured.thresholds.words(|end| with_unit(end, measured.unit))?;
+        Some(format!("  {}: {}: {words}\n", check.name, measured.what))
+    });
+    let lines: String = rules.collect();
     if lines.is_empty() { lines } else { format!("\n{}\n{lines}", paint.style("when checks alert", Style::Bold)) }
+}
+
+/// The end of a range as people write it.
+fn with_unit(end: f64, unit: Counted) -> String {
+    match unit {
+        Counted::Plain => end.to_string(),
+        // Below zero there is no size that people write.
+        Counted::Bytes if end >= 0.0 => measured::bytes(end),
+        Counted::Bytes => format!("{end} B"),
+        Counted::Percent => format!("{end}%"),
+        Counted::Seconds => format!("{end}s"),
+        Counted::Milliseconds => format!("{end}ms"),
+        Counted::Days => format!("{end} days"),
+    }
 }
 
 fn explain(signal: &SignalTimes, plan: &Plan, paint: Paint) -> String {

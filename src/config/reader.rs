@@ -292,6 +292,9 @@ impl Problem {
 
 /// A range in the syntax of Nagios plug-ins.
 fn range(value: &Value) -> Parsed<Range> {
+    if let Data::Integer(number) = value.data {
+        return Err(Problem::new("must be a range in quotes").hint(format!("\"{number}\" alerts above it, \"{number}:\" below it")).into());
+    }
     let parsed = text(value)?.parse();
     let hint = "\"10\" alerts outside of 0 to 10, \"10:\" below 10, \"~:10\" above 10, \"10:20\" outside, \"@10:20\" inside";
     parsed.map_err(|error: RangeError| Problem::new(format!("is not a range: it {error}")).hint(hint).into())
@@ -337,9 +340,17 @@ pub(super) fn unknown_hint(name: &str, sections: &[&'static Section]) -> Option<
     if super::secrecy::is_secret_name(name) {
         return Some("secrets do not belong in the configuration; see `[credentials]` and `password_file`".to_owned());
     }
-    let elsewhere = keys::all().find(|section| section.key(name).is_some())?;
-    let header = elsewhere.header;
-    Some(if header.starts_with('[') { format!("it is a key of `{header}`") } else { format!("it is a key of checks with {header}") })
+    let elsewhere: Vec<_> = keys::all().filter(|section| section.key(name).is_some()).map(|section| section.header).collect();
+    Some(match elsewhere.as_slice() {
+        [header] if header.starts_with('[') => format!("it is a key of `{header}`"),
+        [header] => format!("it is a key of checks with {header}"),
+        // What several have, and what nobody has, says little about what was meant.
+        _ => {
+            let own = sections.iter().find(|section| !section.header.starts_with('['))?;
+            let names: Vec<_> = own.keys.iter().map(|key| format!("`{}`", key.name)).collect();
+            format!("checks with {} have {}", own.header, names.join(", "))
+        }
+    })
 }
 
 /// `name` short enough for a message, control characters made visible.

@@ -5,11 +5,15 @@
 
 mod certificate;
 mod clock;
+mod cloud_init;
 mod composite;
+mod container;
 mod disk;
 mod dns;
+mod file;
 mod grpc;
 mod load;
+mod measured;
 mod memory;
 mod mount;
 mod port;
@@ -17,21 +21,17 @@ mod probe;
 mod process;
 mod systemd;
 
-pub use composite::*;
-mod cloud_init;
-mod file;
-
-pub use cloud_init::*;
-pub use file::*;
-mod container;
-
 pub use certificate::*;
 pub use clock::*;
+pub use cloud_init::*;
+pub use composite::*;
 pub use container::Container;
 pub use disk::*;
 pub use dns::*;
+pub use file::*;
 pub use grpc::*;
 pub use load::*;
+pub use measured::*;
 pub use memory::*;
 pub use mount::*;
 pub use port::*;

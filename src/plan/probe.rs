@@ -1,7 +1,6 @@
 //! What each kind of check looks at: the keys of its table, validated.
 
 use super::{Certificate, Clock, CloudInit, Composite, Container, Disk, Dns, File, Grpc, Load, Memory, Mount, Port, Process, Systemd};
-use crate::check::Thresholds;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -85,21 +84,6 @@ impl Probe {
     /// Nothing runs for it: it is told, by `push` or by other checks, and what it was told last holds until something else is.
     pub fn is_passive(&self) -> bool {
         matches!(self, Self::Ttl(_) | Self::Composite(_))
-    }
-
-    /// `warn` and `crit` of a kind that measures something.
-    pub fn thresholds(&self) -> Option<&Thresholds> {
-        match self {
-            Self::Load(load) => Some(&load.thresholds),
-            Self::Memory(memory) => Some(&memory.thresholds),
-            Self::Disk(disk) => Some(&disk.thresholds),
-            Self::Process(process) => Some(&process.thresholds),
-            Self::Clock(clock) => Some(&clock.thresholds),
-            Self::File(file) => file.present.as_ref()?.measure.as_ref().map(|(_, thresholds)| thresholds),
-            Self::Dns(dns) => Some(&dns.thresholds),
-            Self::Certificate(certificate) => Some(&certificate.thresholds),
-            _ => None,
-        }
     }
 }
 

@@ -37,9 +37,13 @@ fn look_at(load: &Load, loadavg: &Path, online: &Path) -> Observation {
         let Some(cpus) = cpus else { return proc::strange(online) };
         let each = value / f64::from(cpus);
         let said = format!("{name} is {} per CPU ({} on {cpus} CPUs)", plain(each), plain(value));
-        judged(&load.thresholds, each, said, plain).reading(format!("{name} per CPU"), each, "").reading("CPUs", f64::from(cpus), "")
+        judged(&load.thresholds, each, said, |end| end.to_string()).reading(format!("{name} per CPU"), each, "").reading(
+            "CPUs",
+            f64::from(cpus),
+            "",
+        )
     } else {
-        judged(&load.thresholds, value, format!("{name} is {}", plain(value)), plain)
+        judged(&load.thresholds, value, format!("{name} is {}", plain(value)), |end| end.to_string())
     };
     observation.reading("load1", load1, "").reading("load5", load5, "").reading("load15", load15, "")
 }
@@ -86,7 +90,7 @@ mod tests {
         let seen = |measure| seen(&load(measure, false), text, "");
         let told = [LoadMeasure::Load1, LoadMeasure::Load5, LoadMeasure::Load15].map(seen);
         assert_eq!(told.each_ref().map(|seen| seen.health), [Health::Critical, Health::Warning, Health::Passing]);
-        assert_eq!(told[0].message, "load1 is 4.5, critical below 0 or above 4");
+        assert_eq!(told[0].message, "load1 is 4.5, critical above 4");
         assert_eq!(told[2].message, "load15 is 1.25");
         let readings: Vec<_> = told[1].readings.iter().map(|reading| (reading.label.as_str(), reading.value)).collect();
         assert_eq!(readings, [("load1", 4.5), ("load5", 3.0), ("load15", 1.25)]);
@@ -95,10 +99,7 @@ mod tests {
     #[test]
     fn per_cpu_divides_by_the_cpus_that_are_online() {
         let told = seen(&load(LoadMeasure::Load1, true), "10 1 1 1/1 1", "0-2,7\n");
-        assert_eq!(
-            (told.health, told.message.as_str()),
-            (Health::Warning, "load1 is 2.5 per CPU (10 on 4 CPUs), warning below 0 or above 2")
-        );
+        assert_eq!((told.health, told.message.as_str()), (Health::Warning, "load1 is 2.5 per CPU (10 on 4 CPUs), warning above 2"));
         assert_eq!(told.readings.len(), 5);
     }
 

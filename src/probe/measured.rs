@@ -24,7 +24,7 @@ pub(super) fn percent(value: f64) -> String {
 }
 
 /// `value` bytes in the units of IEC 80000-13: `512 MiB`, `1.5 GiB`.
-pub(super) fn bytes(value: f64) -> String {
+pub(crate) fn bytes(value: f64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut left = value;
     for unit in UNITS {

@@ -116,12 +116,7 @@ mod tests {
                 Health::Critical,
                 "1 GiB of 8 GiB memory are available (12.5%), critical below 2 GiB",
             ),
-            (
-                MemoryMeasure::UsedPercent,
-                "80",
-                Health::Critical,
-                "7 GiB of 8 GiB memory are in use (87.5%), critical below 0% or above 80%",
-            ),
+            (MemoryMeasure::UsedPercent, "80", Health::Critical, "7 GiB of 8 GiB memory are in use (87.5%), critical above 80%"),
             (MemoryMeasure::SwapUsedPercent, "30", Health::Passing, "512 MiB of 2 GiB swap are in use (25%)"),
         ];
         for (measure, crit, health, message) in cases {

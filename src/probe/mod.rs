@@ -24,7 +24,7 @@ mod http;
 mod inotify;
 mod load;
 mod lookup;
-mod measured;
+pub(crate) mod measured;
 mod memory;
 mod mount;
 mod mounts;

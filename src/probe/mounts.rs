@@ -53,7 +53,8 @@ impl Mount {
 
     /// All options, those of the mount first.
     pub(super) fn all_options(&self) -> String {
-        format!("{},{}", self.options, self.shared)
+        let more = self.shared.split(',').filter(|shared| self.options.split(',').all(|own| own != *shared));
+        std::iter::once(self.options.as_str()).chain(more).collect::<Vec<_>>().join(",")
     }
 }
 

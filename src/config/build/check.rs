@@ -1,7 +1,8 @@
 //! `[check.NAME]`: the keys of all types; those of each type are read next door.
 
 use super::{
-    certificate, clock, cloud_init, composite, container, disk, dns, file, grpc, http, load, memory, mount, port, probe, process, systemd,
+    certificate, clock, cloud_init, composite, container, disk, dns, file, grpc, http, limits, load, memory, mount, port, probe, process,
+    systemd,
 };
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Data, Entry, Table, Value};
@@ -135,6 +136,9 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
         Some("dns") => dns::dns(reader).map(|dns| Probe::Dns(Box::new(dns))),
         _ => None,
     };
+    if let Some(measured) = probe.as_ref().and_then(Probe::measured) {
+        limits::doubt(reader, &measured);
+    }
     if reader.has("start_interval") && start_interval > interval && interval.is_some() {
         let place = reader.place("start_interval");
         let hint = "start_interval is the faster pace until the verdict".to_owned();

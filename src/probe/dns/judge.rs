@@ -113,7 +113,7 @@ mod tests {
         slow.thresholds.warn = Some("10".parse().unwrap());
         let observation = records(&slow, &seen(&["10.0.0.1"]));
         assert_eq!(observation.health, Health::Warning);
-        assert_eq!(observation.message, "app.internal is 10.0.0.1, says name server 10.0.0.2:53 (12.3 ms, warning below 0 or above 10)");
+        assert_eq!(observation.message, "app.internal is 10.0.0.1, says name server 10.0.0.2:53 (12.3 ms, warning above 10)");
         assert_eq!((observation.readings[0].label.as_str(), observation.readings[0].value), ("time", 12.34));
     }
 

@@ -108,12 +108,12 @@ fn judge(path: &Path, present: &Present, metadata: &Metadata, progress: &Progres
     wrong.may_be(present.contents.as_ref().map(|pattern| contents::wrong(path, pattern, progress, asked)));
     wrong.may_be(present.sha256.as_ref().map(|expected| contents::wrong_digest(path, expected, progress, asked)));
     if let Some((measure, thresholds)) = &present.measure {
-        let (word, value) = match measure {
-            FileMeasure::Size => ("size", bytes),
-            FileMeasure::Age => ("age", seconds),
+        let (value, unit, fact) = match measure {
+            FileMeasure::Size => (bytes, " bytes", format!("has {size} bytes")),
+            FileMeasure::Age => (seconds, "s", format!("was modified {}", age_words(age_ms))),
         };
-        if let Some(rule) = thresholds.broken(value) {
-            wrong.note(thresholds.judge(value), format!("has the {word} {value}, which is {rule}"));
+        if let Some(rule) = thresholds.broken_in(value, |end| format!("{end}{unit}")) {
+            wrong.note(thresholds.judge(value), format!("{fact}, {rule}"));
         }
     }
     let message = match wrong.0.is_empty() {

@@ -185,15 +185,16 @@ fn of_error(error: &h2::Error, opening: &Opening, place: &str) -> Observation {
         return critical(format!("{place} does not speak HTTP/2: {other}"));
     }
     if let Some(io) = error.get_io() {
-        return match opening.is_empty() && io.kind() != std::io::ErrorKind::ConnectionReset {
-            true => critical(format!("{place} closed the connection without an answer; does it speak gRPC?")),
-            false => failure::of_traffic(io, place),
+        return match (opening.is_empty(), io.kind()) {
+            (true, std::io::ErrorKind::ConnectionReset) => critical(format!("connection reset by {place}; does it speak gRPC?")),
+            (true, _) => critical(format!("{place} closed the connection without an answer; does it speak gRPC?")),
+            (false, _) => failure::of_traffic(io, place),
         };
     }
     let reason = error.reason().map_or_else(|| one_line(&error.to_string()), |reason| format!("{reason:?}"));
     match () {
         () if error.is_go_away() && error.is_remote() => critical(format!("{place} ended the connection (GOAWAY, {reason})")),
         () if error.is_reset() && error.is_remote() => critical(format!("{place} refused the request (RST_STREAM, {reason})")),
-        () => critical(format!("{place} broke HTTP/2: {reason}")),
+        () => critical(format!("{place} broke HTTP/2: {reason}; does it speak gRPC?")),
     }
 }

@@ -28,7 +28,7 @@ const DEFAULT_ADDRESS: &str = "unix:path=/run/dbus/system_bus_socket";
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// No connection, or it broke.
-    #[error("cannot reach the system bus at {place}: {why}")]
+    #[error("cannot reach the system bus at {place}: {why}; is dbus up, and not hidden from the unit of the agent?")]
     Unreachable { place: String, why: String },
     /// The bus is there, systemd is not.
     #[error("systemd is not on the system bus: {0}")]

@@ -56,11 +56,38 @@ async fn the_plan_as_json_has_files_settings_times_and_warnings() {
 #[tokio::test]
 async fn the_plan_says_in_words_what_ranges_mean() {
     let (_dir, config) = configured(
-        "[signal.web]\nresource = \"WebReady\"\n[check.disk]\ntype = \"disk\"\npath = \"/\"\n[check.load]\ntype = \"load\"\ncrit = \"~:8\"\n",
+        "[signal.web]\nresource = \"WebReady\"\n[check.disk]\ntype = \"disk\"\npath = \"/\"\n[check.load]\ntype = \"load\"\ncrit = \"~:8\"\n[check.memory]\ntype = \"memory\"\nmeasure = \"available\"\ncrit = \"512MiB:\"\n",
     );
     let ended = program(&["--config", &config, "plan"]).await;
-    let told = "\nwhen checks alert\n  disk is warning below 20, critical below 10\n  load is critical above 8\n\n";
+    let told = "\nwhen checks alert\n  disk: room that is free: warning below 20%, critical below 10%\n  load: load5: critical above 8\n  \
+                memory: memory available: critical below 512 MiB\n\n";
     assert!(ended.out.contains(told), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn ranges_that_nobody_means_are_doubted() {
+    let told = async |kind: &str, limits: &str| {
+        let (_dir, config) = configured(&format!("[signal.web]\nresource = \"WebReady\"\n[check.it]\ntype = \"{kind}\"\n{limits}\n"));
+        let ended = program(&["--config", &config, "config", "check"]).await;
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        ended.err
+    };
+    let more = told("disk", "path = \"/\"\nwarn = \"10\"").await;
+    assert!(more.contains("`warn` alerts when there is more (room that is free: below 0 or above 10), not the other way round"), "{more}");
+    assert!(more.contains("hint: \"10:\" alerts below 10"), "{more}");
+    let less = told("load", "crit = \"8:\"").await;
+    assert!(less.contains("`crit` alerts when there is less (load5: below 8), not the other way round"), "{less}");
+    let hidden = told("load", "warn = \"10\"\ncrit = \"5\"").await;
+    assert!(hidden.contains("`warn` never shows, because `crit` alerts wherever it does"), "{hidden}");
+    for (kind, limits) in [
+        ("disk", "path = \"/\""),
+        ("load", "warn = \"5\"\ncrit = \"10\""),
+        ("memory", "warn = \"10:90\""),
+        ("process", "name = \"x\"\ncrit = \"0\""),
+        ("certificate", "file = \"/x.pem\"\nwarn = \"~:\"\ncrit = \"1:\""),
+    ] {
+        assert_eq!(told(kind, limits).await, "", "{kind} {limits}");
+    }
 }
 
 #[tokio::test]

@@ -178,14 +178,14 @@ async fn ages_are_those_of_the_last_modification_and_a_future_one_points_at_the_
     };
     assert_eq!(place.says("backup", judged("~:8000", "~:9000")).await.0, Health::Passing);
     let (health, message) = place.says("backup", judged("~:3600", "~:9000")).await;
-    assert!(health == Health::Warning && message.starts_with("backup has the age 720"), "{message}");
-    assert!(message.ends_with(", which is warning above 3600"), "{message}");
+    assert!(health == Health::Warning && message.starts_with("backup was modified 2h"), "{message}");
+    assert!(message.ends_with("ago, warning above 3600s"), "{message}");
     set(3600);
     let (health, message) = place.says("backup", age(Some(1), None)).await;
     assert!(health == Health::Critical && message.contains("in the future; is the clock of this host right?"), "{message}");
     let sized = Thresholds { warn: None, crit: "10:".parse().ok() };
     let seen = place.says("backup", Present { measure: Some((FileMeasure::Size, sized)), ..Present::default() }).await;
-    assert_eq!(seen, critical("backup has the size 1, which is critical below 10"));
+    assert_eq!(seen, critical("backup has 1 bytes, critical below 10 bytes"));
 }
 
 #[tokio::test]
