@@ -160,7 +160,11 @@ impl Core {
         let turned = before.is_none_or(|before| before.health.is_good() != health.is_good());
         self.undecided |= turned || observation.terminal || self.confirming;
         self.revision += u64::from(is_news);
-        let Some(change) = run.state.observe(&run.check, now, observation) else {
+        let could_pass = !run.state.will_never_pass(&run.check);
+        let change = run.state.observe(&run.check, now, observation);
+        // A check that is as critical as before may say now that it will never pass, or no longer: that counts for composites.
+        self.states_changed |= could_pass == run.state.will_never_pass(&run.check);
+        let Some(change) = change else {
             self.note(NoteLevel::Debug, format!("check {name}: {health}: {message}"));
             return;
         };

@@ -1,6 +1,7 @@
 //! Composites: checks over the committed states of other checks. Nothing runs for them; they are judged when a state changed.
 
 use super::Core;
+use super::checks::CheckRun;
 use crate::check::composite::{self, Member};
 use crate::check::{CheckState, Observation};
 use crate::plan::{Name, Probe};
@@ -55,9 +56,10 @@ impl Core {
         (!same).then_some(said)
     }
 
-    /// True if the state is another now.
+    /// True if the state, or whether it will ever pass, is another now.
     fn tell(&mut self, name: &Name, said: Option<Observation>) -> bool {
-        let before = self.checks.get(name).and_then(|run| run.state.committed());
+        let stands = |run: &CheckRun| (run.state.committed(), run.state.will_never_pass(&run.check));
+        let before = self.checks.get(name).map(stands);
         match said {
             Some(observation) => self.see(name, observation),
             None => {
@@ -71,7 +73,7 @@ impl Core {
         }
         self.checks.get_mut(name).is_some_and(|run| {
             run.runs += 1;
-            run.state.committed() != before
+            Some(stands(run)) != before
         })
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! What is bounded: bodies (64 KiB read), answers of `tcp` (4 KiB), descriptions of containers (1 MiB), tables of the kernel (16 MiB of
 //! mounts, 64 MiB of sockets, line by line; 64 KiB of the arguments of a process), output of children (12 KiB kept), threads for name
-//! look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; kinds whose
-//! subject is a file, or a table of the kernel, have a thread for each check), time for killing ([`exec`]). The number
+//! look-ups and for files ([`LOOKUP_THREADS`], [`FILE_THREADS`]; a run that cannot have one within its timeout is `unknown`; other work
+//! on files, starting programs and tables of the kernel have a thread for each check), time for killing ([`exec`]). The number
 //! of runs in flight is bounded by the core.
 
 mod certificate;
@@ -48,7 +48,7 @@ pub use exec::adopt_orphans;
 
 /// Name look-ups of checks in flight at once. Each name occupies one thread at most, however often it is asked for.
 pub const LOOKUP_THREADS: usize = 16;
-/// Blocking work on files (starting programs, reading certificates and passwords) in flight at once.
+/// Blocking work on the files of `http` checks, and on the system's certificates, in flight at once.
 pub const FILE_THREADS: usize = 8;
 
 /// One run that is due.
@@ -88,13 +88,14 @@ impl Prober {
         let files = threads::Pool::new("file", FILE_THREADS);
         let roots = roots::SystemRoots::new(files.clone());
         let lookups = lookup::Lookups::new(threads::Pool::new("lookup", LOOKUP_THREADS), lookup::system);
+        let apart = threads::Apart::default();
         Self {
             clients: http::Clients::new(files.clone(), lookups.clone(), roots.clone()),
             roots,
             units: systemd::Units::new(std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok()),
-            children: exec::Children::new(files.clone()),
+            children: exec::Children::new(apart.clone()),
             files,
-            apart: threads::Apart::default(),
+            apart,
             lookups,
             inotify: inotify::Inotify::default(),
             watches: watch::Watches::default(),
@@ -143,7 +144,7 @@ impl Prober {
             Probe::Mount(mount) => self.apart(name, &mount::OF_THE_HOST, progress, mount, mount::look),
             Probe::Process(process) => self.apart(name, &process::place(process), progress, process, process::look),
             Probe::Clock(clock) => Box::pin(clock::look(name, clock, &self.clients, progress, &self.files)),
-            Probe::Dns(dns) => Box::pin(dns::look(check, dns, &self.lookups, &self.files, progress)),
+            Probe::Dns(dns) => Box::pin(dns::look(check, dns, &self.lookups, &self.apart, progress)),
             Probe::Certificate(certificate) => Box::pin(certificate::look(name, certificate, self.means(progress))),
             Probe::Grpc(grpc) => Box::pin(grpc::look(check, grpc, self.means(progress))),
             Probe::Systemd(systemd) => Box::pin(self.units.look(name, systemd, progress)),
@@ -167,7 +168,7 @@ impl Prober {
     }
 
     fn means<'a>(&'a self, progress: &'a progress::Progress) -> Means<'a> {
-        Means { lookups: &self.lookups, files: &self.files, roots: &self.roots, progress }
+        Means { lookups: &self.lookups, apart: &self.apart, roots: &self.roots, progress }
     }
 
     /// Follows what these checks look at, and no longer what others do. Without it nothing is followed, and runs come by the clock
@@ -220,7 +221,7 @@ impl Prober {
 #[derive(Clone, Copy)]
 struct Means<'a> {
     lookups: &'a lookup::Lookups,
-    files: &'a threads::Pool,
+    apart: &'a threads::Apart,
     roots: &'a roots::SystemRoots,
     progress: &'a progress::Progress,
 }

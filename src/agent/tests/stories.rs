@@ -435,3 +435,31 @@ fn one_dead_member_of_a_composite_that_needs_one_does_not_hold_up_the_signal_and
     let reason = world.core.status().signals[0].reason.clone().unwrap();
     assert!(reason.starts_with("1 of 1 required checks passing") && !reason.contains("degraded"), "{reason}");
 }
+
+#[test]
+fn a_member_that_was_critical_before_it_will_never_pass_decides_the_composite_and_one_that_heals_takes_that_back() {
+    let member = testing::check("db");
+    let over = Composite { rule: Rule::All, of: vec![Arc::clone(&member.name)] };
+    let group = Check { probe: crate::plan::Probe::Composite(over), failure_threshold: 1, ..testing::check("databases") };
+    let mut signal = testing::signal("web", "WebReady", &["databases"]);
+    signal.members = vec![Arc::clone(&member.name)];
+    let mut world = world(testing::plan(vec![signal], vec![group, member]));
+    let will_never_pass = |world: &World| {
+        let run = &world.core.checks["databases"];
+        run.state.will_never_pass(&run.check)
+    };
+    world.happen(&Happening::Hold(true));
+    world.pass(10_000);
+    assert_eq!((world.core.checks["databases"].state.committed(), will_never_pass(&world)), (Some(Health::Critical), false));
+    world.happen(&Happening::Terminal(1, true));
+    world.pass(10_000);
+    assert!(will_never_pass(&world), "its member says so, though it is as critical as before");
+    world.happen(&Happening::Terminal(1, false));
+    world.pass(3_000);
+    assert!(!will_never_pass(&world), "its member may pass after all");
+    world.happen(&Happening::Terminal(1, true));
+    world.happen(&Happening::Hold(false));
+    world.pass(10_000);
+    let reason = world.core.status().signals[0].reason.clone().unwrap();
+    assert!(reason.contains("databases"), "long before the deadline: {reason}");
+}

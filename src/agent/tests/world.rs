@@ -28,8 +28,8 @@ pub(super) enum Happening {
     Looks(Looks),
     /// The check with this number is healthy or not from now on.
     Truth(usize, bool),
-    /// The check with this number says terminal failures.
-    Terminal(usize),
+    /// The failures of the check with this number are terminal or not from now on.
+    Terminal(usize, bool),
     /// The system clock is set by this many seconds.
     WallJump(i64),
     /// The metadata service works or not.
@@ -244,9 +244,9 @@ impl World {
                     self.step(Input::Changed { check });
                 }
             }
-            Happening::Terminal(check) => {
+            Happening::Terminal(check, will_never_pass) => {
                 if let Some(terminal) = self.terminal.get_mut(*check) {
-                    *terminal = true;
+                    *terminal = *will_never_pass;
                 }
             }
             Happening::WallJump(seconds) => self.now.wall_ms += seconds * 1000,

@@ -33,7 +33,7 @@ pub(super) async fn look(name: &Name, certificate: &Certificate, means: Means<'_
 async fn of_server(name: &Name, certificate: &Certificate, host: &str, port: u16, means: &Means<'_>) -> Observation {
     let trust = match trust(name, certificate, means).await {
         Ok(trust) => trust,
-        Err(trouble) => return Observation::new(Health::Unknown, trouble),
+        Err(trouble) => return trouble,
     };
     let asked = certificate.server_name.as_deref().unwrap_or(host);
     let Ok(server_name) = ServerName::try_from(asked.to_owned()) else {
@@ -69,18 +69,17 @@ async fn of_server(name: &Name, certificate: &Certificate, host: &str, port: u16
 async fn of_file(name: &Name, certificate: &Certificate, path: &Path, means: &Means<'_>) -> Observation {
     let trust = match trust(name, certificate, means).await {
         Ok(trust) => trust,
-        Err(trouble) => return Observation::new(Health::Unknown, trouble),
+        Err(trouble) => return trouble,
     };
     let server_name = match certificate.server_name.clone().map(ServerName::try_from).transpose() {
         Ok(server_name) => server_name,
         Err(_) => return Observation::new(Health::Unknown, "server_name is no name that a certificate could have"),
     };
-    let (shown, owned) = (path.display(), path.to_owned());
-    let doing = Doing::ReadingFile(shown.to_string());
-    match means.files.run(name, means.progress, doing, move || tls::read_chain(&owned)).await {
-        Ok(Ok(chain)) => judge(certificate, &chain, &shown.to_string(), trust.as_ref(), server_name.as_ref()),
+    let (shown, owned) = (path.display().to_string(), path.to_owned());
+    match means.apart.look(name, &shown, means.progress, move || tls::read_chain(&owned)).await {
+        Ok(Ok(chain)) => judge(certificate, &chain, &shown, trust.as_ref(), server_name.as_ref()),
         Ok(Err(error)) => of_unread(&error, path),
-        Err(error) => Observation::new(Health::Unknown, format!("no thread to read {shown}: {error}")),
+        Err(observation) => observation,
     }
 }
 
@@ -88,7 +87,7 @@ async fn of_file(name: &Name, certificate: &Certificate, path: &Path, means: &Me
 fn of_unread(error: &tls::Error, path: &Path) -> Observation {
     let shown = path.display();
     match error {
-        tls::Error::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
+        tls::Error::Read { source, .. } if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Observation::new(Health::Critical, format!("{shown} does not exist"))
         }
         tls::Error::NoCertificate(_) => Observation::new(Health::Critical, format!("{shown} holds no certificate, neither PEM nor DER")),
@@ -97,19 +96,20 @@ fn of_unread(error: &tls::Error, path: &Path) -> Observation {
     }
 }
 
-/// What is trusted; none: nothing is verified. Errors are sentences for a person.
-async fn trust(name: &Name, certificate: &Certificate, means: &Means<'_>) -> Result<Option<Trust>, String> {
+/// What is trusted; none: nothing is verified. Errors are observations.
+async fn trust(name: &Name, certificate: &Certificate, means: &Means<'_>) -> Result<Option<Trust>, Observation> {
+    let unknown = |trouble: String| Observation::new(Health::Unknown, trouble);
     if !certificate.verify {
         return Ok(None);
     }
-    let roots = means.roots.get(name, means.progress, certificate.ca_file.is_some()).await?;
+    let roots = means.roots.get(name, means.progress, certificate.ca_file.is_some()).await.map_err(unknown)?;
     let Some(ca_file) = certificate.ca_file.clone() else {
-        return Trust::load(None, roots.as_ref()).map(Some).map_err(|error| one_sentence(&error));
+        return Trust::load(None, roots.as_ref()).map(Some).map_err(|error| unknown(one_sentence(&error)));
     };
     let shown = ca_file.display().to_string();
     let load = move || Trust::load(Some(&ca_file), roots.as_ref());
-    let loaded = means.files.run(name, means.progress, Doing::ReadingFile(shown.clone()), load).await;
-    loaded.map_err(|error| format!("no thread to read {shown}: {error}"))?.map(Some).map_err(|error| one_sentence(&error))
+    let loaded = means.apart.look(name, &shown, means.progress, load).await?;
+    loaded.map(Some).map_err(|error| unknown(one_sentence(&error)))
 }
 
 fn judge(

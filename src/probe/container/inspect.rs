@@ -110,13 +110,14 @@ fn running(container: &Container, health: Option<&Checked>) -> Observation {
     }
 }
 
-/// Where nothing restarts it, it will not pass again by itself.
+/// Never terminal: where the engine does not restart it, systemd or an orchestrator may, and an image of a host can have been made with
+/// a stopped container that a script starts after boot.
 fn ended(container: &Container, state: &State, policy: &str) -> Observation {
-    let seen = critical(container, &format!("has ended with {}{}", end(state), reason(state)));
-    match (state.status.as_str(), policy) {
-        ("exited", "" | "no") => seen.terminal(),
-        _ => seen,
-    }
+    let alone = match (state.status.as_str(), policy) {
+        ("exited", "" | "no") => "; the engine does not restart it (restart policy no)",
+        _ => "",
+    };
+    critical(container, &format!("has ended with {}{}{alone}", end(state), reason(state)))
 }
 
 fn end(state: &State) -> String {
@@ -202,13 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_ended_and_that_nothing_restarts_will_never_pass() {
-        let terminal = |status: &str, policy: &str| of_state(&format!(r#"{{"Status":"{status}","ExitCode":1}}"#), policy).1;
-        assert!(terminal("exited", "no") && terminal("exited", ""));
-        for policy in ["always", "unless-stopped", "on-failure"] {
-            assert!(!terminal("exited", policy), "{policy}");
+    fn a_container_that_ended_may_be_started_again_by_others_than_the_engine() {
+        let ended = |status: &str, policy: &str| of_state(&format!(r#"{{"Status":"{status}","ExitCode":1}}"#), policy);
+        for policy in ["no", ""] {
+            let message = "container web has ended with exit code 1; the engine does not restart it (restart policy no)";
+            assert_eq!(ended("exited", policy), (Health::Critical, false, message.to_owned()), "{policy}");
         }
-        assert!(!terminal("dead", "no") && !terminal("created", "no"));
+        for policy in ["always", "unless-stopped", "on-failure"] {
+            assert_eq!(ended("exited", policy).2, "container web has ended with exit code 1", "{policy}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod servers;
 use super::failure;
 use super::lookup::Lookups;
 use super::progress::{Doing, Progress};
-use super::threads::Pool;
+use super::threads::Apart;
 use crate::check::{Health, Observation};
 use crate::plan::{Check, Dns, Record};
 use judge::Seen;
@@ -25,20 +25,17 @@ use tokio::time::Instant;
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Makes one observation. The caller keeps the time.
-pub(super) async fn look(check: &Check, dns: &Dns, lookups: &Lookups, files: &Pool, progress: &Progress) -> Observation {
+pub(super) async fn look(check: &Check, dns: &Dns, lookups: &Lookups, apart: &Apart, progress: &Progress) -> Observation {
     if dns.server.is_none() && dns.record.is_none() {
         return by_system(dns, lookups, progress).await;
     }
     let servers = match dns.server {
         Some(server) => vec![server],
-        None => {
-            let doing = Doing::ReadingFile(servers::PATH.to_owned());
-            match files.run(&check.name, progress, doing, || servers::read(Path::new(servers::PATH))).await {
-                Ok(Ok(servers)) => servers,
-                Ok(Err(trouble)) => return Observation::new(Health::Unknown, trouble),
-                Err(error) => return Observation::new(Health::Unknown, format!("no thread to read {}: {error}", servers::PATH)),
-            }
-        }
+        None => match apart.look(&check.name, servers::PATH, progress, || servers::read(Path::new(servers::PATH))).await {
+            Ok(Ok(servers)) => servers,
+            Ok(Err(trouble)) => return Observation::new(Health::Unknown, trouble),
+            Err(observation) => return observation,
+        },
     };
     let patience = (check.timeout / 4).clamp(PATIENCE.0, PATIENCE.1);
     by_servers(dns, &servers, patience, progress).await

@@ -20,7 +20,7 @@ mod plugin;
 use super::Job;
 use super::progress::{Doing, Progress};
 use super::text::{one_line, span};
-use super::threads::Pool;
+use super::threads::{Apart, Pool};
 use crate::check::{Health, Observation};
 use crate::clock::Moment;
 use crate::plan::{Exec, Name};
@@ -56,7 +56,8 @@ pub(super) struct Children {
 }
 
 struct Shared {
-    files: Pool,
+    /// Where programs are started.
+    apart: Apart,
     /// The one thread for sweeps.
     sweeps: Pool,
     registry: Mutex<Registry>,
@@ -101,7 +102,7 @@ enum End {
 }
 
 impl Children {
-    pub(super) fn new(files: Pool) -> Self {
+    pub(super) fn new(apart: Apart) -> Self {
         let (going_on, _) = watch::channel(0);
         let (closing, _) = watch::channel(false);
         static PROBERS: AtomicU64 = AtomicU64::new(0);
@@ -113,7 +114,7 @@ impl Children {
             None => format!("{}-{}-{prober}-", rustix::process::getpid().as_raw_pid(), Moment::now().boot_ms),
         };
         let (sweeps, registry) = (Pool::new("sweep", 1), Mutex::default());
-        Self { shared: Arc::new(Shared { files, sweeps, registry, going_on, closing, agent, mark_prefix }) }
+        Self { shared: Arc::new(Shared { apart, sweeps, registry, going_on, closing, agent, mark_prefix }) }
     }
 
     /// Kills the processes of agents that are no more.
@@ -338,12 +339,12 @@ async fn start(
     let environment = Arc::new(environment);
     for attempt in 1.. {
         let (own_exec, own_environment) = (exec.clone(), Arc::clone(&environment));
-        let doing = Doing::ReadingFile(exec.command.first().cloned().unwrap_or_default());
+        let program = one_line(exec.command.first().map_or("", String::as_str));
         // A leader that comes too late is dropped by its thread, which kills it.
-        let starting = run.shared.files.run(&run.check, &progress, doing, move || leader::start(&own_exec, &own_environment));
+        let starting = run.shared.apart.look(&run.check, &program, &progress, move || leader::start(&own_exec, &own_environment));
         match tokio::time::timeout_at(deadline + DEATH, starting).await {
             Err(_) => return Err(progress.timed_out(timeout)),
-            Ok(Err(error)) => return Err(unknown(format!("no thread to start the command: {error}"))),
+            Ok(Err(trouble)) => return Err(trouble),
             Ok(Ok(Ok(leader))) => return Ok(leader),
             Ok(Ok(Err(StartError::Other(message)))) => return Err(unknown(message)),
             Ok(Ok(Err(StartError::Busy(message)))) if attempt >= BUSY_TRIES => {

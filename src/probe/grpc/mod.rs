@@ -63,7 +63,7 @@ async fn look_at_host(check: &Check, grpc: &Grpc, host: &str, port: u16, means: 
     // First what can be wrong with ourselves.
     let config = match tls_config(&check.name, options, means).await {
         Ok(config) => config,
-        Err(trouble) => return Observation::new(Health::Unknown, trouble),
+        Err(trouble) => return trouble,
     };
     let name = options.server_name.as_deref().unwrap_or(host);
     let Ok(server_name) = ServerName::try_from(name.to_owned()) else {
@@ -80,10 +80,11 @@ async fn look_at_host(check: &Check, grpc: &Grpc, host: &str, port: u16, means: 
     }
 }
 
-/// Errors are sentences for a person.
-async fn tls_config(name: &Name, options: &TlsOptions, means: &Means<'_>) -> Result<rustls::ClientConfig, String> {
+/// Errors are observations.
+async fn tls_config(name: &Name, options: &TlsOptions, means: &Means<'_>) -> Result<rustls::ClientConfig, Observation> {
+    let unknown = |trouble: String| Observation::new(Health::Unknown, trouble);
     let roots = match options.verify {
-        true => means.roots.get(name, means.progress, options.ca_file.is_some()).await?,
+        true => means.roots.get(name, means.progress, options.ca_file.is_some()).await.map_err(unknown)?,
         false => None,
     };
     let first: Option<&PathBuf> = options.ca_file.as_ref().or(options.client.as_ref().map(|(cert, _)| cert));
@@ -93,11 +94,10 @@ async fn tls_config(name: &Name, options: &TlsOptions, means: &Means<'_>) -> Res
         Some(path) => {
             let options = options.clone();
             let load = move || tls::client_config(&options, roots.as_ref());
-            let loaded = means.files.run(name, means.progress, Doing::ReadingFile(path.clone()), load).await;
-            loaded.map_err(|error| format!("no thread to read {path}: {error}"))?
+            means.apart.look(name, &path, means.progress, load).await?
         }
     };
-    let mut config = config.map_err(|error| one_sentence(&error))?;
+    let mut config = config.map_err(|error| unknown(one_sentence(&error)))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }

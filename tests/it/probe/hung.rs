@@ -2,8 +2,8 @@
 
 use super::file::file;
 use super::*;
-use ros_signal_agent::check::Health;
-use ros_signal_agent::plan::Present;
+use ros_signal_agent::check::{Health, Thresholds};
+use ros_signal_agent::plan::{Certificate, CertificateSource, Present};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Command, Stdio};
 use tokio::time::Instant;
@@ -226,4 +226,46 @@ async fn dead_file_server() {
         tokio::time::timeout(PATIENCE, again).await.expect("it came back");
     }
     until("the threads are gone", || looks() == 0).await;
+}
+
+#[test]
+fn programs_and_certificates_of_a_dead_file_server_hold_up_no_program_and_no_certificate_of_a_healthy_disk() {
+    const NAME: &str =
+        "probe::hung::programs_and_certificates_of_a_dead_file_server_hold_up_no_program_and_no_certificate_of_a_healthy_disk";
+    if in_own_process(NAME) {
+        runtime().block_on(dead_programs());
+    }
+}
+
+async fn dead_programs() {
+    let Some(mut hung) = crate::mounted::Hung::mount() else { return };
+    let prober = Arc::new(Prober::new());
+    let certificate = |path: &Path| {
+        let source = CertificateSource::File(path.to_owned());
+        Probe::Certificate(Box::new(Certificate {
+            source,
+            server_name: None,
+            ca_file: None,
+            verify: false,
+            thresholds: Thresholds::default(),
+        }))
+    };
+    let mut runs = tokio::task::JoinSet::new();
+    for number in 0..HUNG {
+        let path = hung.path().join(format!("{number}"));
+        let probe = if number % 2 == 0 { certificate(&path) } else { Probe::Exec(exec(&[path.to_str().unwrap()])) };
+        let (prober, check) = (Arc::clone(&prober), named(&format!("hung-{number}"), probe, PATIENCE));
+        runs.spawn(async move { once(&prober, &check).await });
+    }
+    until("each that hangs has a thread", || looks() == HUNG).await;
+    let program = named("program", Probe::Exec(exec(&["true"])), PATIENCE);
+    assert_eq!(once(&prober, &program).await.health, Health::Passing);
+    let missing = crate::private::directory();
+    let seen = once(&prober, &named("certificate", certificate(&missing.path().join("leaf")), PATIENCE)).await;
+    assert!(seen.message.ends_with("/leaf does not exist"), "{}", seen.message);
+    assert!(runs.try_join_next().is_none(), "the hung ones are still waited for");
+    hung.die();
+    for seen in runs.join_all().await {
+        assert_ne!(seen.health, Health::Passing, "{}", seen.message);
+    }
 }

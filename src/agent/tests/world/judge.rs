@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    /// A composite says what the committed states of its members say, at every moment.
+    /// A composite says what the committed states of its members say, and whether it will never pass, at every moment.
     pub(super) fn judge_composites(&self) {
         for run in self.core.checks.values() {
             let crate::plan::Probe::Composite(composite) = &run.check.probe else { continue };
@@ -75,8 +75,14 @@ impl World {
                     never: run.state.will_never_pass(&run.check),
                 })
                 .collect();
-            let said = crate::check::composite::judge(composite, &members).map(|said| said.health);
-            assert_eq!(run.state.committed(), said, "{}: {members:?}", run.check.name);
+            let said = crate::check::composite::judge(composite, &members);
+            let (health, terminal) = (said.as_ref().map(|said| said.health), said.is_some_and(|said| said.terminal));
+            assert_eq!(
+                (run.state.committed(), run.state.will_never_pass(&run.check)),
+                (health, terminal),
+                "{}: {members:?}",
+                run.check.name
+            );
         }
     }
 

@@ -104,7 +104,13 @@ async fn the_answers_of_docker_and_podman_are_judged() {
             0.0,
         ),
         ("docker-plain", Passing, false, "container web is running, without a health check", 0.0),
-        ("docker-exited", Critical, true, "container web has ended with exit code 137 (killed for want of memory)", 0.0),
+        (
+            "docker-exited",
+            Critical,
+            false,
+            "container web has ended with exit code 137 (killed for want of memory); the engine does not restart it (restart policy no)",
+            0.0,
+        ),
         ("docker-restarting", Critical, false, "container web is restarting after exit code 1, restarted 5 times", 5.0),
         (
             "docker-created",
@@ -116,7 +122,13 @@ async fn the_answers_of_docker_and_podman_are_judged() {
         ),
         ("podman-healthy", Passing, false, "container web is healthy", 0.0),
         ("podman-unhealthy", Critical, false, "container web is unhealthy, failed 2 times: \"not ready yet\" (exit code 1)", 0.0),
-        ("podman-exited", Critical, true, "container web has ended with exit code 3", 0.0),
+        (
+            "podman-exited",
+            Critical,
+            false,
+            "container web has ended with exit code 3; the engine does not restart it (restart policy no)",
+            0.0,
+        ),
     ];
     for (name, health, terminal, message, restarts) in cases {
         engine.says(inspected(&format!("{name}.json")));
