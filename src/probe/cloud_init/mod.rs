@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// What is read of each file.
 const LIMIT: u64 = 1024 * 1024;
-/// One of these is there where cloud-init is installed.
-const INSTALLED: [&str; 4] = ["usr/bin/cloud-init", "usr/lib/cloud-init", "etc/cloud/cloud.cfg", "var/lib/cloud"];
+/// One of these is there where cloud-init is installed. Not its configuration and its data: where it was removed, but not purged, they stay.
+const INSTALLED: [&str; 4] = ["usr/bin/cloud-init", "usr/local/bin/cloud-init", "usr/lib/cloud-init", "usr/libexec/cloud-init"];
 
 /// Makes one observation. The caller keeps the time.
 pub(super) async fn look(check: &Name, cloud_init: &CloudInit, apart: &Apart, progress: &Progress) -> Observation {
