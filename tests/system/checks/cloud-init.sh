@@ -42,6 +42,8 @@ stages='cloud-init init --local; cloud-init init; cloud-init modules --mode=conf
 boot() { # what the units of cloud-init do at boot, in the background
   systemd-run --quiet --collect --unit=boot -- bash -c "$stages"
 }
+# Older versions write dates, newer ones seconds of uptime.
+when='(20[0-9-]*T[0-9:]*Z|[0-9dhms ]+ after boot)'
 ended() { ! systemctl is-active --quiet boot.service; }
 whole_boot() {
   boot
@@ -69,10 +71,10 @@ chmod 666 early late
 user_data 'bootcmd:' "  - cat $PWD/early" 'runcmd:' "  - cat $PWD/late"
 boot
 until_true 60 shows 'in stage init since'
-says cloud 'critical.*cloud-init is running: in stage init since 20[0-9-]*T[0-9:]*Z.*"terminal": false'
+says cloud 'critical.*cloud-init is running: in stage init since '"$when"'.*"terminal": false'
 echo >early
 until_true 60 shows 'in stage modules-final since'
-says cloud 'critical.*cloud-init is running: in stage modules-final since 20[0-9-]*T'
+says cloud 'critical.*cloud-init is running: in stage modules-final since '"$when"
 echo >late
 until_true 60 ended
 says cloud 'passing.*cloud-init is done \(DataSourceNoCloud'
