@@ -8,7 +8,7 @@
 mod report;
 
 use super::progress::Progress;
-use super::text::{one_line, quoted};
+use super::text::{one_line, quoted, span};
 use super::threads::Apart;
 use crate::check::{Health, Observation};
 use crate::clock;
@@ -16,11 +16,12 @@ use crate::plan::{CloudInit, Name};
 use report::Report;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is read of each file.
 const LIMIT: u64 = 1024 * 1024;
-/// One of these is there where cloud-init is installed.
-const INSTALLED: [&str; 4] = ["usr/bin/cloud-init", "usr/lib/cloud-init", "etc/cloud/cloud.cfg", "var/lib/cloud"];
+/// One of these is there where cloud-init is installed. Not its configuration and its data: where it was removed, but not purged, they stay.
+const INSTALLED: [&str; 4] = ["usr/bin/cloud-init", "usr/local/bin/cloud-init", "usr/lib/cloud-init", "usr/libexec/cloud-init"];
 
 /// Makes one observation. The caller keeps the time.
 pub(super) async fn look(check: &Name, cloud_init: &CloudInit, apart: &Apart, progress: &Progress) -> Observation {
@@ -108,7 +109,7 @@ fn more(count: usize) -> String {
 
 /// `status.json` is there, `result.json` is not.
 fn running(status: &Report) -> Observation {
-    let since = |at: Option<f64>| at.and_then(rfc3339).map_or_else(String::new, |at| format!(" since {at}"));
+    let since = |at: Option<f64>| at.and_then(moment).map_or_else(String::new, |at| format!(" since {at}"));
     let now = match (&status.stage, status.last_finished()) {
         (Some(stage), _) => {
             let started = status.stage(stage).and_then(|stage| stage.start);
@@ -125,11 +126,16 @@ fn running(status: &Report) -> Observation {
     with_counts(Observation::new(Health::Critical, message), errors, status.recoverable.count)
 }
 
-/// Seconds since 1970 as a date; none: no date that people live in.
-fn rfc3339(seconds: f64) -> Option<String> {
+/// When a stage began or ended; none: at no time that a host has seen. Cloud-init wrote seconds since 1970 first; versions of our days
+/// write seconds since boot. Nobody is up for thirty years.
+fn moment(seconds: f64) -> Option<String> {
+    const UP_AT_MOST: f64 = 1_000_000_000.0;
     const YEAR_3000: f64 = 32_503_680_000.0;
+    if (0.0..UP_AT_MOST).contains(&seconds) {
+        return Some(format!("{} after boot", span(Duration::from_secs_f64(seconds.round()))));
+    }
     #[expect(clippy::cast_possible_truncation, reason = "in bounds, and a part of a millisecond is nothing here")]
-    (0.0..YEAR_3000).contains(&seconds).then(|| clock::rfc3339((seconds * 1000.0) as i64))
+    (UP_AT_MOST..YEAR_3000).contains(&seconds).then(|| clock::rfc3339((seconds * 1000.0) as i64))
 }
 
 fn not_begun(cloud_init: &CloudInit) -> Observation {

@@ -8,6 +8,8 @@
 //! result.json  { "v1": { "datasource": "DataSourceAliYun", "errors": ["..."], "recoverable_errors": {...} } }
 //! ```
 //!
+//! Times are `time.time()` in 22.4 and `/proc/uptime` in 25.1 (`status_wrapper` in its `cmd/main.py`).
+//!
 //! What has another form than expected is passed over, as long as it is JSON with a table `v1`: the form grew with the years. Parts stay
 //! text until they are asked for, so that a hostile file takes little more memory than its size.
 
@@ -33,7 +35,7 @@ pub(super) struct Report {
     stages: Vec<(&'static str, Stage)>,
 }
 
-/// When a stage began and ended, in seconds since 1970.
+/// When a stage began and ended, in seconds since 1970, or since boot where cloud-init is newer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Stage {
     pub(super) start: Option<f64>,

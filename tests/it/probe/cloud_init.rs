@@ -122,6 +122,57 @@ async fn recoverable_errors_mean_what_the_configuration_says() {
     assert_eq!(root.says_to(critical).await, (Health::Critical, true, message.to_owned()));
 }
 
+/// As version 25.1.4 of Debian 13 left it.
+const STATUS_OF_25_1: &str = r#"{
+  "datasource": "DataSourceNoCloud [seed=/var/lib/cloud/seed/nocloud]",
+  "init": {
+   "errors": [],
+   "finished": 19058.78,
+   "recoverable_errors": {
+    "WARNING": [
+     "Could not print networks: missing 'ip' and 'ifconfig' commands",
+     "Could not print routes: missing 'ip' and 'netstat' commands"
+    ]
+   },
+   "start": 19058.64
+  },
+  "init-local": {
+   "errors": [],
+   "finished": 19057.94,
+   "recoverable_errors": {},
+   "start": 19057.78
+  },
+  "modules-config": {
+   "errors": [],
+   "finished": 19059.61,
+   "recoverable_errors": {},
+   "start": 19059.55
+  },
+  "modules-final": {
+   "errors": [],
+   "finished": 19060.61,
+   "recoverable_errors": {},
+   "start": 19060.45
+  },
+  "stage": null
+ }"#;
+
+#[tokio::test]
+async fn versions_that_count_from_boot_are_understood() {
+    let root = Root::installed();
+    let waiting = STATUS_OF_25_1.replace("19060.61", "null").replace("\"stage\": null", "\"stage\": \"modules-final\"");
+    root.report("status.json", &waiting);
+    let running = "cloud-init is running: in stage modules-final since 5h 17m 40s after boot";
+    assert_eq!(root.says().await, said(Health::Critical, running));
+    root.report("status.json", STATUS_OF_25_1);
+    let ending = "cloud-init is running: between stages since 5h 17m 41s after boot, modules-final is done";
+    assert_eq!(root.says().await, said(Health::Critical, ending));
+    root.report("result.json", r#"{"datasource": "DataSourceNoCloud [seed=/var/lib/cloud/seed/nocloud]", "errors": []}"#);
+    let message = "cloud-init is done (DataSourceNoCloud [seed=/var/lib/cloud/seed/nocloud]), but degraded: \
+                   \"Could not print networks: missing 'ip' and 'ifconfig' commands\" and 1 more";
+    assert_eq!(root.says().await, said(Health::Warning, message));
+}
+
 #[tokio::test]
 async fn each_mark_that_disables_it_is_named_and_what_ran_in_this_boot_counts_before_them() {
     for (mark, text, shown) in [
@@ -148,6 +199,8 @@ async fn a_host_without_cloud_init_is_what_the_configuration_says() {
     assert_eq!(root.says().await, said(Health::Critical, "cloud-init is not installed"));
     let passing = CloudInit { not_installed: Health::Passing, ..root.asks() };
     assert_eq!(root.says_to(passing).await.0, Health::Passing);
+    let removed = Root::bare().with("etc/cloud/cloud.cfg", "users: [default]\n").with("var/lib/cloud/data/instance-id", "i-1\n");
+    assert_eq!(removed.says().await, said(Health::Critical, "cloud-init is not installed"), "packages that are not purged leave these");
 }
 
 #[tokio::test]
