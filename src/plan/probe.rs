@@ -54,7 +54,7 @@ impl Probe {
     /// The kind whose runs are children.
     pub const EXEC: &'static str = "exec";
     /// The kinds whose runs look at files, file systems or /proc, which may hang. They limit themselves, so that those that hang count no more.
-    pub const OF_FILES: [&'static str; 6] = ["cloud-init", "disk", "file", "mount", "port", "process"];
+    pub const OF_FILES: [&'static str; 8] = ["cloud-init", "disk", "file", "load", "memory", "mount", "port", "process"];
 
     /// The value of `type`.
     pub fn kind(&self) -> &'static str {

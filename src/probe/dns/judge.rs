@@ -53,7 +53,7 @@ fn wrong(dns: &Dns, records: &[Found], found: &str) -> Option<String> {
     }
     if let Some(pattern) = dns.expect.as_ref().filter(|pattern| !records.iter().any(|found| pattern.0.is_match(&found.text))) {
         let shown = listed(records.iter().map(|found| quoted(&found.text)));
-        return Some(format!("{name} is {shown}, expected /{}/", pattern.0.as_str()));
+        return Some(format!("{name} is {shown}, expected /{}/", one_line(pattern.0.as_str())));
     }
     let addresses: Vec<IpAddr> = records.iter().filter_map(|found| found.address).collect();
     let missing: Vec<_> = dns.addresses.iter().filter(|address| !addresses.contains(address)).collect();
