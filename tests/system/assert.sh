@@ -26,3 +26,39 @@ until_true() {
 median() {
   printf '%s\n' "$@" | sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
 }
+
+# The configuration of an agent that looks, in the folder it is started in, and tells nobody; checks are written behind it.
+watching_agent() {
+  cat <<END
+[agent]
+state_dir = "$PWD/state"
+socket = "$PWD/control.sock"
+log = "debug"
+[ros]
+endpoint = "https://127.0.0.1:9"
+[instance]
+id = "i-bp1a2b3c4d5e6f7g8h9i"
+metadata_url = "http://127.0.0.1:9"
+[stack]
+stack_id = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000"
+region = "cn-hangzhou"
+[signal.web]
+resource = "WebReady"
+min_healthy_time = "1h"
+deadline = "3h"
+fail_fast = false
+END
+}
+
+# cursor: where the log ends now.
+cursor() { journalctl -n0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }
+
+# line_at CURSOR TEXT [CLOCK]: when the first line of the log after CURSOR that has TEXT was written, in microseconds since boot, or since
+# 1970 with REALTIME. Not with -u: journalctl of systemd 252 then leaves out the first line if the one at the cursor is of another unit.
+line_at() {
+  journalctl --after-cursor="$1" -o json --output-fields=MESSAGE --no-pager | grep -F -m1 -- "$2" |
+    sed -n 's/.*"__'"${3:-MONOTONIC}"'_TIMESTAMP" *: *"\([0-9]*\)".*/\1/p'
+}
+
+# logged CURSOR TEXT: there is such a line.
+logged() { [ -n "$(line_at "$@")" ]; }

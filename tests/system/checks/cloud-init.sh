@@ -114,24 +114,8 @@ fi
 # ---------------------------------------------------------------- the daemon
 # An hour between runs: what it sees, it sees because it was told.
 mkdir state
-cat >daemon.toml <<END
-[agent]
-state_dir = "$PWD/state"
-socket = "$PWD/control.sock"
-log = "debug"
-[ros]
-endpoint = "https://127.0.0.1:9"
-[instance]
-id = "i-bp1a2b3c4d5e6f7g8h9i"
-metadata_url = "http://127.0.0.1:9"
-[stack]
-stack_id = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000"
-region = "cn-hangzhou"
-[signal.web]
-resource = "WebReady"
-min_healthy_time = "1h"
-deadline = "3h"
-fail_fast = false
+watching_agent >daemon.toml
+cat >>daemon.toml <<END
 [check.cloud]
 type = "cloud-init"
 degraded = "passing"
@@ -144,13 +128,6 @@ printf '%s\n' '[Service]' "ExecStart=/usr/local/bin/ros-signal-agent --config $P
   >/etc/systemd/system/agent.service
 systemctl daemon-reload
 
-# Microseconds since 1970 of the first line of the log after a cursor that has a text.
-line_at() { # line_at CURSOR TEXT
-  journalctl --after-cursor="$1" -o json --output-fields=MESSAGE --no-pager | grep -F -m1 -- "$2" |
-    sed -n 's/.*"__REALTIME_TIMESTAMP" *: *"\([0-9]*\)".*/\1/p'
-}
-cursor() { journalctl -n0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }
-logged() { [ -n "$(line_at "$@")" ]; }
 looks() { journalctl -u agent.service --no-pager -o cat | grep -c 'check cloud: ' || true; }
 changed_at() { # changed_at FILE: in microseconds since 1970
   local nanoseconds
@@ -170,7 +147,7 @@ for _ in $(seq 7); do
   mark=$(cursor)
   whole_boot
   until_true 10 logged "$mark" 'check cloud: critical -> passing'
-  delays+=($(($(line_at "$mark" 'check cloud: critical -> passing') - $(changed_at "$RUN_DIR/result.json"))))
+  delays+=($(($(line_at "$mark" 'check cloud: critical -> passing' REALTIME) - $(changed_at "$RUN_DIR/result.json"))))
   mark=$(cursor)
   cloud-init clean
   rm -rf "$RUN_DIR"
@@ -185,7 +162,7 @@ mark=$(cursor)
 whole_boot
 until_true 10 logged "$mark" 'check cloud: critical: cloud-init failed'
 printf 'from the failure of cloud-init to observation: %d us\n' \
-  $(($(line_at "$mark" 'check cloud: critical: cloud-init failed') - $(changed_at "$RUN_DIR/result.json")))
+  $(($(line_at "$mark" 'check cloud: critical: cloud-init failed' REALTIME) - $(changed_at "$RUN_DIR/result.json")))
 [ "$(systemctl show --value -p NRestarts agent.service)" = 0 ] || fail 'the agent did not last'
 
 # ---------------------------------------------------------------- without it

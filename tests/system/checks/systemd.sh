@@ -114,24 +114,8 @@ service lasting 'ExecStart=/bin/sleep infinity'
 service idle 'ExecStart=/bin/sleep infinity'
 unit hold.target '[Unit]' 'Wants=pulse.service'
 mkdir state
-cat >daemon.toml <<END
-[agent]
-state_dir = "$PWD/state"
-socket = "$PWD/control.sock"
-log = "debug"
-[ros]
-endpoint = "https://127.0.0.1:9"
-[instance]
-id = "i-bp1a2b3c4d5e6f7g8h9i"
-metadata_url = "http://127.0.0.1:9"
-[stack]
-stack_id = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000"
-region = "cn-hangzhou"
-[signal.web]
-resource = "WebReady"
-min_healthy_time = "1h"
-deadline = "3h"
-fail_fast = false
+watching_agent >daemon.toml
+cat >>daemon.toml <<END
 [check.whole]
 type = "systemd"
 system = true
@@ -154,14 +138,6 @@ service agent "ExecStart=/usr/local/bin/ros-signal-agent --config $PWD/daemon.to
 systemctl daemon-reload
 systemctl start agent.service
 
-# Microseconds since boot of the first line of the log after a cursor that has a text. Not with -u: journalctl of systemd 252 then
-# leaves out the first line if the one at the cursor is of another unit.
-line_at() { # line_at CURSOR TEXT
-  journalctl --after-cursor="$1" -o json --output-fields=MESSAGE --no-pager | grep -F -m1 -- "$2" |
-    sed -n 's/.*"__MONOTONIC_TIMESTAMP" *: *"\([0-9]*\)".*/\1/p'
-}
-cursor() { journalctl -n0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }
-logged() { [ -n "$(line_at "$@")" ]; }
 property() { systemctl show --value -p "$2" "$1.service"; }
 looks() { journalctl -u agent.service --no-pager -o cat | grep -c "check $1: " || true; }
 delay() { # delay CURSOR TEXT PROPERTY: from the change of pulse.service to the line
