@@ -247,7 +247,7 @@ impl Metadata {
         if response.status() != StatusCode::OK {
             return Err(Error::Status { path: path.to_owned(), status: response.status().as_u16() });
         }
-        let date_ms = crate::ros::date_ms(response.headers());
+        let date_ms = crate::rpc::date_ms(response.headers());
         let text = self.text(response).await?.ok_or(Error::Unusable { path: path.to_owned(), why: "it is not text" })?;
         Ok(Document { text, date_ms })
     }

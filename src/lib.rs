@@ -6,7 +6,7 @@
 //! - [`agent`] is the core, a pure function `step(now, input) -> effects`; [`verdict`], [`signal`], [`check`] and [`stack`] are the
 //!   pure rooms it is made of.
 //! - [`plan`] is what the agent runs; [`config`] makes it from files.
-//! - [`probe`], [`ledger`], [`ros`], [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
+//! - [`probe`], [`ledger`], [`ros`] (spoken to as [`rpc`] does), [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
 //!
 //! `docs/architecture.md` says why the walls stand where they do.
 
@@ -29,6 +29,7 @@ pub mod probe;
 pub mod process;
 pub mod retry;
 pub mod ros;
+pub mod rpc;
 pub mod secret;
 pub mod signal;
 pub mod stack;

@@ -28,7 +28,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pace that fits a class of refusal; the reaction column of the error table in `src/ros/error-codes.json`.
+    /// The pace that fits a class of refusal; the reaction column of the error table in `src/rpc/error-codes.json`.
     ///
     /// [`Class::Immediate`] waits next to nothing; counting its attempts is the core's.
     pub fn of(class: Class) -> Self {

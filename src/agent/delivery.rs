@@ -3,7 +3,7 @@
 use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
-use crate::plan::OnUnwritable;
+use crate::plan::{OnUnwritable, Transport};
 use crate::retry::{Pace, Schedule};
 use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, client_token};
 use crate::stack::Look;
@@ -294,7 +294,16 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         let (Some(target), Some(intent)) = (&active.round.target, &active.round.intent) else { return };
         let client_token = client_token(target, &intent.unique_id, intent.status, active.round.series);
-        let request = SignalRequest { target: target.clone(), status: intent.status, unique_id: intent.unique_id.clone(), client_token };
+        let transport = self.plan.signal(&active.round.signal).map_or(Transport::Api, |signal| signal.transport.clone());
+        let request = SignalRequest {
+            target: target.clone(),
+            transport,
+            status: intent.status,
+            unique_id: intent.unique_id.clone(),
+            client_token,
+            reason: intent.reason.clone(),
+            report: None,
+        };
         active.delivery.phase = Phase::Sending(send);
         active.delivery.attempts = active.delivery.attempts.saturating_add(1);
         self.effects.push(Effect::Send { send, request });

@@ -160,15 +160,21 @@ impl<'a> Reader<'a> {
         match key.default {
             Fallback::Toml(text) => self.parse(name, &Value::of_default(text), parse),
             Fallback::Required | Fallback::Absent(_) | Fallback::Computed(_) => {
-                let message = format!("`{}` needs the key `{name}`", self.title());
-                let hint = match key.shape {
-                    Shape::Word(words) => format!("one of {}", listed(words)),
-                    _ => lower_first(key.meaning),
-                };
-                self.notes.misfit(self.header, message, Some(hint));
+                self.demand(name);
                 None
             }
         }
+    }
+
+    /// Notes that a key is missing.
+    pub(super) fn demand(&mut self, name: &str) {
+        let Some(key) = self.key(name) else { return };
+        let message = format!("`{}` needs the key `{name}`", self.title());
+        let hint = match key.shape {
+            Shape::Word(words) => format!("one of {}", listed(words)),
+            _ => lower_first(key.meaning),
+        };
+        self.notes.misfit(self.header, message, Some(hint));
     }
 
     /// The value of a key that may be absent. The outer None: an error was noted.
@@ -219,13 +225,15 @@ impl<'a> Reader<'a> {
         let Some(Key { shape: Shape::Integer(low, high), .. }) = self.key(name) else {
             return None;
         };
-        self.value(name, |value| match value.data {
-            Data::Integer(number) => i64::try_from(number)
-                .ok()
-                .filter(|number| (*low..=*high).contains(number))
-                .ok_or_else(|| Problem::new(format!("must be {low} to {high}")).into()),
-            _ => Err(Problem::new(format!("must be an integer, not {}", value.kind())).into()),
-        })
+        self.value(name, |value| integer(value, *low, *high))
+    }
+
+    /// The same of a key that may be absent.
+    pub(super) fn optional_integer(&mut self, name: &str) -> Option<Option<i64>> {
+        let Some(Key { shape: Shape::Integer(low, high), .. }) = self.key(name) else {
+            return None;
+        };
+        self.optional(name, |value| integer(value, *low, *high))
     }
 
     /// An integer within the bounds of the key, which are not negative.
@@ -268,18 +276,38 @@ impl<'a> Reader<'a> {
         let Some(Key { shape: Shape::Word(words), .. }) = self.key(name) else {
             return None;
         };
-        self.value(name, |value| {
-            let word = text(value)?;
-            if let Some(meaning) = words.contains(&word).then(|| meaning(word)).flatten() {
-                return Ok(meaning);
-            }
-            if keys::LATER.contains(&(name, word)) {
-                let problem = Problem::new(format!("= \"{word}\" comes in a later version; this one cannot do it yet"));
-                return Err(problem.hint(format!("leave the key out, or use {}", listed(words))).into());
-            }
-            Err(Problem::new(format!("must be {}", listed(words))).hint_nearest(word, words.iter().copied()).into())
-        })
+        self.value(name, |value| word(name, words, value, meaning))
     }
+
+    /// The same of a key that may be absent.
+    pub(super) fn optional_word<T>(&mut self, name: &str, meaning: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
+        let Some(Key { shape: Shape::Word(words), .. }) = self.key(name) else {
+            return None;
+        };
+        self.optional(name, |value| word(name, words, value, meaning))
+    }
+}
+
+fn integer(value: &Value, low: i64, high: i64) -> Parsed<i64> {
+    match value.data {
+        Data::Integer(number) => i64::try_from(number)
+            .ok()
+            .filter(|number| (low..=high).contains(number))
+            .ok_or_else(|| Problem::new(format!("must be {low} to {high}")).into()),
+        _ => Err(Problem::new(format!("must be an integer, not {}", value.kind())).into()),
+    }
+}
+
+fn word<T>(name: &str, words: &[&str], value: &Value, meaning: impl Fn(&str) -> Option<T>) -> Parsed<T> {
+    let word = text(value)?;
+    if let Some(meaning) = words.contains(&word).then(|| meaning(word)).flatten() {
+        return Ok(meaning);
+    }
+    if keys::LATER.contains(&(name, word)) {
+        let problem = Problem::new(format!("= \"{word}\" comes in a later version; this one cannot do it yet"));
+        return Err(problem.hint(format!("leave the key out, or use {}", listed(words))).into());
+    }
+    Err(Problem::new(format!("must be {}", listed(words))).hint_nearest(word, words.iter().copied()).into())
 }
 
 impl Problem {

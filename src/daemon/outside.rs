@@ -4,7 +4,7 @@ use crate::agent::{Identity, Input};
 use crate::config::Layout;
 use crate::credentials::Cache;
 use crate::instance::Metadata;
-use crate::plan::Plan;
+use crate::plan::{Plan, Transport};
 use crate::retry::Random;
 use crate::ros::Client;
 use crate::signal::{Answer, Class, Refusal, SignalRequest};
@@ -85,7 +85,11 @@ impl Outside {
                 };
                 return vec![Input::Identified(identify.await), Input::Answered { send, answer: Answer::Refused(refusal) }];
             }
-            vec![Input::Answered { send, answer: client.signal(&request).await }]
+            let answer = match &request.transport {
+                Transport::Api => client.signal(&request).await,
+                Transport::Handle(_) | Transport::LifecycleHook(_) => return Vec::new(),
+            };
+            vec![Input::Answered { send, answer }]
         }
     }
 }

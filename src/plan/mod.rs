@@ -20,6 +20,7 @@ mod port;
 mod probe;
 mod process;
 mod systemd;
+mod transport;
 
 pub use certificate::*;
 pub use clock::*;
@@ -38,6 +39,7 @@ pub use port::*;
 pub use probe::*;
 pub use process::*;
 pub use systemd::*;
+pub use transport::*;
 
 use serde::Serialize;
 use std::path::PathBuf;
@@ -187,8 +189,10 @@ pub struct Instance {
 pub struct Signal {
     /// NAME.
     pub name: Name,
-    /// Logical ID of the WaitConditionHandle.
+    /// Logical ID of the WaitConditionHandle; for a lifecycle hook what stands for it in messages and ids.
     pub resource: String,
+    /// How it travels.
+    pub transport: Transport,
     /// Logical ID of the WaitCondition, for looking at it.
     pub condition: Option<String>,
     /// Stack, when configured; else the instance tag.
@@ -202,6 +206,8 @@ pub struct Signal {
     pub members: Vec<Name>,
     /// From the start of the round to the last moment of deciding.
     pub deadline: Duration,
+    /// `deadline` is written in the configuration: nothing that the template says moves it.
+    pub deadline_given: bool,
     /// Before `deadline`, the time kept for sending.
     pub margin: Duration,
     /// How long all required checks must have been passing.
@@ -218,6 +224,12 @@ pub struct Signal {
     pub give_up: Duration,
     /// How the UniqueId is made.
     pub unique_id: UniqueIdStrategy,
+    /// `confirm`: what is asked of the stack after a signal was accepted.
+    pub confirm: Confirm,
+    /// `mode` of the handle, when configured; else the template says it.
+    pub mode: Option<HandleMode>,
+    /// `count` of the handle, when configured; else the template says it.
+    pub count: Option<i64>,
 }
 
 impl Signal {
@@ -343,12 +355,14 @@ pub mod testing {
         Signal {
             name: Arc::from(name),
             resource: resource.to_owned(),
+            transport: Transport::Api,
             condition: None,
             stack_id: Some("4a6c9851-3b0f-4f5f-b4ca-a14bf6911234".to_owned()),
             region: Some("cn-hangzhou".to_owned()),
             checks: checks.iter().map(|name| Arc::from(*name)).collect(),
             members: Vec::new(),
             deadline: Duration::from_secs(900),
+            deadline_given: true,
             margin: Duration::from_secs(30),
             min_healthy_time: Duration::from_secs(5),
             on_deadline: OnDeadline::Failure,
@@ -357,6 +371,9 @@ pub mod testing {
             fail_fast: true,
             give_up: Duration::from_secs(12 * 3600),
             unique_id: UniqueIdStrategy::Derived,
+            confirm: Confirm::Auto,
+            mode: None,
+            count: None,
         }
     }
 

@@ -3,37 +3,20 @@
 //! What the client does by itself is to mend what it can before the next attempt: it measures the server's clock, has credentials
 //! renewed, and changes the host. It says so with [`Class::Immediate`].
 
-use super::body::Body;
-use super::codes::Action;
 use super::endpoint::Choice;
-use super::exchange;
-use super::refusal::{self, Context, Refused};
-use super::request::{self, Attempt, Operation};
-use super::time::{self, SKEW_THAT_MATTERS_MS, ServerClock};
-use crate::clock::Moment;
-use crate::credentials::{self, Keys, Renewal};
-use crate::plan::{self, Endpoint, SignatureScheme};
+use super::operations;
+use crate::credentials;
+use crate::plan::{self, Endpoint};
+use crate::rpc::{Action, Body, Caller, ClientError, Failed, Invalid, Operation, http_client, unsent};
 use crate::signal::{Answer, Class, Refusal, SignalRequest, Target};
 use crate::stack::{self, Look};
-use crate::tls;
-use crate::transport::{self, Trouble};
+use crate::transport;
 use reqwest::Url;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
-
-/// Connecting takes at most this (and at most half of an attempt), so that the next host gets its turn; less than a look, which so
-/// learns of a host that cannot be reached.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A look before a send takes at most this: looking is a courtesy, sending is the job.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// Renewing credentials after a refusal takes at most this.
-const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Connections are kept for the send that follows a look, not longer.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Stacks that are remembered as seen.
 const SEEN_LIMIT: usize = 16;
@@ -52,12 +35,9 @@ pub enum Error {
         "{0} is not usable as an endpoint\nhint: give scheme and host, such as https://ros.aliyuncs.com, without user, query and fragment"
     )]
     Unusable(Url),
-    /// Certificates.
+    /// Certificates, or the HTTP client.
     #[error(transparent)]
-    Tls(#[from] tls::Error),
-    /// The HTTP client.
-    #[error("the HTTP client cannot be made: {0}")]
-    Http(reqwest::Error),
+    Client(#[from] ClientError),
 }
 
 /// Answer of GetStack, as far as it is used.
@@ -85,18 +65,14 @@ pub struct ResourceAnswer {
 /// A client of ROS.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    scheme: SignatureScheme,
+    caller: Caller,
     timeout: Duration,
-    credentials: Arc<credentials::Cache>,
-    account: OnceLock<String>,
     learned: Mutex<Learned>,
 }
 
 /// What the answers have taught.
 #[derive(Debug)]
 struct Learned {
-    clock: ServerClock,
     choice: Choice,
     /// Newest last; beyond [`SEEN_LIMIT`] the oldest is forgotten, which costs only a later conclusion.
     seen: Vec<Seen>,
@@ -135,28 +111,20 @@ impl Client {
 
     fn with_choice(settings: &plan::Ros, choice: Choice, credentials: Arc<credentials::Cache>) -> Result<Self, Error> {
         let plain = choice.current().is_some_and(|url| url.scheme() == "http");
-        let builder = if plain { transport::unencrypted_builder()? } else { tls::client_builder(settings.ca_file.as_deref())? };
-        let http = builder
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout / 2))
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(1)
-            .build()
-            .map_err(Error::Http)?;
-        let learned = Mutex::new(Learned { clock: ServerClock::default(), choice, seen: Vec::new() });
-        Ok(Self { http, scheme: settings.signature, timeout: settings.timeout, credentials, account: OnceLock::new(), learned })
+        let http = http_client(plain, settings.ca_file.as_deref(), settings.timeout)?;
+        let caller = Caller::new(http, settings.signature, credentials);
+        let learned = Mutex::new(Learned { choice, seen: Vec::new() });
+        Ok(Self { caller, timeout: settings.timeout, learned })
     }
 
     /// Tells the account number, for the ARNs in hints. The first one stays.
     pub fn know_account(&self, account_id: &str) {
-        let _ = self.account.set(account_id.to_owned());
+        self.caller.know_account(account_id);
     }
 
     /// Server time minus system time in milliseconds, once it was measured.
     pub fn skew_ms(&self) -> Option<i64> {
-        self.learned().clock.skew_ms(Moment::now())
+        self.caller.skew_ms()
     }
 
     /// The host that the next attempt will ask.
@@ -166,11 +134,7 @@ impl Client {
 
     /// One attempt at SignalResource.
     pub async fn signal(&self, request: &SignalRequest) -> Answer {
-        let operation = match Operation::signal(request) {
-            Ok(operation) => operation,
-            Err(invalid) => return Answer::Refused(refusal::unsent(Class::Permanent, invalid.to_string(), None)),
-        };
-        match self.attempt(&operation, &request.target, self.timeout).await {
+        match self.attempt(operations::signal_resource(request)).await {
             Ok(body) => Answer::Accepted { request_id: body.request_id },
             Err(refusal) => Answer::Refused(refusal),
         }
@@ -244,8 +208,7 @@ impl Client {
     /// # Errors
     /// The refusal.
     pub async fn get_stack(&self, target: &Target) -> Result<StackAnswer, Refusal> {
-        let operation = Operation::get_stack(target).map_err(|invalid| refusal::unsent(Class::Permanent, invalid.to_string(), None))?;
-        let body = self.attempt(&operation, target, self.timeout).await?;
+        let body = self.attempt(operations::get_stack(target)).await?;
         let text = |name| body.member(name).map(transport::clean);
         Ok(StackAnswer { status: status(&body)?, status_reason: text("StatusReason"), name: text("StackName") })
     }
@@ -255,96 +218,53 @@ impl Client {
     /// # Errors
     /// The refusal.
     pub async fn get_stack_resource(&self, target: &Target, logical_id: &str) -> Result<ResourceAnswer, Refusal> {
-        let operation = Operation::get_stack_resource(target, logical_id)
-            .map_err(|invalid| refusal::unsent(Class::Permanent, invalid.to_string(), None))?;
-        let body = self.attempt(&operation, target, self.timeout).await?;
+        let body = self.attempt(operations::get_stack_resource(target, logical_id)).await?;
         let text = |name| body.member(name).map(transport::clean);
         Ok(ResourceAnswer { status: status(&body)?, status_reason: text("StatusReason"), resource_type: text("ResourceType") })
     }
 
-    /// One attempt: credentials, signature, exchange, and what can be mended afterwards.
-    async fn attempt(&self, operation: &Operation, target: &Target, within: Duration) -> Result<Body, Refusal> {
-        let deadline = Instant::now() + within;
-        let keys = self.keys(deadline).await?;
+    /// One attempt at the host of the moment, and what can be mended afterwards.
+    async fn attempt(&self, operation: Result<Operation, Invalid>) -> Result<Body, Refusal> {
+        let operation = operation.map_err(|invalid| unsent(Class::Permanent, invalid.to_string(), None))?;
         let Some(endpoint) = self.endpoint() else {
-            return Err(refusal::unsent(Class::Permanent, "there is no endpoint to ask".to_owned(), None));
+            return Err(unsent(Class::Permanent, "there is no endpoint to ask".to_owned(), None));
         };
-        let host = name(&endpoint);
-        let now = Moment::now();
-        let attempt = Attempt { nonce: uuid::Uuid::new_v4().simple().to_string(), date_ms: self.learned().clock.signing_ms(now) };
-        let prepared = request::prepare(operation, self.scheme, &endpoint, &keys, &attempt)
-            .map_err(|invalid| refusal::unsent(Class::Credentials, invalid.to_string(), None))?;
-        let reply = match exchange::exchange(&self.http, &prepared, &host, deadline, within).await {
-            Ok(reply) => reply,
-            Err(trouble) => return Err(self.no_answer(trouble)),
-        };
-        let context = Context {
-            host: &host,
-            operation: operation.action,
-            target,
-            account: self.account.get().map(String::as_str),
-            keys: &keys,
-            signed: &prepared.signed,
-            now_ms: now.wall_ms,
-        };
-        let read = refusal::read(&reply, &context);
-        if read.as_ref().map_or_else(|refused| refused.from_ros, |_| true) {
-            let clock = &mut self.learned().clock;
-            clock.measure(time::date_ms(&reply.headers), reply.sent, reply.received);
-            clock.tell(reply.received);
-        }
-        match read {
+        match self.caller.attempt(&operation, &endpoint, self.timeout).await {
             Ok(body) => {
                 self.learned().choice.served();
                 Ok(body)
             }
-            Err(refused) => Err(self.mend(*refused, &keys, now, &attempt).await),
+            Err(failed) => Err(self.mend(failed).await),
         }
     }
 
-    async fn keys(&self, deadline: Instant) -> Result<Arc<Keys>, Refusal> {
-        let now = Moment::now();
-        let server_ms = self.learned().clock.server_ms(now);
-        match tokio::time::timeout_at(deadline, self.credentials.keys(now, server_ms)).await {
-            Ok(Ok(keys)) => Ok(keys),
-            Ok(Err(error)) => Err(refusal::unsent(Class::Credentials, error.to_string(), error.hint())),
-            Err(_) => Err(refusal::unsent(Class::Credentials, "timed out waiting for credentials".to_owned(), None)),
+    /// Does about a failure what this side can: ask another host, correct the clock, renew credentials.
+    async fn mend(&self, failed: Failed) -> Refusal {
+        match failed {
+            Failed::Unsent(refusal) => refusal,
+            Failed::Silent(trouble) => {
+                let another = self.left_unanswered(trouble.connected);
+                let refusal = Failed::Silent(trouble).into_refusal();
+                if another { Refusal { class: Class::Immediate, ..refusal } } else { refusal }
+            }
+            Failed::Refused(refused) if !refused.from_service => {
+                self.learned().choice.silent();
+                refused.refusal
+            }
+            Failed::Refused(refused) => match self.other_host(refused.action, refused.refusal.code.as_deref()) {
+                Some(class) => Refusal { class, ..refused.refusal },
+                None => self.caller.mend(*refused).await,
+            },
         }
     }
 
-    /// No answer: perhaps another host gives one.
-    fn no_answer(&self, trouble: Trouble) -> Refusal {
-        let mut learned = self.learned();
-        let connected = trouble.connected;
-        let mut refusal = refusal::of_trouble(trouble);
+    /// No answer: true if another host may give one at once.
+    fn left_unanswered(&self, connected: bool) -> bool {
+        let choice = &mut self.learned().choice;
         if connected {
-            learned.choice.silent();
-        } else if learned.choice.failed() {
-            refusal.class = Class::Immediate;
+            choice.silent();
         }
-        refusal
-    }
-
-    /// Does about a refusal what this side can.
-    async fn mend(&self, refused: Refused, keys: &Arc<Keys>, now: Moment, attempt: &Attempt) -> Refusal {
-        let Refused { action, from_ros, mut refusal } = refused;
-        if !from_ros {
-            self.learned().choice.silent();
-            return refusal;
-        }
-        if let Some(class) = self.other_host(action, refusal.code.as_deref()) {
-            refusal.class = class;
-            return refusal;
-        }
-        match action {
-            Action::ResyncClock => self.resync(&mut refusal, now, attempt),
-            Action::RetrySameToken if refusal.retry_after.is_none() => refusal.retry_after = Some(Duration::from_secs(1)),
-            _ => {}
-        }
-        if refusal.class == Class::Credentials {
-            self.renew(&mut refusal, keys, now).await;
-        }
-        refusal
+        !connected && choice.failed()
     }
 
     /// The class, if the next attempt asks another host because of this answer.
@@ -379,36 +299,6 @@ impl Client {
         }
     }
 
-    /// A time error is the clock's, never the key's.
-    fn resync(&self, refusal: &mut Refusal, now: Moment, attempt: &Attempt) {
-        let clock = self.learned().clock;
-        let corrected = (clock.signing_ms(now) - attempt.date_ms).abs() > SKEW_THAT_MATTERS_MS;
-        refusal.class = if corrected { Class::Immediate } else { Class::Transient };
-        let seconds = clock.skew_ms(now).map(|skew| skew / 1000);
-        refusal.hint = Some(match seconds {
-            Some(seconds) => {
-                format!("this host's clock is {} by {}s; requests are signed with the server's time", direction(seconds), seconds.abs())
-            }
-            None => "this host's clock is wrong and the answer had no usable Date; set the clock (chrony)".to_owned(),
-        });
-    }
-
-    async fn renew(&self, refusal: &mut Refusal, keys: &Arc<Keys>, now: Moment) {
-        let server_ms = self.learned().clock.server_ms(now);
-        let renewal = tokio::time::timeout(RENEW_TIMEOUT, self.credentials.renew(keys, now, server_ms)).await;
-        let more = match renewal {
-            Ok(Ok(Renewal::Fresh)) => {
-                refusal.class = Class::Immediate;
-                return;
-            }
-            Ok(Ok(Renewal::Same)) => "asking again gave the same credentials".to_owned(),
-            Ok(Ok(Renewal::TooSoon)) => return,
-            Ok(Err(error)) => format!("asking again failed: {error}"),
-            Err(_) => "asking again timed out".to_owned(),
-        };
-        refusal.hint = Some(refusal.hint.take().map_or_else(|| more.clone(), |hint| format!("{hint}; {more}")));
-    }
-
     fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
         // Nothing in there can be left half done.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
@@ -429,21 +319,11 @@ fn status(body: &Body) -> Result<String, Refusal> {
     body.member("Status")
         .filter(usable)
         .map(str::to_owned)
-        .ok_or_else(|| refusal::unsent(Class::Transient, format!("the answer {} has no usable Status", body.request_id), None))
+        .ok_or_else(|| unsent(Class::Transient, format!("the answer {} has no usable Status", body.request_id), None))
 }
 
 fn explain(refusal: Refusal) -> String {
     refusal.hint.map_or(refusal.message.clone(), |hint| format!("{}; {hint}", refusal.message))
-}
-
-fn direction(seconds: i64) -> &'static str {
-    if seconds > 0 { "slow" } else { "fast" }
-}
-
-/// Host and, where it is not the scheme's own, port: for messages.
-fn name(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn check_endpoint(url: &Url) -> Result<Url, Error> {

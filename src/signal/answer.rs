@@ -33,7 +33,7 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-/// How the next attempt is scheduled. The names follow the actions of the error table in `src/ros/error-codes.json`.
+/// How the next attempt is scheduled. The names follow the actions of the error table in `src/rpc/error-codes.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Network trouble, 5xx: back off exponentially.

@@ -8,8 +8,10 @@ pub use answer::{Answer, Class, Refusal};
 pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id};
 pub use round::{HISTORY_LIMIT, HistoryEntry, Intent, LedgerDocument, Round, Settlement, Target, remember};
 
+use crate::plan::Transport;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// `Status` of SignalResource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,15 +42,21 @@ impl fmt::Display for SignalStatus {
     }
 }
 
-/// One SignalResource request, complete but for what belongs to a single attempt (nonce, date, signature).
+/// One request, complete but for what belongs to a single attempt (nonce, date, signature).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalRequest {
     /// Which resource of which stack.
     pub target: Target,
+    /// How it travels.
+    pub transport: Transport,
     /// What is said.
     pub status: SignalStatus,
     /// Lives as long as the intent.
     pub unique_id: UniqueId,
     /// Lives until a definite rejection.
     pub client_token: ClientToken,
+    /// Why, for transports that have a place for it.
+    pub reason: String,
+    /// The failure report, for transports that have a place for it.
+    pub report: Option<Arc<str>>,
 }

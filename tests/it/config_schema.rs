@@ -72,7 +72,7 @@ fn the_default_file_leaves_the_agent_idle() {
 fn the_default_file_is_right_with_all_its_settings_in_force() {
     let text = uncommented();
     let loaded = load_text(&text).unwrap_or_else(|told| panic!("{told}"));
-    assert_eq!(loaded.plan.signals.len(), 1);
+    assert_eq!(loaded.plan.signals.len(), 4);
     let validator = jsonschema::validator_for(&schema()).unwrap();
     let document = as_json(&text);
     let errors: Vec<_> = validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();

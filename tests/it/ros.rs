@@ -14,7 +14,7 @@ use reqwest::Url;
 use ros_sandbox::{Config, Sandbox, Secret, StackSpec};
 use ros_signal_agent::credentials::Cache;
 use ros_signal_agent::instance::Metadata;
-use ros_signal_agent::plan::{Endpoint, Instance, Provider, Ros, SignatureScheme};
+use ros_signal_agent::plan::{Endpoint, Instance, Provider, Ros, SignatureScheme, Transport};
 use ros_signal_agent::retry::Random;
 use ros_signal_agent::ros::Client;
 use ros_signal_agent::signal::{Answer, Refusal, SignalRequest, SignalStatus, Target, UniqueId, client_token};
@@ -69,7 +69,7 @@ pub(crate) fn target() -> Target {
 pub(crate) fn request(status: SignalStatus, series: u32) -> SignalRequest {
     let unique_id = UniqueId::new("i-bp1a2b3c4d5e6f7g8h9i").unwrap();
     let client_token = client_token(&target(), &unique_id, status, series);
-    SignalRequest { target: target(), status, unique_id, client_token }
+    SignalRequest { target: target(), transport: Transport::Api, status, unique_id, client_token, reason: String::new(), report: None }
 }
 
 pub(crate) fn success() -> SignalRequest {

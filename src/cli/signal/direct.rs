@@ -11,7 +11,7 @@ use crate::cli::{Exit, output, settings};
 use crate::config::Loaded;
 use crate::credentials::Cache;
 use crate::instance::{self, Metadata};
-use crate::plan::{Plan, Signal, UniqueIdStrategy};
+use crate::plan::{Plan, Signal, Transport, UniqueIdStrategy};
 use crate::process;
 use crate::retry::{Pace, Random, Schedule};
 use crate::ros::Client;
@@ -177,7 +177,15 @@ async fn deliver(
     loop {
         attempts = attempts.saturating_add(1);
         let client_token = client_token(&target, &unique_id, wanted.status, course.series);
-        let request = SignalRequest { target: target.clone(), status: wanted.status, unique_id: unique_id.clone(), client_token };
+        let request = SignalRequest {
+            target: target.clone(),
+            transport: Transport::Api,
+            status: wanted.status,
+            unique_id: unique_id.clone(),
+            client_token,
+            reason: wanted.reason.clone(),
+            report: None,
+        };
         let refusal = match tokio::time::timeout_at(end, client.signal(&request)).await {
             Ok(Answer::Accepted { request_id }) => {
                 let detail = format!("acknowledged at attempt {attempts}");

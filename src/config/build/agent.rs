@@ -117,7 +117,7 @@ fn needed_file(reader: &mut Reader<'_>, file: Option<PathBuf>) -> Option<PathBuf
 }
 
 /// The name of a systemd credential: a file name (systemd.exec(5), LoadCredential=).
-fn credential_name(value: &Value) -> Parsed<String> {
+pub(super) fn credential_name(value: &Value) -> Parsed<String> {
     let name = forms::line(value, 255)?;
     if name.contains('/') || name == "." || name == ".." {
         return Err(Problem::new("must be the name of a credential, not a path").into());

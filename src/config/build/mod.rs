@@ -22,6 +22,7 @@ mod probe;
 mod process;
 mod signal;
 mod systemd;
+mod transport;
 
 use super::Environment;
 use super::fragment::{Data, Table, Value};

@@ -3,13 +3,14 @@
 use super::agent::{Stack, stack};
 use super::check::Draft;
 use super::graph::{self, Selection};
+use super::transport::{HOOK_RESOURCE, transport};
 use crate::config::forms::{self, Written};
 use crate::config::fragment::{Entry, Value};
 use crate::config::keys;
 use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten, text};
 use crate::config::source::Place;
 use crate::config::times::times;
-use crate::plan::{Level, Name, OnDeadline, OnDegraded, Plan, Signal, UniqueIdStrategy};
+use crate::plan::{Confirm, HandleMode, Level, Name, OnDeadline, OnDegraded, Plan, Signal, Transport, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id};
 use humantime::format_duration;
 use std::sync::Arc;
@@ -79,7 +80,8 @@ fn signal(
     let mut reader = Reader::new(&[&keys::SIGNAL], table, &["signal", name], entry.key, notes);
     reader.refuse_unknown(&[]);
     let reader = &mut reader;
-    let resource = reader.value("resource", |value| forms::identifier(value, 255, "-_."));
+    let transport = transport(reader);
+    let resource = resource(reader, transport.as_ref());
     let condition = reader.optional("condition", |value| forms::identifier(value, 255, "-_."));
     let selected = reader.optional("checks", |value| forms::names(value, Some("tag:")));
     let deadline = reader.duration("deadline");
@@ -92,13 +94,12 @@ fn signal(
     let give_up = reader.duration("give_up");
     let strategy = reader.value("unique_id", strategy);
     let own = stack(reader);
-    let mode = reader.word("mode", |word| Some(word == "Full"));
-    let count = reader.integer("count");
-    for name in ["transport", "resignal", "confirm"] {
-        reader.word(name, |_| Some(()));
-    }
+    let mode = reader.optional_word("mode", handle_mode);
+    let count = reader.optional_integer("count");
+    let confirm = reader.word("confirm", confirm);
+    reader.word("resignal", |_| Some(()));
     judge_deadline(reader, deadline, margin);
-    judge_integers(reader, strategy.as_ref(), mode, count);
+    judge_integers(reader, strategy.as_ref(), mode.flatten(), count.flatten());
     let (selection, known) = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
     if selected.is_some() && known && !no_checks_needed {
         demand_required_check(reader, &selection.checks, drafts);
@@ -107,12 +108,14 @@ fn signal(
     let signal = Signal {
         name: valid?,
         resource: resource?,
+        transport: transport?,
         condition: condition?,
         stack_id: own.stack_id.or_else(|| defaults.stack_id.clone()),
         region: own.region.or_else(|| defaults.region.clone()),
         checks: selection.checks.iter().map(|check| Name::from(check.as_str())).collect(),
         members: selection.members.iter().map(|check| Name::from(check.as_str())).collect(),
         deadline: deadline?,
+        deadline_given: reader.has("deadline"),
         margin: margin?,
         min_healthy_time: min_healthy_time?,
         on_deadline: on_deadline?,
@@ -121,9 +124,48 @@ fn signal(
         fail_fast: fail_fast?,
         give_up: give_up?,
         unique_id: strategy?,
+        confirm: confirm?,
+        mode: mode?,
+        count: count?,
     };
     judge_unique_id(reader, &signal);
     Some((signal, places))
+}
+
+/// `resource`, which only a lifecycle hook can do without.
+fn resource(reader: &mut Reader<'_>, transport: Option<&Transport>) -> Option<String> {
+    let written = reader.optional("resource", |value| forms::identifier(value, 255, "-_."))?;
+    match (written, transport) {
+        (Some(_), Some(Transport::LifecycleHook(_))) => {
+            let place = reader.place("resource");
+            let hint = "a lifecycle hook belongs to a scaling group and not to a stack: leave `resource` out";
+            reader.notes.misfit(place, "`resource` does not go with `transport = \"lifecycle-hook\"`", Some(hint.to_owned()));
+            None
+        }
+        (Some(resource), _) => Some(resource),
+        (None, Some(Transport::LifecycleHook(_))) => Some(HOOK_RESOURCE.to_owned()),
+        (None, _) => {
+            reader.demand("resource");
+            None
+        }
+    }
+}
+
+fn confirm(word: &str) -> Option<Confirm> {
+    match word {
+        "auto" => Some(Confirm::Auto),
+        "on" => Some(Confirm::On),
+        "off" => Some(Confirm::Off),
+        _ => None,
+    }
+}
+
+fn handle_mode(word: &str) -> Option<HandleMode> {
+    match word {
+        "Full" => Some(HandleMode::Full),
+        "Increment" => Some(HandleMode::Increment),
+        _ => None,
+    }
 }
 
 fn on_deadline(word: &str) -> Option<OnDeadline> {
@@ -182,8 +224,8 @@ fn judge_deadline(reader: &mut Reader<'_>, deadline: Option<Duration>, margin: O
 }
 
 /// The integer rule of handles with `Mode: Full` and an effective `Count`.
-fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, full: Option<bool>, count: Option<i64>) {
-    let (Some(strategy), Some(true), Some(count @ 0..)) = (strategy, full, count) else {
+fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, mode: Option<HandleMode>, count: Option<i64>) {
+    let (Some(strategy), HandleMode::Full, Some(count @ 0..)) = (strategy, mode.unwrap_or(HandleMode::Full), count) else {
         return;
     };
     let place = reader.place(if reader.has("unique_id") { "unique_id" } else { "count" });

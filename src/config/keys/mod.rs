@@ -276,7 +276,12 @@ pub static SIGNAL: Section = Section {
     header: "[signal.NAME]",
     about: "The obligation to tell one ROS resource about this host.",
     keys: &[
-        key("resource", Shape::Text, Required, "Logical ID of the `ALIYUN::ROS::WaitConditionHandle` in the template."),
+        key(
+            "resource",
+            Shape::Text,
+            Absent("**required**, but for `transport = \"lifecycle-hook\"`"),
+            "Logical ID of the `ALIYUN::ROS::WaitConditionHandle` in the template.",
+        ),
         key(
             "condition",
             Shape::Text,
@@ -321,22 +326,48 @@ pub static SIGNAL: Section = Section {
         key(
             "mode",
             Shape::Word(&["Full", "Increment"]),
-            Toml("\"Full\""),
+            Absent("learned from the template, else `\"Full\"`"),
             "`Mode` of the handle in the template, where the agent cannot read it.",
         ),
         key(
             "count",
             Shape::Integer(-1, 1_000_000),
-            Toml("-1"),
+            Absent("learned from the template, else -1"),
             "`Count` of the handle in the template, where the agent cannot read it. With `Full` and a count of 0 or more, ROS takes integer ids only.",
         ),
         key("stack_id", Shape::Text, Absent("that of `[stack]`"), "The stack ID, for this signal."),
         key("region", Shape::Text, Absent("that of `[stack]`"), "The region, for this signal."),
         key(
             "transport",
-            Shape::Word(&["api"]),
+            Shape::Word(&["api", "handle", "lifecycle-hook"]),
             Toml("\"api\""),
-            "How the signal travels: SignalResource, signed. (`handle` and `lifecycle-hook` are for later versions.)",
+            "How the signal travels: `api` is SignalResource, signed; `handle` a POST to the URL of the wait condition handle, without credentials; `lifecycle-hook` completes the lifecycle action that holds this instance in its scaling group.",
+        ),
+        key(
+            "handle_file",
+            Shape::Path,
+            Absent("none"),
+            "For `transport = \"handle\"`: a file with the handle's `CurlCli`, its `URL`, or both `URL` and `Headers`.",
+        ),
+        key(
+            "handle_credential",
+            Shape::Text,
+            Absent("none"),
+            "For `transport = \"handle\"`: name of a systemd credential with the same. With neither the URL is asked of the stack.",
+        ),
+        key("scaling_group", Shape::Text, Absent("looked for"), "For `transport = \"lifecycle-hook\"`: ID of the scaling group."),
+        key("hook", Shape::Text, Absent("looked for"), "For `transport = \"lifecycle-hook\"`: ID of the lifecycle hook."),
+        key(
+            "action_token",
+            Shape::Text,
+            Absent("looked for"),
+            "For `transport = \"lifecycle-hook\"`: token of the lifecycle action, beside `hook`.",
+        ),
+        key(
+            "on_failure",
+            Shape::Word(&["abandon", "rollback"]),
+            Absent("`\"abandon\"`"),
+            "For `transport = \"lifecycle-hook\"`: what the scaling group is told instead of FAILURE.",
         ),
         key(
             "resignal",
@@ -346,9 +377,9 @@ pub static SIGNAL: Section = Section {
         ),
         key(
             "confirm",
-            Shape::Word(&["auto", "off"]),
+            Shape::Word(&["auto", "on", "off"]),
             Toml("\"auto\""),
-            "What is asked of the stack after a signal was sent. In this version nothing is, with either value: the receipt of ROS counts. `on` is refused.",
+            "Whether handle and condition are looked at after the signal was accepted, until it is seen as counted: `auto` where the RAM role permits it, `on` with a loud word where it does not.",
         ),
     ],
 };
@@ -388,8 +419,7 @@ pub static SINGLE: [(&str, &Section); 6] =
     [("agent", &AGENT), ("ros", &ROS), ("credentials", &CREDENTIALS), ("instance", &INSTANCE), ("state", &STATE), ("stack", &STACK)];
 
 /// Values of the product that come in later versions: key of `[signal.NAME]` and word.
-pub(super) static LATER: [(&str, &str); 4] =
-    [("transport", "handle"), ("transport", "lifecycle-hook"), ("resignal", "on_update"), ("confirm", "on")];
+pub(super) static LATER: [(&str, &str); 1] = [("resignal", "on_update")];
 
 /// Every table, for looking up where a misplaced key belongs.
 pub(super) fn all() -> impl Iterator<Item = &'static Section> {

@@ -69,7 +69,7 @@ impl Clients {
         progress.now(Doing::Connecting(place.clone()));
         let sent = Moment::now();
         let response = request.send().await.map_err(|error| failure::of_request(&error, &place))?;
-        Ok(Dated { date_ms: crate::ros::date_ms(response.headers()), sent, received: Moment::now() })
+        Ok(Dated { date_ms: crate::rpc::date_ms(response.headers()), sent, received: Moment::now() })
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// The table's `action` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Back off and try again.
     Retry,
     /// Likewise; the daemon is not bound by a count.
@@ -45,7 +45,7 @@ pub(super) enum Action {
 
 impl Action {
     /// The class of the next attempt, before the client has tried to mend the cause.
-    pub(super) fn class(self) -> Class {
+    pub(crate) fn class(self) -> Class {
         match self {
             Self::Retry | Self::RetryFew | Self::RetrySameToken | Self::ResyncClock => Class::Transient,
             Self::RetryUntilDeadline | Self::PermanentAfterGrace | Self::PermanentAfterEndpointCheck => Class::TooEarly,

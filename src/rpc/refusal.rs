@@ -7,11 +7,12 @@
 use super::body::Body;
 use super::codes::{self, Action};
 use super::exchange::Reply;
+use super::request::Operation;
 use super::sign::encode;
 use super::time;
 use crate::credentials::Keys;
 use crate::secret::Secret;
-use crate::signal::{Class, Refusal, Target};
+use crate::signal::{Class, Refusal};
 use crate::transport::{Trouble, clean};
 
 /// `ACS3-HMAC-SHA256`, a line feed and 64 digits; those of HMAC-SHA1 are longer.
@@ -21,8 +22,7 @@ const SHORTEST_STRING_TO_SIGN: usize = 81;
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub host: &'a str,
-    pub operation: &'a str,
-    pub target: &'a Target,
+    pub operation: &'a Operation,
     pub account: Option<&'a str>,
     pub keys: &'a Keys,
     pub signed: &'a Secret,
@@ -31,9 +31,9 @@ pub(super) struct Context<'a> {
 
 /// A refusal, with what the client needs to know to mend its cause.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct Judged {
     pub action: Action,
-    pub from_ros: bool,
+    pub from_service: bool,
     pub refusal: Refusal,
 }
 
@@ -46,7 +46,7 @@ enum Comparison {
 }
 
 /// Reads an answer.
-pub(super) fn read(reply: &Reply, context: &Context<'_>) -> Result<Body, Box<Refused>> {
+pub(super) fn read(reply: &Reply, context: &Context<'_>) -> Result<Body, Box<Judged>> {
     let Some(body) = Body::parse(&reply.body) else {
         return Err(Box::new(foreign(reply, context)));
     };
@@ -57,7 +57,7 @@ pub(super) fn read(reply: &Reply, context: &Context<'_>) -> Result<Body, Box<Ref
 }
 
 /// A body that is not ROS's, whatever the status.
-fn foreign(reply: &Reply, context: &Context<'_>) -> Refused {
+fn foreign(reply: &Reply, context: &Context<'_>) -> Judged {
     let kind = reply.headers.get(reqwest::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.map_or_else(|| "no content type".to_owned(), |kind| clean(kind.split(';').next().unwrap_or(kind)));
     let what = if reply.body.is_empty() { "an empty body".to_owned() } else { format!("a body that is not ROS's ({kind})") };
@@ -77,10 +77,10 @@ fn foreign(reply: &Reply, context: &Context<'_>) -> Refused {
         retry_after: time::retry_after(&reply.headers, context.now_ms),
         hint,
     };
-    Refused { action, from_ros: false, refusal }
+    Judged { action, from_service: false, refusal }
 }
 
-fn refused(reply: &Reply, body: &Body, context: &Context<'_>) -> Refused {
+fn refused(reply: &Reply, body: &Body, context: &Context<'_>) -> Judged {
     let code = body.code();
     let action = codes::action(code, reply.status);
     let said = body.member("Message").unwrap_or_default();
@@ -107,7 +107,7 @@ fn refused(reply: &Reply, body: &Body, context: &Context<'_>) -> Refused {
         retry_after: time::retry_after(&reply.headers, context.now_ms),
         hint: hint(action, comparison, context),
     };
-    Refused { action, from_ros: true, refusal }
+    Judged { action, from_service: true, refusal }
 }
 
 /// The server tells its string to sign after the first colon of the message.
@@ -123,12 +123,14 @@ fn compare(said: &str, signed: &Secret) -> Comparison {
 }
 
 fn hint(action: Action, comparison: Option<Comparison>, context: &Context<'_>) -> Option<String> {
-    let Context { target, operation, account, .. } = context;
+    let Context { operation, account, .. } = context;
+    let (ram, action_name) = (operation.service.ram(), operation.action);
     match action {
         Action::Permission => {
-            let (region, stack_id, account) = (&target.region, &target.stack_id, account.unwrap_or("*"));
+            let (region, account) = (operation.parameter("RegionId").unwrap_or("*"), account.unwrap_or("*"));
+            let resource = &operation.resource;
             Some(format!(
-                "grant ros:{operation} on acs:ros:{region}:{account}:stack/{stack_id} to the RAM role or user of these credentials"
+                "grant {ram}:{action_name} on acs:{ram}:{region}:{account}:{resource} to the RAM role or user of these credentials"
             ))
         }
         Action::CredentialsOnceThenPermanent => Some(match comparison {
@@ -142,8 +144,9 @@ fn hint(action: Action, comparison: Option<Comparison>, context: &Context<'_>) -
         Action::Credentials => {
             Some(format!("ROS does not take the access key {} from {}", context.keys.access_key_id(), context.keys.source()))
         }
-        Action::RetryUntilDeadline | Action::PermanentAfterGrace if *operation == "SignalResource" => {
-            Some(format!("is {} the logical ID of the ALIYUN::ROS::WaitConditionHandle in the template?", target.resource))
+        Action::RetryUntilDeadline | Action::PermanentAfterGrace if action_name == "SignalResource" => {
+            let resource = operation.parameter("LogicalResourceId").unwrap_or_default();
+            Some(format!("is {resource} the logical ID of the ALIYUN::ROS::WaitConditionHandle in the template?"))
         }
         Action::PermanentAfterEndpointCheck => {
             Some("are stack_id and region right, and does the endpoint belong to the account's home (ros or ros-intl)?".to_owned())
@@ -166,7 +169,7 @@ pub(super) fn of_trouble(trouble: Trouble) -> Refusal {
 }
 
 /// Nothing was sent, because of something on this host.
-pub(super) fn unsent(class: Class, message: String, hint: Option<String>) -> Refusal {
+pub(crate) fn unsent(class: Class, message: String, hint: Option<String>) -> Refusal {
     Refusal { class, definite: false, code: None, message, request_id: None, retry_after: None, hint }
 }
 
@@ -188,6 +191,7 @@ pub(super) fn masked(text: &str, keys: &Keys) -> String {
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use crate::rpc::Service;
 
     const NOW: Moment = Moment { boot_ms: 0, wall_ms: 0 };
 
@@ -196,18 +200,11 @@ mod tests {
 
     fn judge(status: u16, body: &str, signed: &str) -> Result<Body, Refusal> {
         let keys = Keys::for_tests("AKID", "made-up-secret", Some("made/up+token"));
-        let target = Target { region: "cn-hangzhou".into(), stack_id: "S".into(), resource: "R".into() };
+        let parameters = vec![("RegionId", "cn-hangzhou".to_owned()), ("LogicalResourceId", "R".to_owned())];
+        let operation = Operation { service: Service::Ros, action: "SignalResource", parameters, resource: "stack/S".to_owned() };
         let reply = Reply { status, headers: Default::default(), body: body.into(), sent: NOW, received: NOW };
         let signed = Secret::new(signed);
-        let context = Context {
-            host: "ros.test",
-            operation: "SignalResource",
-            target: &target,
-            account: None,
-            keys: &keys,
-            signed: &signed,
-            now_ms: 0,
-        };
+        let context = Context { host: "ros.test", operation: &operation, account: None, keys: &keys, signed: &signed, now_ms: 0 };
         read(&reply, &context).map_err(|refused| refused.refusal)
     }
 

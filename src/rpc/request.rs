@@ -7,18 +7,14 @@ use super::sign::{self, Acs3};
 use crate::credentials::Keys;
 use crate::plan::SignatureScheme;
 use crate::secret::Secret;
-use crate::signal::{SignalRequest, Target};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// Version of the ROS API.
-pub(super) const VERSION: &str = "2019-09-10";
-
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Why a request is not sent: ROS would not take it.
+/// Why a request is not sent: the service would not take it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Invalid {
+pub(crate) enum Invalid {
     /// Empty or too long.
     #[error("{name} {value:?} has {length} characters; 1 to {limit} are allowed")]
     Length {
@@ -48,67 +44,54 @@ pub(super) enum Invalid {
     Header(&'static str),
 }
 
-/// An operation of ROS with its parameters, checked.
+/// A service with this style of interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Resource Orchestration Service.
+    Ros,
+}
+
+impl Service {
+    /// `Version` of its API.
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::Ros => "2019-09-10",
+        }
+    }
+
+    /// Its name in RAM actions and ARNs.
+    pub(crate) fn ram(self) -> &'static str {
+        match self {
+            Self::Ros => "ros",
+        }
+    }
+}
+
+/// An operation with its parameters, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Operation {
+pub(crate) struct Operation {
+    /// Whose.
+    pub(crate) service: Service,
     /// `Action`.
-    pub(super) action: &'static str,
+    pub(crate) action: &'static str,
     /// In no order.
-    pub(super) parameters: Vec<(&'static str, String)>,
+    pub(crate) parameters: Vec<(&'static str, String)>,
+    /// What it is done to, as the last part of an ARN: `stack/ID`.
+    pub(crate) resource: String,
 }
 
 impl Operation {
-    /// SignalResource.
-    ///
-    /// # Errors
-    /// If a parameter breaks the rules of the page.
-    pub(super) fn signal(request: &SignalRequest) -> Result<Self, Invalid> {
-        let mut parameters = place(&request.target)?;
-        parameters.push(logical_id("LogicalResourceId", &request.target.resource)?);
-        parameters.push(("Status", request.status.word().to_owned()));
-        let unique_id = request.unique_id.as_str();
-        length("UniqueId", unique_id, 64)?;
-        parameters.push(("UniqueId", unique_id.to_owned()));
-        let token = request.client_token.as_str();
-        parameters.push(charset("ClientToken", token, 64, "A-Z a-z 0-9 - _", |c| c.is_ascii_alphanumeric() || "-_".contains(c))?);
-        Ok(Self { action: "SignalResource", parameters })
-    }
-
-    /// GetStack, without outputs (which are slow) and logs.
-    ///
-    /// # Errors
-    /// If a parameter breaks the rules of the page.
-    pub(super) fn get_stack(target: &Target) -> Result<Self, Invalid> {
-        let mut parameters = place(target)?;
-        parameters.push(("OutputOption", "Disabled".to_owned()));
-        parameters.push(("LogOption", "None".to_owned()));
-        Ok(Self { action: "GetStack", parameters })
-    }
-
-    /// GetStackResource of the resource `logical` (which need not be the target's).
-    ///
-    /// # Errors
-    /// If a parameter breaks the rules of the page.
-    pub(super) fn get_stack_resource(target: &Target, logical: &str) -> Result<Self, Invalid> {
-        let mut parameters = place(target)?;
-        parameters.push(logical_id("LogicalResourceId", logical)?);
-        Ok(Self { action: "GetStackResource", parameters })
+    /// The value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 }
 
-fn place(target: &Target) -> Result<Vec<(&'static str, String)>, Invalid> {
-    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let region = charset("RegionId", &target.region, 64, "a-z 0-9 -", lower)?;
-    // An id is a UUID; a stack's name (letters, digits, - and _, up to 255) is let through, for ROS to judge.
-    let stack_id = charset("StackId", &target.stack_id, 255, "A-Z a-z 0-9 - _", |c| c.is_ascii_alphanumeric() || "-_".contains(c))?;
-    Ok(vec![region, stack_id])
-}
-
-fn logical_id(name: &'static str, value: &str) -> Result<(&'static str, String), Invalid> {
-    charset(name, value, 255, "A-Z a-z 0-9 - _ .", |c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-}
-
-fn length(name: &'static str, value: &str, limit: usize) -> Result<(), Invalid> {
+/// Checks the length of a parameter.
+///
+/// # Errors
+/// If it has none, or more than `limit` characters.
+pub(crate) fn length(name: &'static str, value: &str, limit: usize) -> Result<(), Invalid> {
     let length = value.chars().count();
     if length == 0 || length > limit {
         return Err(Invalid::Length { name, value: value.chars().take(64).collect(), length, limit });
@@ -116,7 +99,11 @@ fn length(name: &'static str, value: &str, limit: usize) -> Result<(), Invalid> 
     Ok(())
 }
 
-fn charset(
+/// Checks length and characters of a parameter.
+///
+/// # Errors
+/// Which parameter, and what is wrong with it.
+pub(crate) fn charset(
     name: &'static str,
     value: &str,
     limit: usize,
@@ -179,7 +166,7 @@ fn common_headers(operation: &Operation, endpoint: &Url) -> Vec<(String, String)
         header("host", &host(endpoint)),
         header("accept", "application/json"),
         header("x-acs-action", operation.action),
-        header("x-acs-version", VERSION),
+        header("x-acs-version", operation.service.version()),
     ]
 }
 
@@ -214,7 +201,7 @@ fn hmac_sha1(operation: &Operation, endpoint: &Url, keys: &Keys, attempt: &Attem
     let mut parameters: Vec<(&str, &str)> = operation.parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
     parameters.extend([
         ("Action", operation.action),
-        ("Version", VERSION),
+        ("Version", operation.service.version()),
         ("Format", "JSON"),
         ("AccessKeyId", keys.access_key_id()),
         ("SignatureMethod", "HMAC-SHA1"),
@@ -247,51 +234,19 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::{SignalStatus, UniqueId, client_token};
 
-    fn target() -> Target {
-        Target { region: "cn-hangzhou".into(), stack_id: "4a6c9851-3b0f-4f5f-b4ca-a14bf6911234".into(), resource: "WebServerHandle".into() }
-    }
-
-    fn request(target: Target) -> SignalRequest {
-        let unique_id = UniqueId::new("i-bp1a2b3c4d5e6f7g8h9i").unwrap();
-        let client_token = client_token(&target, &unique_id, SignalStatus::Success, 0);
-        SignalRequest { target, status: SignalStatus::Success, unique_id, client_token }
-    }
-
-    fn refused(change: impl Fn(&mut Target)) -> String {
-        let mut target = target();
-        change(&mut target);
-        Operation::signal(&request(target)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn wrong_parameters_are_refused_by_name_before_anything_is_sent() {
-        assert_eq!(refused(|t| t.region = "cn hangzhou".into()), r#"RegionId "cn hangzhou" has the character ' '; allowed are a-z 0-9 -"#);
-        assert_eq!(refused(|t| t.region.clear()), r#"RegionId "" has 0 characters; 1 to 64 are allowed"#);
-        assert!(refused(|t| t.stack_id = "a/b".into()).contains("StackId \"a/b\" has the character '/'"));
-        assert!(refused(|t| t.stack_id = "x".repeat(256)).contains("has 256 characters; 1 to 255"));
-        assert!(refused(|t| t.resource = "Web Ready".into()).contains("LogicalResourceId"));
-        assert!(refused(|t| t.resource = "界".into()).contains('界'));
-    }
-
-    #[test]
-    fn the_parameters_are_those_of_the_page() {
-        let operation = Operation::signal(&request(target())).unwrap();
-        let names: Vec<_> = operation.parameters.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["RegionId", "StackId", "LogicalResourceId", "Status", "UniqueId", "ClientToken"]);
-        let names: Vec<_> = Operation::get_stack(&target()).unwrap().parameters.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["RegionId", "StackId", "OutputOption", "LogOption"]);
+    fn operation() -> Operation {
+        let parameters = vec![("RegionId", "cn-hangzhou".to_owned()), ("StackId", "S".to_owned())];
+        Operation { service: Service::Ros, action: "GetStack", parameters, resource: "stack/S".to_owned() }
     }
 
     #[test]
     fn a_prepared_request_shows_no_secret() {
         let keys = Keys::for_tests("AKID", "made-up-secret", Some("made-up-token"));
         let attempt = Attempt { nonce: "n0".into(), date_ms: 1_767_323_045_000 };
-        let operation = Operation::signal(&request(target())).unwrap();
         let endpoint = Url::parse("http://127.0.0.1:8080").unwrap();
         for scheme in [SignatureScheme::Acs3HmacSha256, SignatureScheme::HmacSha1] {
-            let shown = format!("{:?}", prepare(&operation, scheme, &endpoint, &keys, &attempt).unwrap());
+            let shown = format!("{:?}", prepare(&operation(), scheme, &endpoint, &keys, &attempt).unwrap());
             assert!(!shown.contains("made-up") && !shown.contains("Signature="), "{shown}");
         }
     }

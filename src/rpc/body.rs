@@ -25,15 +25,15 @@ const MEMBER_LIMIT: usize = 256;
 
 /// A body that ROS wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Body {
+pub(crate) struct Body {
     /// `RequestId`: 1 to 128 printable characters.
-    pub(super) request_id: String,
+    pub(crate) request_id: String,
     members: Vec<(String, String)>,
 }
 
 impl Body {
     /// Reads a body; none if it is not one of ROS.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let text = text.trim_start_matches('\u{feff}').trim_start();
         let members = match text.as_bytes().first()? {
@@ -46,12 +46,12 @@ impl Body {
     }
 
     /// The member `name` of the outermost object: a text, or a number or an object as JSON text.
-    pub(super) fn member(&self, name: &str) -> Option<&str> {
+    pub(crate) fn member(&self, name: &str) -> Option<&str> {
         find(&self.members, name)
     }
 
     /// ROS's `Code`. Some products say `200` or `OK` when all is well: that is no code.
-    pub(super) fn code(&self) -> Option<&str> {
+    pub(crate) fn code(&self) -> Option<&str> {
         self.member("Code").filter(|code| !matches!(*code, "" | "200" | "OK" | "Success" | "null"))
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP exchange with ROS, bounded in time and size.
+//! One HTTP exchange with a service, bounded in time and size.
 
 use super::body;
 use super::request::Prepared;

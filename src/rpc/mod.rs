@@ -1,0 +1,21 @@
+//! What all RPC-style services of Alibaba Cloud share (ROS, ESS and STS here): an operation with checked parameters, both signatures,
+//! one exchange, bodies, what an error code means, and the server's clock.
+//!
+//! `src/rpc/error-codes.json` is the table of errors as data. Each call makes one attempt; when to try again is decided in the core.
+
+mod body;
+mod caller;
+mod codes;
+mod exchange;
+mod refusal;
+mod request;
+mod sign;
+mod time;
+
+pub(crate) use body::Body;
+pub use caller::ClientError;
+pub(crate) use caller::{Caller, Failed, http_client};
+pub(crate) use codes::Action;
+pub(crate) use refusal::unsent;
+pub(crate) use request::{Invalid, Operation, Service, charset, length};
+pub(crate) use time::date_ms;
