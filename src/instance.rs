@@ -204,6 +204,11 @@ impl Metadata {
         self.checked("meta-data/tags/instance/acs:ros:stackId", is_stack_id).await
     }
 
+    /// Whether the last look-up carried a token (hardened mode); else access was plain.
+    pub async fn is_hardened(&self) -> bool {
+        self.token.lock().await.is_some()
+    }
+
     async fn checked(&self, path: &'static str, is_right: fn(&str) -> bool) -> Result<String, Error> {
         let document = self.get(path).await?;
         let text = document.text.expose();

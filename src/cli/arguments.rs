@@ -69,6 +69,9 @@ pub(super) enum Command {
     /// Validate or print configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Find out whether this host could signal, and what to do if not; sends no signal
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Unwell, Exit::Usage]))]
+    Doctor(JsonArguments),
     /// Feed a check of type "ttl"
     Push(PushArguments),
     /// Have the agent load its configuration again, and say whether it took

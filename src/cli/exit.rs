@@ -13,6 +13,8 @@ pub enum Exit {
     CheckCritical,
     /// `check`: a check could not be asked, or `check` itself failed.
     CheckUnknown,
+    /// `doctor`: a step failed.
+    Unwell,
     /// The command line is wrong (EX_USAGE of sysexits.h).
     Usage,
     /// `signal`: not acknowledged in time (EX_TEMPFAIL of sysexits.h).
@@ -25,12 +27,13 @@ pub enum Exit {
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ok,
         Self::Failure,
         Self::CheckWarning,
         Self::CheckCritical,
         Self::CheckUnknown,
+        Self::Unwell,
         Self::Usage,
         Self::Unacknowledged,
         Self::Configuration,
@@ -41,7 +44,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::Failure | Self::CheckWarning => 1,
+            Self::Failure | Self::CheckWarning | Self::Unwell => 1,
             Self::CheckCritical => 2,
             Self::CheckUnknown => 3,
             Self::Usage => 64,
@@ -57,6 +60,7 @@ impl Exit {
             Self::Ok | Self::Usage => "all",
             Self::Failure => "all but `check`",
             Self::CheckWarning | Self::CheckCritical | Self::CheckUnknown => "`check`",
+            Self::Unwell => "`doctor`",
             Self::Unacknowledged => "`signal`",
             Self::Configuration => "`run`, `check`, `plan`, `config check`, `config show`, `signal` sent alone, `rehearse`",
             Self::TimedOut => "`wait`, `rehearse`",
@@ -71,6 +75,7 @@ impl Exit {
             Self::CheckWarning => "the worst check is warning, or a wanted check does not pass",
             Self::CheckCritical => "a required check is critical",
             Self::CheckUnknown => "a required check could not be asked, or `check` itself failed",
+            Self::Unwell => "a step failed: a signal would not arrive like this; the output says why and what to do",
             Self::Usage => "the command line is wrong",
             Self::Unacknowledged => "ROS did not acknowledge the signal within `--timeout`; trying again is safe",
             Self::Configuration => "the configuration is invalid; standard error says all that is wrong",

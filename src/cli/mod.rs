@@ -8,6 +8,7 @@ mod agent;
 mod arguments;
 mod check;
 mod config;
+mod doctor;
 mod exit;
 mod failure;
 mod history;
@@ -75,6 +76,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Wait(arguments) => wait::run(&global, &arguments, &mut out),
         Command::Plan(arguments) => plan::run(&global, &arguments, &mut out),
         Command::Config(command) => config::run(&global, &command, &mut out),
+        Command::Doctor(arguments) => doctor::run(&global, &arguments, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
         Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
         Command::Hold(arguments) => hold::run(&global, hold::Wanted::Hold, &arguments, &mut out),

@@ -6,6 +6,9 @@
 
 mod document;
 mod source;
+mod survey;
+
+pub use survey::{Asked, Given, Said};
 
 use crate::clock::{BootMs, Moment};
 use crate::instance::Metadata;

@@ -44,6 +44,7 @@ use crate::plan::{Check, Name, Probe};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use clock::kept_in_sync;
 pub use exec::adopt_orphans;
 
 /// Name look-ups of checks in flight at once. Each name occupies one thread at most, however often it is asked for.

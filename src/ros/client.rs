@@ -132,6 +132,11 @@ impl Client {
         self.learned().choice.current().cloned()
     }
 
+    /// Every host that attempts may ask, in order; the first homes come first.
+    pub fn hosts(&self) -> Vec<Url> {
+        self.learned().choice.hosts()
+    }
+
     /// One attempt at SignalResource.
     pub async fn signal(&self, request: &SignalRequest) -> Answer {
         match self.attempt(operations::signal_resource(request)).await {

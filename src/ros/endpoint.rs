@@ -63,6 +63,11 @@ impl Choice {
         self.homes.get(self.home)?.get(self.host)
     }
 
+    /// All hosts, in the order in which they are tried.
+    pub(super) fn hosts(&self) -> Vec<Url> {
+        self.homes.iter().flatten().cloned().collect()
+    }
+
     /// The host answered, so it is the one to stay with.
     pub(super) fn answered(&mut self) {
         self.failed = 0;

@@ -14,7 +14,7 @@ mod time;
 
 pub(crate) use body::Body;
 pub use caller::ClientError;
-pub(crate) use caller::{Caller, Failed, http_client};
+pub(crate) use caller::{Caller, Failed, host_name, http_client};
 pub(crate) use codes::Action;
 pub(crate) use refusal::unsent;
 pub(crate) use request::{Invalid, Operation, Service, charset, length};

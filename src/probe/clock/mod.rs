@@ -72,6 +72,13 @@ fn span(seconds: f64) -> String {
     if seconds == 0.0 || seconds.abs() >= 1.0 { format!("{}s", plain(seconds)) } else { format!("{}ms", plain(seconds * 1000.0)) }
 }
 
+/// Whether chronyd at `address`, or systemd-timesyncd, says that the clock of this host is in sync; no limits, nothing configured. The
+/// caller keeps the time.
+pub(crate) async fn kept_in_sync(address: SocketAddr) -> Observation {
+    let none = Thresholds { warn: None, crit: None };
+    in_sync(&none, address, &Progress::default(), Path::new(TIMESYNCD)).await
+}
+
 /// Chronyd says more than systemd-timesyncd, so it comes first; a host has one of them.
 async fn in_sync(limits: &Thresholds, address: SocketAddr, progress: &Progress, marker: &Path) -> Observation {
     progress.now(Doing::WaitingForAnswer(format!("chronyd at {address}")));

@@ -1,0 +1,123 @@
+//! Whether the configuration loads, and whether the agent's user can read it and what it names.
+
+use super::apart::apart;
+use super::reader::Reader;
+use super::step::Step;
+use crate::cli::failure::Invalid;
+use crate::cli::output::count;
+use crate::config::{Diagnostic, Loaded, Severity};
+use crate::plan::{HandleSource, Plan, Probe, Provider, Transport};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Diagnostics that are told here; `config check` tells all.
+const TOLD: usize = 5;
+
+pub(super) const LOAD: &str = "configuration.load";
+pub(super) const FILES: &str = "configuration.files";
+
+/// Whether it loads.
+pub(super) fn load(loaded: &anyhow::Result<Loaded>) -> Step {
+    let check = "ros-signal-agent config check tells all, each with its place and what to do";
+    match loaded {
+        Ok(loaded) => {
+            let plan = &loaded.plan;
+            let seen = format!(
+                "{}, {}, from {}",
+                count(plan.signals.len(), "signal"),
+                count(plan.checks.len(), "check"),
+                count(loaded.files.len(), "file")
+            );
+            match (plan.signals.is_empty(), loaded.warnings.as_slice()) {
+                (true, _) => Step::warning(LOAD, seen)
+                    .because("there is no [signal.NAME], so the agent idles and says nothing to anybody")
+                    .remedy("write /etc/ros-signal-agent/config.toml; ros-signal-agent config default prints one to begin with"),
+                (false, []) => Step::ok(LOAD, seen),
+                (false, warnings) => {
+                    let seen = format!("{seen}; {}", count(warnings.len(), "warning"));
+                    Step::warning(LOAD, seen).because(told(warnings)).remedy(check)
+                }
+            }
+        }
+        Err(error) => match error.downcast_ref::<Invalid>() {
+            Some(Invalid(diagnostics)) => {
+                let errors: Vec<Diagnostic> = diagnostics.iter().filter(|one| one.severity == Severity::Error).cloned().collect();
+                Step::failed(LOAD, error.to_string()).because(told(&errors)).remedy(check)
+            }
+            None => Step::failed(LOAD, format!("{error:#}")),
+        },
+    }
+}
+
+/// The first few, without the lines they quote.
+fn told(diagnostics: &[Diagnostic]) -> String {
+    let mut lines: Vec<String> = diagnostics.iter().take(TOLD).map(line).collect();
+    if let Some(more) = diagnostics.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("; ")
+}
+
+fn line(diagnostic: &Diagnostic) -> String {
+    let place = diagnostic.position.as_ref().map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
+    format!("{}{place}: {}", diagnostic.path.display(), diagnostic.message)
+}
+
+/// Whether the agent's user can read what it must.
+pub(super) async fn files(loaded: &Loaded, reader: Reader) -> Step {
+    let paths = [loaded.files.clone(), named(&loaded.plan)].concat();
+    let looked = apart(TIMEOUT, move || {
+        let many = paths.len();
+        let hindrances: Vec<_> = paths.into_iter().filter_map(|path| Some((reader.hindrance(&path)?, path))).collect();
+        (many, hindrances, reader)
+    });
+    let (many, hindrances, reader) = match looked.await {
+        Ok(looked) => looked,
+        Err(why) => return Step::failed(FILES, format!("the files that the configuration names cannot be looked at: {why}")),
+    };
+    let user = format!("user {}, {}", reader.uid, reader.known_by);
+    if hindrances.is_empty() {
+        return Step::ok(FILES, format!("{} readable for {user}", count(many, "file")));
+    }
+    let paths: Vec<String> = hindrances.iter().map(|(_, path)| path.display().to_string()).collect();
+    let whys: Vec<String> = hindrances.iter().map(|(found, _)| format!("{}: {}", found.what.display(), found.why)).collect();
+    let remedies: Vec<String> = hindrances.iter().filter_map(|(found, _)| found.remedy.clone()).collect();
+    let mut step = Step::failed(FILES, format!("not readable for {user}: {}", paths.join(", "))).because(unique(whys).join("; "));
+    if !remedies.is_empty() {
+        step = step.remedy(unique(remedies).join("; "));
+    }
+    step
+}
+
+fn unique(texts: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for text in texts {
+        if !kept.contains(&text) {
+            kept.push(text);
+        }
+    }
+    kept
+}
+
+/// The files that the agent itself reads because the configuration names them. What checks look at is theirs to judge.
+pub(super) fn named(plan: &Plan) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = plan.ros.ca_file.iter().cloned().collect();
+    if let Provider::File(path) = &plan.credentials.provider {
+        paths.push(path.clone());
+    }
+    paths.extend(plan.signals.iter().filter_map(|signal| match &signal.transport {
+        Transport::Handle(HandleSource::File(path)) => Some(path.clone()),
+        _ => None,
+    }));
+    paths
+}
+
+/// The programs of exec checks.
+pub(super) fn programs(plan: &Plan) -> Vec<PathBuf> {
+    let program = |probe: &Probe| match probe {
+        Probe::Exec(exec) => exec.command.first().map(PathBuf::from),
+        _ => None,
+    };
+    plan.checks.iter().filter_map(|check| program(&check.probe)).collect()
+}

@@ -1,0 +1,95 @@
+//! The RAM policy that this configuration needs, ready to paste. Pure.
+//!
+//! ```json
+//! {"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["ros:SignalResource", "ros:GetStack"],
+//!                                 "Resource": ["acs:ros:cn-hangzhou:123456789012:stack/4a6c9851-..."]}]}
+//! ```
+//!
+//! Actions and ARN are those of the RAM page of ROS. What is not known is `*`.
+
+use crate::plan::{HandleSource, Ros, Signal, Transport};
+use serde::Serialize;
+
+/// The action of every signal that is sent by SignalResource.
+pub(super) const SIGNAL: &str = "ros:SignalResource";
+/// Of the look before a send.
+pub(super) const GET_STACK: &str = "ros:GetStack";
+/// Of the look at handle and condition.
+pub(super) const GET_STACK_RESOURCE: &str = "ros:GetStackResource";
+
+/// A policy document of RAM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+/// One permission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    effect: &'static str,
+    action: Vec<&'static str>,
+    resource: Vec<String>,
+}
+
+/// A stack, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) region: Option<String>,
+    pub(super) stack_id: Option<String>,
+}
+
+impl Policy {
+    /// What each signal needs at its stack. None if nothing is needed.
+    pub(super) fn of<'a>(signals: impl Iterator<Item = (&'a Signal, Place)>, ros: &Ros, account: Option<&str>) -> Option<Self> {
+        let mut statement: Vec<Statement> = Vec::new();
+        for (signal, place) in signals {
+            let resource = vec![arn(&place, account)];
+            for action in actions(signal, ros) {
+                match statement.iter_mut().find(|known| known.resource == resource) {
+                    Some(known) if known.action.contains(&action) => {}
+                    Some(known) => known.action.push(action),
+                    None => statement.push(Statement { effect: "Allow", action: vec![action], resource: resource.clone() }),
+                }
+            }
+        }
+        (!statement.is_empty()).then_some(Self { version: "1", statement })
+    }
+
+    /// These actions at one stack.
+    pub(super) fn for_stack(actions: &[&'static str], place: &Place, account: Option<&str>) -> Self {
+        let statement = Statement { effect: "Allow", action: actions.to_vec(), resource: vec![arn(place, account)] };
+        Self { version: "1", statement: vec![statement] }
+    }
+
+    /// On one line, for a remedy.
+    pub(super) fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// With line breaks, to be read.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// What a signal asks ROS for: it must signal; where it may look, it looks.
+fn actions(signal: &Signal, ros: &Ros) -> Vec<&'static str> {
+    let mut actions = match &signal.transport {
+        Transport::Api => vec![SIGNAL],
+        Transport::Handle(HandleSource::Stack) => vec![GET_STACK_RESOURCE],
+        Transport::Handle(_) | Transport::LifecycleHook(_) => Vec::new(),
+    };
+    if ros.poll && !matches!(signal.transport, Transport::LifecycleHook(_)) {
+        actions.extend([GET_STACK, GET_STACK_RESOURCE]);
+    }
+    actions
+}
+
+/// `acs:ros:REGION:ACCOUNT:stack/ID`.
+fn arn(place: &Place, account: Option<&str>) -> String {
+    let known = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".to_owned());
+    format!("acs:ros:{}:{}:stack/{}", known(&place.region), account.unwrap_or("*"), known(&place.stack_id))
+}

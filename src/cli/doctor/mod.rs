@@ -1,0 +1,164 @@
+//! `doctor`: before it matters, whether this host could signal. Each thing that a signal depends on is a [`Step`] with a verdict, what was
+//! seen, why it is not well, and what to do. The names of the steps and what they mean are in `docs/doctor.md`.
+//!
+//! It may be run at any time. It sends no signal, writes no file and takes no lock: it reads files, resolves names, connects, asks the
+//! metadata service, and asks ROS with GetStack and GetStackResource. What does not depend on each other is done at once; what depends on
+//! something that failed is skipped and says on what. Each step ends within a few seconds, whatever hangs:
+//!
+//! ```text
+//! configuration -> state, metadata (6 s) -> agent, clock, endpoint (11 s), credentials (10 s) -> stack (10 s)
+//! ```
+
+mod apart;
+mod clock;
+mod configuration;
+mod credentials;
+mod endpoint;
+mod grant;
+mod metadata;
+mod reader;
+mod report;
+mod running;
+mod stack;
+mod state;
+mod step;
+
+use super::arguments::{Global, JsonArguments};
+use super::failure::Failure;
+use super::output::Output;
+use super::{Exit, block_on, settings};
+use crate::clock::Moment;
+use crate::config::Loaded;
+use crate::credentials::Cache;
+use crate::instance::Metadata;
+use crate::interrupt::Interrupts;
+use crate::plan::Plan;
+use crate::process;
+use crate::retry::Random;
+use crate::ros::Client;
+use anyhow::Context as _;
+use grant::{Place, Policy};
+use reader::Reader;
+use report::Report;
+use std::sync::Arc;
+use step::{Step, Verdict};
+
+/// Whether ROS can be asked with these settings at all.
+const SETTINGS: &str = "endpoint.settings";
+
+pub(super) fn run(global: &Global, arguments: &JsonArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    // What the rooms would log is told as steps.
+    global.log_to_stderr("off")?;
+    process::harden().context("the process cannot be hardened")?;
+    let report = block_on(async {
+        let mut interrupts = Interrupts::new()?;
+        tokio::select! {
+            report = examine(global) => Ok(report),
+            _ = interrupts.next() => Err(Failure::new(Exit::Failure, "interrupted").into()),
+        }
+    })?;
+    report.show(arguments.json, out)
+}
+
+async fn examine(global: &Global) -> Report {
+    let loaded = global.load();
+    let mut steps = vec![configuration::load(&loaded)];
+    let policy = match &loaded {
+        Ok(loaded) => {
+            let (more, policy) = of_plan(global, loaded).await;
+            steps.extend(more);
+            policy
+        }
+        Err(error) => {
+            // What runs already can be asked nevertheless; all else would be a guess.
+            let (agent, ntp) = tokio::join!(running::look(global, Err(error), None), clock::kept());
+            steps.extend(agent);
+            steps.push(ntp);
+            let rest = [
+                configuration::FILES,
+                state::DIRECTORY,
+                metadata::SERVICE,
+                metadata::INSTANCE,
+                credentials::CHOICE,
+                endpoint::CHOICE,
+                stack::STACK,
+            ];
+            steps.extend(rest.map(|name| Step::depends(name, configuration::LOAD)));
+            None
+        }
+    };
+    Report::new(steps, policy)
+}
+
+async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>) {
+    let plan = &loaded.plan;
+    let environment = settings::environment();
+    let metadata = match Metadata::new(&plan.instance, &environment) {
+        Ok(metadata) => Arc::new(metadata),
+        Err(error) => return (vec![Step::failed(metadata::SERVICE, error.to_string()).perhaps(error.hint())], None),
+    };
+    let (state, host) = tokio::join!(state::look(&plan.agent.state_dir), metadata::look(&metadata, plan));
+    let reader = state.holder.and_then(Reader::of_process).or_else(|| state.owner.clone()).unwrap_or_else(Reader::myself);
+
+    let cache = Arc::new(Cache::new(&plan.credentials.provider, &environment, &metadata, Random::from_kernel()));
+    let client = Client::new(&plan.ros, Arc::clone(&cache));
+    let hosts = client.as_ref().map(Client::hosts).unwrap_or_default();
+    let means = endpoint::Means { ca_file: plan.ros.ca_file.clone(), heard: host.heard };
+    let (files, agent, ntp, endpoints, keys) = tokio::join!(
+        configuration::files(loaded, reader),
+        running::look(global, Ok(loaded), state.holder),
+        clock::kept(),
+        endpoint::look(&hosts, &means),
+        credentials::look(&cache),
+    );
+
+    let now = Moment::now();
+    let clocks = vec![
+        clock::beside(clock::METADATA, "the metadata service", host.heard, now),
+        clock::beside(clock::ROS, "ROS", endpoints.heard, now),
+        ntp,
+    ];
+    let account = host.account.as_deref();
+    let aimed = aimed(plan, &host);
+    let has_keys = keys.iter().any(|step| step.name() == credentials::CHOICE && step.verdict() != Verdict::Failed);
+    let (settings, stacks) = match &client {
+        Err(error) => (vec![Step::failed(SETTINGS, error.to_string())], stack::unasked(&aimed, SETTINGS, account)),
+        Ok(_) if aimed.is_empty() => (Vec::new(), vec![Step::skipped(stack::STACK, "no [signal.NAME] names one")]),
+        Ok(_) if !endpoints.answered => (Vec::new(), stack::unasked(&aimed, endpoint::CHOICE, account)),
+        Ok(_) if !has_keys => (Vec::new(), stack::unasked(&aimed, credentials::CHOICE, account)),
+        Ok(client) => {
+            if let Some(account) = account {
+                client.know_account(account);
+            }
+            (Vec::new(), stack::look(client, &aimed, account).await)
+        }
+    };
+    let policy = Policy::of(aimed.iter().map(|(signal, place)| (signal.as_ref(), place.clone())), &plan.ros, account);
+    let moved = moved(&state, &host);
+    let endpoints = if settings.is_empty() { endpoints.steps } else { settings };
+    let groups = [vec![files], state.steps, moved, agent, host.steps, clocks, keys, endpoints, stacks];
+    (groups.concat(), policy)
+}
+
+/// Each signal with its stack, as far as configuration and metadata tell it.
+fn aimed(plan: &Plan, host: &metadata::Found) -> Vec<stack::Aimed> {
+    let place = |region: &Option<String>, stack_id: &Option<String>| Place {
+        region: region.clone().or_else(|| host.region.clone()),
+        stack_id: stack_id.clone().or_else(|| host.stack_id.clone()),
+    };
+    plan.signals.iter().map(|signal| (Arc::clone(signal), place(&signal.region, &signal.stack_id))).collect()
+}
+
+/// A ledger that another machine wrote: this disk, or the image it was made of, was that machine's.
+fn moved(state: &state::Found, host: &metadata::Found) -> Vec<Step> {
+    match (&state.instance_id, &host.instance_id) {
+        (Some(ledger), Some(here)) if ledger != here && state.holder.is_none() => {
+            vec![
+                Step::warning("state.owner", format!("the ledger is of {}, and this is {here}", crate::transport::clean(ledger)))
+                    .because("the image was made of a host on which the agent had run, or the disk was moved")
+                    .remedy("nothing: the agent sets it aside at its start and begins anew"),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
