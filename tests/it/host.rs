@@ -104,6 +104,12 @@ impl Host {
         }
     }
 
+    /// The same, where nobody may listen yet.
+    pub(crate) async fn ask_if_there(&self, method: &str, path: &str) -> Option<(u16, String)> {
+        tokio::net::UnixStream::connect(self.socket()).await.ok()?;
+        Some(self.ask(method, path, "").await)
+    }
+
     /// One request to the control socket: status and body.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         request(&self.socket(), method, path, body).await

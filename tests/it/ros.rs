@@ -2,7 +2,7 @@
 
 mod answers;
 mod clock;
-mod endpoints;
+pub(crate) mod endpoints;
 pub(crate) mod log;
 mod look;
 mod refusals;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Providers that the environment decides about, which the agent has from its unit.
+const OF_THE_UNIT: [&str; 2] = ["environment", "systemd-credential"];
+
 pub(super) const CHOICE: &str = "credentials.choice";
 
 /// Asks.
@@ -48,6 +51,9 @@ fn of_one(asked: &Asked, won: bool) -> Step {
         Said::Gave(given) => Step::ok(name, format!("gives the access key {}{}", given.access_key_id, kind(given))).took(asked.took),
         // A provider that is passed over is how the chain is meant.
         Said::Refused { why, hint: _ } if won => Step::skipped(name, format!("passed over: {why}")),
+        Said::Refused { why, hint } if OF_THE_UNIT.contains(&asked.kind) => Step::warning(name, why.clone())
+            .because("this is about the environment of this shell; an agent that is a unit has that of its unit")
+            .perhaps(hint.clone()),
         Said::Refused { why, hint } => Step::warning(name, why.clone()).perhaps(hint.clone()),
         Said::NotAsked => Step::skipped(name, "not asked, an earlier provider gave credentials"),
     };

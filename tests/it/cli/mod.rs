@@ -6,6 +6,7 @@ mod agent;
 mod arguments;
 mod check;
 mod daemon;
+mod doctor;
 // Documents describe the program with all its features.
 #[cfg(feature = "rehearse")]
 mod generated;

@@ -98,7 +98,7 @@ async fn plain_http_to_another_host_is_refused_before_anything_is_sent() {
 }
 
 /// A TLS server on loopback with a certificate of its own CA, valid in the given years.
-async fn tls_server(from: i32, until: i32) -> (String, tempfile::NamedTempFile) {
+pub(crate) async fn tls_server(from: i32, until: i32) -> (String, tempfile::NamedTempFile) {
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority_key = rcgen::KeyPair::generate().unwrap();
