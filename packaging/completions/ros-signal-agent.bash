@@ -22,6 +22,9 @@ _ros__signal__agent() {
             ros__signal__agent,config)
                 cmd="ros__signal__agent__subcmd__config"
                 ;;
+            ros__signal__agent,doctor)
+                cmd="ros__signal__agent__subcmd__doctor"
+                ;;
             ros__signal__agent,help)
                 cmd="ros__signal__agent__subcmd__help"
                 ;;
@@ -94,6 +97,9 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help,config)
                 cmd="ros__signal__agent__subcmd__help__subcmd__config"
                 ;;
+            ros__signal__agent__subcmd__help,doctor)
+                cmd="ros__signal__agent__subcmd__help__subcmd__doctor"
+                ;;
             ros__signal__agent__subcmd__help,help)
                 cmd="ros__signal__agent__subcmd__help__subcmd__help"
                 ;;
@@ -164,7 +170,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config push reload hold resume rehearse help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor push reload hold resume rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -485,8 +491,42 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__doctor)
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config push reload hold resume rehearse help"
+            opts="run check signal status history wait plan config doctor push reload hold resume rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -572,6 +612,20 @@ _ros__signal__agent() {
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__config__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -4,7 +4,8 @@
 use super::source::{Refused, Source};
 use super::{Cache, Found};
 use crate::clock::Moment;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What came of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,9 +56,9 @@ pub(super) fn beside(name: &'static str, who: &str, heard: Option<Heard>, now: M
     } else {
         "the clock is not kept in sync"
     };
-    Step::warning(name, format!("this host's clock is {} {direction} that of {who}", told(seconds)))
-        .because(cause)
-        .remedy("set the clock and keep it: chronyc makestep, or timedatectl set-ntp true; Alibaba Cloud has ntp.cloud.aliyuncs.com in a VPC")
+    Step::warning(name, format!("this host's clock is {} {direction} that of {who}", told(seconds))).because(cause).remedy(
+        "set the clock and keep it: chronyc makestep, or timedatectl set-ntp true; Alibaba Cloud has ntp.cloud.aliyuncs.com in a VPC",
+    )
 }
 
 /// Whole units, so that years are not told in seconds.

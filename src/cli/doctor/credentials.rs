@@ -33,7 +33,9 @@ fn judge(asked: &[Asked]) -> Vec<Step> {
         Some((one, given)) => choice(one, given),
         None => Step::failed(CHOICE, "no provider gives credentials")
             .because(asked.iter().filter_map(why).collect::<Vec<_>>().join("; "))
-            .remedy("best attach a RAM role to the instance (RamRoleName in the template); the steps above say what else each provider wants"),
+            .remedy(
+                "best attach a RAM role to the instance (RamRoleName in the template); the steps above say what else each provider wants",
+            ),
     });
     steps
 }
@@ -126,6 +128,9 @@ mod tests {
     #[test]
     fn credentials_that_have_ended_are_none() {
         let steps = judge(&[asked("file", given(-1))]);
-        assert_eq!((steps[1].verdict(), steps[1].seen()), (Verdict::Failed, "ECS RAM role Web: the credentials ended at 2026-01-02T03:04:05Z"));
+        assert_eq!(
+            (steps[1].verdict(), steps[1].seen()),
+            (Verdict::Failed, "ECS RAM role Web: the credentials ended at 2026-01-02T03:04:05Z")
+        );
     }
 }

@@ -12,7 +12,7 @@ use reqwest::Url;
 use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -225,7 +225,7 @@ async fn handshake(url: &Url, stream: TcpStream, means: &Means) -> Step {
         return Step::failed(TLS, "the host is no name that TLS could ask for");
     };
     let ca_file = means.ca_file.clone();
-    let trust = apart(TLS_TIMEOUT, move || trusted(ca_file)).await;
+    let trust = apart(TLS_TIMEOUT, move || trusted(ca_file.as_deref())).await;
     let trust = match trust {
         Ok(Ok(trust)) => trust,
         Ok(Err(error)) => return Step::failed(TLS, error.to_string()),
@@ -250,13 +250,13 @@ async fn handshake(url: &Url, stream: TcpStream, means: &Means) -> Step {
 }
 
 /// Blocks on files.
-fn trusted(ca_file: Option<PathBuf>) -> Result<Trust, tls::Error> {
+fn trusted(ca_file: Option<&Path>) -> Result<Trust, tls::Error> {
     let roots = match Roots::load() {
         Ok(roots) => Some(roots),
         Err(_) if ca_file.is_some() => None,
         Err(error) => return Err(error),
     };
-    Trust::load(ca_file.as_deref(), roots.as_ref())
+    Trust::load(ca_file, roots.as_ref())
 }
 
 fn judge(trust: &Trust, chain: &Chain, name: &ServerName<'_>, means: &Means) -> Step {
@@ -274,23 +274,26 @@ fn judge(trust: &Trust, chain: &Chain, name: &ServerName<'_>, means: &Means) -> 
             let days = dates.map(|(_, until)| (until - seconds).div_euclid(86_400));
             let seen = dates.map_or_else(|| "trusted".to_owned(), |dates| format!("trusted, {}", between(dates)));
             match days {
-                Some(days) if days < SOON_DAYS => {
-                    Step::warning(TLS, seen).because(format!("the certificate ends in {days} days")).remedy("whoever runs the host must renew it")
-                }
+                Some(days) if days < SOON_DAYS => Step::warning(TLS, seen)
+                    .because(format!("the certificate ends in {days} days"))
+                    .remedy("whoever runs the host must renew it"),
                 _ => Step::ok(TLS, seen),
             }
         }
         Err(error) => refused(&error, dates.map(between), &issuer, &|| {
             let there = means.heard?;
             let right = trust.verify(chain, Some(name), there.wall_ms(now).div_euclid(1000)).is_ok();
-            right.then(|| format!("this host's clock says {}, the metadata service's {}", rfc3339(now.wall_ms), rfc3339(there.wall_ms(now))))
+            right
+                .then(|| format!("this host's clock says {}, the metadata service's {}", rfc3339(now.wall_ms), rfc3339(there.wall_ms(now))))
         }),
     }
 }
 
 /// Why a certificate is not trusted. `by_clock` says whether another clock would have trusted it.
 fn refused(error: &rustls::Error, dates: Option<String>, issuer: &str, by_clock: &dyn Fn() -> Option<String>) -> Step {
-    use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer};
+    use CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+    };
     let seen = format!("the certificate is refused: {}", transport::clean(&error.to_string()));
     let dates = dates.unwrap_or_else(|| "its dates cannot be read".to_owned());
     let rustls::Error::InvalidCertificate(reason) = error else {
@@ -381,7 +384,10 @@ mod tests {
     fn scenario_14_an_expired_certificate_points_at_the_clock_where_another_clock_trusts_it() {
         let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
         let step = refused(&expired, Some("valid from A to B".to_owned()), "CN=x", &|| Some("here 1970, there 2026".to_owned()));
-        assert_eq!(step.cause(), Some("the clock of this host is wrong, not the certificate: here 1970, there 2026; it is valid from A to B"));
+        assert_eq!(
+            step.cause(),
+            Some("the clock of this host is wrong, not the certificate: here 1970, there 2026; it is valid from A to B")
+        );
         let step = refused(&expired, Some("valid from A to B".to_owned()), "CN=x", &|| None);
         assert!(step.cause().unwrap().starts_with("it is valid from A to B, and this host's clock says "));
     }

@@ -93,3 +93,50 @@ fn arn(place: &Place, account: Option<&str>) -> String {
     let known = |part: &Option<String>| part.clone().unwrap_or_else(|| "*".to_owned());
     format!("acs:ros:{}:{}:stack/{}", known(&place.region), account.unwrap_or("*"), known(&place.stack_id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment, Layout, Owners};
+    use crate::plan::Plan;
+
+    fn plan(text: &str) -> Plan {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let more = "[agent]\nallow_no_checks = true\n";
+        std::fs::write(file.path(), format!("{more}{text}")).unwrap();
+        config::load(&Layout::file(file.path()), &Owners::system(), &Environment::default()).unwrap().plan
+    }
+
+    fn place(region: &str, stack_id: &str) -> Place {
+        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Place { region: known(region), stack_id: known(stack_id) }
+    }
+
+    fn policy(text: &str, places: &[Place], account: Option<&str>) -> Option<String> {
+        let plan = plan(text);
+        let signals = plan.signals.iter().map(AsRef::as_ref).zip(places.iter().cloned());
+        Policy::of(signals, &plan.ros, account).map(|policy| policy.line())
+    }
+
+    #[test]
+    fn scenario_9_signals_of_one_stack_share_one_statement_with_its_arn() {
+        let text = "[signal.a]\nresource = \"A\"\n[signal.b]\nresource = \"B\"\n";
+        let here = place("cn-hangzhou", "S");
+        let found = policy(text, &[here.clone(), here], Some("1234")).unwrap();
+        let wanted = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:SignalResource","ros:GetStack","ros:GetStackResource"],"Resource":["acs:ros:cn-hangzhou:1234:stack/S"]}]}"#;
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn another_stack_has_its_own_statement_and_what_is_not_known_is_any() {
+        let text = "[ros]\npoll = false\n[signal.a]\nresource = \"A\"\n[signal.b]\nresource = \"B\"\n";
+        let found = policy(text, &[place("cn-hangzhou", "S"), place("", "")], None).unwrap();
+        let wanted = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:SignalResource"],"Resource":["acs:ros:cn-hangzhou:*:stack/S"]},{"Effect":"Allow","Action":["ros:SignalResource"],"Resource":["acs:ros:*:*:stack/*"]}]}"#;
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn without_signals_nothing_is_needed() {
+        assert_eq!(policy("", &[], Some("1234")), None);
+    }
+}

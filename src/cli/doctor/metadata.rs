@@ -74,24 +74,34 @@ fn refused(error: &Error, plan: &Plan) -> Step {
 }
 
 fn identity(found: &Found, plan: &Plan) -> Vec<Step> {
-    let unknown = |name: &'static str, seen: &str, remedy: &str| Step::failed(name, seen).because("the metadata service does not tell it").remedy(remedy);
+    let unknown = |name: &'static str, seen: &str, remedy: &str| {
+        Step::failed(name, seen).because("the metadata service does not tell it").remedy(remedy)
+    };
     let instance = match (&plan.instance.id, &found.instance_id) {
         (Some(id), _) => Step::ok(INSTANCE, format!("{id}, as configured")),
         (None, Some(id)) => Step::ok(INSTANCE, id),
-        (None, None) => unknown(INSTANCE, "the instance id is not known, and under an unknown identity nothing is sent", "mend the way to the metadata service; outside of ECS set id under [instance]"),
+        (None, None) => unknown(
+            INSTANCE,
+            "the instance id is not known, and under an unknown identity nothing is sent",
+            "mend the way to the metadata service; outside of ECS set id under [instance]",
+        ),
     };
     let regions: Vec<&str> = plan.signals.iter().filter_map(|signal| signal.region.as_deref()).collect();
     let stacks: Vec<&str> = plan.signals.iter().filter_map(|signal| signal.stack_id.as_deref()).collect();
     let region = match (regions.as_slice(), &found.region) {
         ([first, ..], _) if regions.len() == plan.signals.len() => Step::ok(REGION, format!("{first}, as configured")),
         (_, Some(region)) => Step::ok(REGION, region),
-        (_, None) => unknown(REGION, "the region of the stack is not known", "set region under [stack]; the template knows it as ALIYUN::Region"),
+        _ if plan.signals.is_empty() => Step::skipped(REGION, "no [signal.NAME] needs one"),
+        (_, None) => {
+            unknown(REGION, "the region of the stack is not known", "set region under [stack]; the template knows it as ALIYUN::Region")
+        }
     };
     let account = match &found.account {
         Some(account) => Step::ok(ACCOUNT, account),
         None => Step::skipped(ACCOUNT, "the metadata service does not tell the account; it is * in the RAM policy"),
     };
     let stack = match (stacks.as_slice(), &found.stack_id) {
+        _ if plan.signals.is_empty() => Step::skipped(STACK, "no [signal.NAME] needs one"),
         ([first, ..], _) if stacks.len() == plan.signals.len() => Step::ok(STACK, format!("{first}, as configured")),
         (_, Some(stack)) => Step::ok(STACK, format!("{stack}, by the tag acs:ros:stackId")),
         (_, None) => Step::failed(STACK, "the stack is not known")

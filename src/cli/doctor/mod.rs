@@ -154,11 +154,61 @@ fn moved(state: &state::Found, host: &metadata::Found) -> Vec<Step> {
     match (&state.instance_id, &host.instance_id) {
         (Some(ledger), Some(here)) if ledger != here && state.holder.is_none() => {
             vec![
-                Step::warning("state.owner", format!("the ledger is of {}, and this is {here}", crate::transport::clean(ledger)))
+                Step::warning(state::OWNER, format!("the ledger is of {}, and this is {here}", crate::transport::clean(ledger)))
                     .because("the image was made of a host on which the agent had run, or the disk was moved")
                     .remedy("nothing: the agent sets it aside at its start and begins anew"),
             ]
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All names but those of the providers, of which the document has a row.
+    const NAMES: [&str; 31] = [
+        configuration::LOAD,
+        configuration::FILES,
+        state::DIRECTORY,
+        state::SPACE,
+        state::LEDGER,
+        state::OWNER,
+        running::SOCKET,
+        running::CONFIGURATION,
+        running::STATUS,
+        running::ENVIRONMENT,
+        running::VIEW,
+        running::LIMITS,
+        metadata::SERVICE,
+        metadata::INSTANCE,
+        metadata::REGION,
+        metadata::ACCOUNT,
+        metadata::STACK,
+        clock::METADATA,
+        clock::ROS,
+        clock::NTP,
+        credentials::CHOICE,
+        SETTINGS,
+        endpoint::DNS,
+        endpoint::TCP,
+        endpoint::TLS,
+        endpoint::HTTP,
+        endpoint::CHOICE,
+        stack::STACK,
+        stack::RESOURCE,
+        stack::CONDITION,
+        stack::PERMISSION,
+    ];
+
+    #[test]
+    fn every_step_has_its_row_in_the_document() {
+        let document = include_str!("../../../docs/doctor.md");
+        for name in NAMES {
+            let in_row =
+                |line: &str| line.starts_with("| `") && line.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
+            assert!(document.lines().any(in_row), "docs/doctor.md has no row for {name}");
+        }
     }
 }

@@ -72,9 +72,8 @@ impl Reader {
 
     fn lacks(&self, path: &Path, wanted: u32) -> Option<String> {
         match std::fs::metadata(path) {
-            Ok(found) => (!self.has(found.uid(), found.gid(), found.mode(), wanted)).then(|| {
-                format!("it belongs to user {}, group {}, and has mode {:04o}", found.uid(), found.gid(), found.mode() & 0o7777)
-            }),
+            Ok(found) => (!self.has(found.uid(), found.gid(), found.mode(), wanted))
+                .then(|| format!("it belongs to user {}, group {}, and has mode {:04o}", found.uid(), found.gid(), found.mode() & 0o7777)),
             Err(error) => Some(error.to_string()),
         }
     }
@@ -124,10 +123,10 @@ mod tests {
 
     #[test]
     fn a_file_of_somebody_else_names_the_path_that_is_in_the_way() {
-        let home = tempfile::tempdir().unwrap();
+        let only_its_owner = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let home = tempfile::Builder::new().permissions(only_its_owner).tempdir().unwrap();
         let file = home.path().join("config.toml");
         std::fs::write(&file, "").unwrap();
-        // Owned by whoever runs the tests, in a directory of mode 0700.
         let found = agent().hindrance(&file).unwrap();
         assert_eq!(found.what, std::fs::canonicalize(home.path()).unwrap());
         assert!(found.why.contains("mode 0700"), "{}", found.why);

@@ -43,7 +43,11 @@ impl Report {
 
     /// Shows it, and says how the command ends.
     pub(super) fn show(&self, json: bool, out: &mut Output) -> anyhow::Result<Exit> {
-        if json { out.json(self)? } else { out.line(self.text(out.paint))? };
+        if json {
+            out.json(self)?
+        } else {
+            out.line(self.text(out.paint))?
+        };
         Ok(if self.summary.verdict == Verdict::Failed { Exit::Unwell } else { Exit::Ok })
     }
 

@@ -136,7 +136,8 @@ fn how_it_is(status: &Status) -> Step {
 
 /// What `/proc` shows of the agent.
 async fn process(pid: u32, loaded: Option<&Loaded>) -> Vec<Step> {
-    let paths = loaded.map(|loaded| [loaded.files.clone(), configuration::named(&loaded.plan), configuration::programs(&loaded.plan)].concat());
+    let paths =
+        loaded.map(|loaded| [loaded.files.clone(), configuration::named(&loaded.plan), configuration::programs(&loaded.plan)].concat());
     let here = variables(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))));
     let looked = apart(TIMEOUT, move || vec![environment(pid, &here), view(pid, &paths.unwrap_or_default()), limits(pid)]).await;
     looked.unwrap_or_else(|why| [ENVIRONMENT, VIEW, LIMITS].map(|name| Step::skipped(name, format!("/proc/{pid}: {why}"))).into())
@@ -165,10 +166,10 @@ fn environment(pid: u32, here: &BTreeMap<String, Zeroizing<String>>) -> Step {
 
 fn compare(agent: &BTreeMap<String, Zeroizing<String>>, here: &BTreeMap<String, Zeroizing<String>>) -> Step {
     let names = |found: Vec<&String>| found.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let only = |one: &BTreeMap<String, _>, other: &BTreeMap<String, _>| {
-        names(one.keys().filter(|name| !other.contains_key(*name)).collect())
-    };
-    let different = names(agent.iter().filter(|(name, value)| here.get(*name).is_some_and(|other| other != *value)).map(|(name, _)| name).collect());
+    let only =
+        |one: &BTreeMap<String, _>, other: &BTreeMap<String, _>| names(one.keys().filter(|name| !other.contains_key(*name)).collect());
+    let different =
+        names(agent.iter().filter(|(name, value)| here.get(*name).is_some_and(|other| other != *value)).map(|(name, _)| name).collect());
     let parts = [("only the agent has", only(agent, here)), ("only this shell has", only(here, agent)), ("they differ in", different)];
     let told: Vec<String> = parts.iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| format!("{what} {names}")).collect();
     if told.is_empty() {

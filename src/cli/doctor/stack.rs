@@ -201,9 +201,13 @@ fn judge(name: &'static str, logical: &str, found: &ResourceAnswer, signal: &Sig
 fn missing(name: &'static str, logical: &str, refusal: Refusal, signal: &Signal, place: &Place, account: Option<&str>) -> Step {
     let kind = if name == RESOURCE { HANDLE_TYPE } else { CONDITION_TYPE };
     match refusal.code.as_deref() {
-        Some("ResourceNotFound") => Step::failed(name, refusal.message)
-            .because(format!("the template of the stack has no resource {logical}"))
-            .remedy(format!("set {} in [signal.{}] to the logical ID of the {kind} in the template; letters have their case", key(name), signal.name)),
+        Some("ResourceNotFound") => {
+            Step::failed(name, refusal.message).because(format!("the template of the stack has no resource {logical}")).remedy(format!(
+                "set {} in [signal.{}] to the logical ID of the {kind} in the template; letters have their case",
+                key(name),
+                signal.name
+            ))
+        }
         Some("ResourceNotAvailable") => Step::warning(name, refusal.message)
             .because(format!("{logical} is in the template, but not made yet: the host is faster than its stack"))
             .remedy("nothing: the agent waits for it. If this host must start later, let it depend on the handle (DependsOn)"),
@@ -219,8 +223,12 @@ fn permission(signal: &Signal, place: &Place, account: Option<&str>) -> Step {
             Step::skipped(PERMISSION, format!("whether {} is permitted cannot be tried without signalling", grant::SIGNAL))
                 .remedy(format!("make sure that the RAM role or user of these credentials has: {policy}"))
         }
-        Transport::Handle(_) => Step::skipped(PERMISSION, "the URL of a handle needs no permission; whether it is valid cannot be tried without signalling"),
-        Transport::LifecycleHook(_) => Step::skipped(PERMISSION, "whether the scaling group may be told cannot be tried without telling it"),
+        Transport::Handle(_) => {
+            Step::skipped(PERMISSION, "the URL of a handle needs no permission; whether it is valid cannot be tried without signalling")
+        }
+        Transport::LifecycleHook(_) => {
+            Step::skipped(PERMISSION, "whether the scaling group may be told cannot be tried without telling it")
+        }
     };
     step.about(&*signal.name)
 }
@@ -260,7 +268,8 @@ mod tests {
             hint: Some("grant".to_owned()),
         };
         let step = of_refusal(STACK, refusal, grant::GET_STACK, &place(), Some("1234"));
-        let policy = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:GetStack"],"Resource":["acs:ros:cn-hangzhou:1234:stack/S"]}]}"#;
+        let policy =
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:GetStack"],"Resource":["acs:ros:cn-hangzhou:1234:stack/S"]}]}"#;
         assert_eq!(step.what_to_do(), Some(format!("grant it to the RAM role or user of these credentials: {policy}").as_str()));
     }
 }

@@ -21,6 +21,8 @@ const TOO_SCARCE: u64 = 2 * SIZE_LIMIT as u64;
 pub(super) const DIRECTORY: &str = "state.directory";
 pub(super) const SPACE: &str = "state.space";
 pub(super) const LEDGER: &str = "state.ledger";
+/// Only where the ledger is another machine's.
+pub(super) const OWNER: &str = "state.owner";
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -71,7 +73,8 @@ fn of_directory(directory: &Path, about: &std::fs::Metadata, user: Option<&Reade
     let shown = directory.display();
     let seen = format!("{shown} belongs to user {}, mode {:04o}", about.uid(), about.mode() & 0o7777);
     if !about.is_dir() {
-        return Step::failed(DIRECTORY, format!("{shown} is not a directory")).remedy("move it away, or give another state_dir under [agent]");
+        return Step::failed(DIRECTORY, format!("{shown} is not a directory"))
+            .remedy("move it away, or give another state_dir under [agent]");
     }
     let read_only = rustix::fs::statvfs(directory).is_ok_and(|seen| seen.f_flag.contains(StatVfsMountFlags::RDONLY));
     if read_only {
@@ -106,7 +109,9 @@ fn judge_space(free: u64, inodes: Option<u64>) -> Step {
     let told = format!("{} free", bytes(free as f64));
     let remedy = "free some space on this file system; without it nothing the agent decides is durable";
     match inodes {
-        Some(inodes) if inodes < 2 => Step::failed(SPACE, format!("{told}, but {inodes} inodes")).because("there are no inodes left").remedy(remedy),
+        Some(inodes) if inodes < 2 => {
+            Step::failed(SPACE, format!("{told}, but {inodes} inodes")).because("there are no inodes left").remedy(remedy)
+        }
         _ if free < TOO_SCARCE => Step::failed(SPACE, told).because("the ledger cannot be replaced").remedy(remedy),
         _ if free < SCARCE => Step::warning(SPACE, told).because("it will not be enough for long").remedy(remedy),
         _ => Step::ok(SPACE, told),
