@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const STACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// All resources of one stack together.
-const RESOURCES_TIMEOUT: Duration = Duration::from_secs(5);
+/// All stacks and resources together.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// A refusal whose cause the client could mend (another host, its clock) is followed by another attempt.
 const ATTEMPTS: usize = 4;
 
@@ -57,6 +57,7 @@ pub(super) async fn look(client: &Client, signals: &[Aimed], account: Option<&st
             places.push(place);
         }
     }
+    let end = Instant::now() + TIMEOUT;
     for place in places {
         let here: Vec<Aimed> = signals.iter().filter(|(_, other)| other == place).cloned().collect();
         let (Some(region), Some(stack_id)) = (&place.region, &place.stack_id) else {
@@ -64,19 +65,26 @@ pub(super) async fn look(client: &Client, signals: &[Aimed], account: Option<&st
             continue;
         };
         let target = |resource: &str| Target { region: region.clone(), stack_id: stack_id.clone(), resource: resource.to_owned() };
-        steps.extend(one(client, &here, place, &target, account).await);
+        steps.extend(one(client, &here, place, &target, account, end).await);
     }
     steps
 }
 
-async fn one(client: &Client, signals: &[Aimed], place: &Place, target: &dyn Fn(&str) -> Target, account: Option<&str>) -> Vec<Step> {
+async fn one(
+    client: &Client,
+    signals: &[Aimed],
+    place: &Place,
+    target: &dyn Fn(&str) -> Target,
+    account: Option<&str>,
+    end: Instant,
+) -> Vec<Step> {
     let wanted = target("");
     let began = Instant::now();
-    let asked = tokio::time::timeout(STACK_TIMEOUT, again(|| client.get_stack(&wanted))).await;
+    let asked = tokio::time::timeout_at(end.min(began + STACK_TIMEOUT), again(|| client.get_stack(&wanted))).await;
     let took = began.elapsed();
     let host = client.endpoint().map(|url| rpc::host_name(&url)).unwrap_or_default();
     let (step, goes_on) = match asked {
-        Err(_) => (Step::failed(STACK, format!("no answer within {}s", STACK_TIMEOUT.as_secs())), false),
+        Err(_) => (Step::failed(STACK, "no answer in time"), false),
         Ok(Ok(stack)) => {
             let name = stack.name.map(|name| format!("{name} is ")).unwrap_or_default();
             let reason = stack.status_reason.filter(|reason| !reason.is_empty()).map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -92,7 +100,6 @@ async fn one(client: &Client, signals: &[Aimed], place: &Place, target: &dyn Fn(
         steps.extend(unasked(signals, STACK, account).into_iter().skip(1));
         return steps;
     }
-    let end = Instant::now() + RESOURCES_TIMEOUT;
     for (signal, _) in signals {
         steps.extend(resources(client, signal, place, target, account, end).await);
         steps.push(permission(signal, place, account));
