@@ -41,6 +41,7 @@ mod world;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,6 +88,8 @@ pub struct Config {
     pub access_key_secret: Secret,
     /// Its STS token, if it is a temporary key.
     pub security_token: Option<Secret>,
+    /// The years in which the certificate of ROS is good. None: for centuries, whatever clocks say.
+    pub certificate_years: Option<RangeInclusive<i32>>,
     /// What the service does where the documents are silent.
     pub switches: Switches,
 }
@@ -99,6 +102,7 @@ impl Config {
             access_key_id: access_key_id.to_owned(),
             access_key_secret,
             security_token: None,
+            certificate_years: None,
             switches: Switches::default(),
         }
     }
@@ -162,7 +166,7 @@ impl Sandbox {
         if !ip.is_loopback() {
             return Err(Error::NotLoopback(config.listen));
         }
-        let identity = tls::identity(ip)?;
+        let identity = tls::identity(ip, config.certificate_years.as_ref())?;
         let private = std::fs::Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().prefix("ros-sandbox-").permissions(private).tempdir();
         let directory = directory.map_err(Error::CaFile)?;

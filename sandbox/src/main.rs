@@ -64,6 +64,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         access_key_secret: secret(arguments.access_key_secret, arguments.access_key_secret_file)?,
         access_key_id: arguments.access_key_id,
         security_token: arguments.security_token.or_else(|| std::env::var(TOKEN_VARIABLE).ok()).map(Secret::new),
+        certificate_years: None,
         switches: Switches::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

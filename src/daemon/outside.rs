@@ -1,12 +1,15 @@
 //! What the driver reaches ROS and the metadata service with, made from a plan.
 
+use crate::agent::status::ClockView;
 use crate::agent::{Identity, Input};
+use crate::clock::Moment;
 use crate::config::Layout;
 use crate::credentials::Cache;
 use crate::instance::Metadata;
-use crate::plan::{Plan, Transport};
+use crate::plan::{ClockTrust, Plan, Transport};
 use crate::retry::Random;
-use crate::ros::Client;
+use crate::ros::{Client, Remembered};
+use crate::rpc::Reach;
 use crate::signal::{Answer, Class, Refusal, SignalRequest};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,21 +24,34 @@ pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
+    trust: ClockTrust,
+    /// The host of ROS that served last, read once: on a reload a disk that hangs must not hold up the loop.
+    remembered: Remembered,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
 
 impl Outside {
     pub(super) fn new(plan: &Plan, environment: &HashMap<String, String>) -> Result<Self, String> {
+        Self::remembering(plan, environment, Remembered::in_directory(&plan.agent.state_dir))
+    }
+
+    fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
         let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
-        let client = Arc::new(Client::new(&plan.ros, Arc::new(credentials)).map_err(|error| error.to_string())?);
-        Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
+        let reach = Reach::new(plan, &metadata);
+        let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::new(credentials));
+        let client = Arc::new(client.map_err(|error| error.to_string())?);
+        let (environment, trust) = (environment.clone(), plan.clock_trust);
+        Ok(Self { environment, metadata, client, trust, remembered, instance_id: Arc::default() })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
     pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
-        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::new(plan, &self.environment)? };
+        *self = Self {
+            instance_id: Arc::clone(&self.instance_id),
+            ..Self::remembering(plan, &self.environment, self.remembered.clone())?
+        };
         Ok(())
     }
 
@@ -43,8 +59,12 @@ impl Outside {
         Arc::clone(&self.client)
     }
 
-    pub(super) fn skew_ms(&self) -> Option<i64> {
-        self.client.skew_ms()
+    /// How far this host's clock is off, and by whose word.
+    pub(super) fn clock(&self) -> ClockView {
+        let metadata_ms = self.metadata.skew_ms(Moment::now());
+        let by_metadata = self.trust == ClockTrust::Metadata && metadata_ms.is_some();
+        let verified_by = if by_metadata { ClockTrust::Metadata } else { ClockTrust::System };
+        ClockView { trust: self.trust, verified_by, ros_ahead_ms: self.client.skew_ms(), metadata_ahead_ms: metadata_ms }
     }
 
     /// Asks who this host is.

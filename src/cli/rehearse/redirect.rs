@@ -53,6 +53,7 @@ impl Redirected {
     /// Changes the plan so.
     pub(super) fn apply(&self, plan: &mut Plan) -> anyhow::Result<()> {
         plan.ros.endpoint = Endpoint::Url(self.ros.parse().context("the sandbox's URL")?);
+        plan.ros.proxy = None;
         plan.ros.ca_file = Some(self.ca_file.clone());
         plan.instance.metadata_url = self.metadata.parse().context("the sandbox's URL")?;
         plan.credentials.provider = Provider::EcsRamRole(None);

@@ -15,6 +15,7 @@ use crate::plan::{Plan, Signal, Transport, UniqueIdStrategy};
 use crate::process;
 use crate::retry::{Pace, Random, Schedule};
 use crate::ros::Client;
+use crate::rpc::Reach;
 use crate::signal::{Answer, Class, FIRST_ROUND, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id};
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub(super) async fn send(loaded: &Loaded, wanted: &Wanted, overrides: Overrides,
     let (target, unique_id) =
         Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }.resolve(wanted, overrides).await?;
     let cache = Cache::new(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()));
-    let client = Client::new(&plan.ros, Arc::new(cache))?;
+    let client = Client::reaching(&plan.ros, &Reach::new(plan, &metadata), None, Arc::new(cache))?;
     deliver(&client, wanted, target, unique_id, end, random).await
 }
 

@@ -13,7 +13,7 @@ async fn closed() -> String {
 fn with_hosts(homes: &[&[&str]]) -> Client {
     let parse = |hosts: &&[&str]| hosts.iter().map(|host| Url::parse(host).unwrap()).collect();
     let homes: Vec<Vec<Url>> = homes.iter().map(parse).collect();
-    Client::with_hosts(&settings("http://127.0.0.1:1"), &homes, credentials(None)).unwrap()
+    Client::with_hosts(&settings("http://127.0.0.1:1"), &homes, None, credentials(None)).unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,188 @@
+//! How services of Alibaba Cloud are reached: certificates, proxy, time limits, and whose time certificates are judged by. All clients
+//! of these services share one [`Reach`], and with it one HTTP client and its certificates.
+
+use super::caller::ClientError;
+use crate::clock::{self, Moment};
+use crate::instance::Metadata;
+use crate::plan::{self, ClockTrust, Plan};
+use crate::tls;
+use crate::transport::{self, CertificateTime, Trouble};
+use reqwest::Url;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Connecting takes at most this (and at most half of an attempt), so that the next host gets its turn; less than a look, which so
+/// learns of a host that cannot be reached.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Connections are kept for the send that follows a look, not longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The time of the metadata service is asked for again when it is older. An offset kept against the boot clock drifts by milliseconds
+/// in this time, but a machine that was frozen and copied meanwhile is off by as long as that took.
+const TIME_FRESH_FOR: Duration = Duration::from_secs(60);
+
+/// How services are reached. Clones share the HTTP client.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    ca_file: Option<PathBuf>,
+    timeout: Duration,
+    proxy: Option<Url>,
+    trust: ClockTrust,
+    /// A witness of the time.
+    metadata: Option<Arc<Metadata>>,
+    encrypted: Arc<Mutex<Option<reqwest::Client>>>,
+}
+
+/// An HTTP client with what is needed to explain its troubles.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    /// To send requests with.
+    pub(crate) client: reqwest::Client,
+    reach: Reach,
+    plain: bool,
+}
+
+impl Reach {
+    /// As `settings` say, by this host's clock, and with nobody to ask for the time.
+    pub fn of(settings: &plan::Ros) -> Self {
+        Self {
+            ca_file: settings.ca_file.clone(),
+            timeout: settings.timeout,
+            proxy: settings.proxy.clone(),
+            trust: ClockTrust::System,
+            metadata: None,
+            encrypted: Arc::default(),
+        }
+    }
+
+    /// As the plan says, with the metadata service as a witness of the time.
+    pub fn new(plan: &Plan, metadata: &Arc<Metadata>) -> Self {
+        Self::of(&plan.ros).with_time(metadata, plan.clock_trust)
+    }
+
+    /// With the metadata service as a witness of the time, which certificates are judged by if `trust` says so.
+    #[must_use]
+    pub fn with_time(self, metadata: &Arc<Metadata>, trust: ClockTrust) -> Self {
+        Self { metadata: Some(Arc::clone(metadata)), trust, encrypted: Arc::default(), ..self }
+    }
+
+    /// The time of the metadata service, if certificates are to be judged by it.
+    fn trusted(&self) -> Option<&Arc<Metadata>> {
+        self.metadata.as_ref().filter(|_| self.trust == ClockTrust::Metadata)
+    }
+
+    /// A client that was not made before: blocks on files of certificates, unless for `plain`.
+    fn build(&self, plain: bool) -> Result<reqwest::Client, ClientError> {
+        self.builder(plain)?.build().map_err(ClientError::Http)
+    }
+
+    fn builder(&self, plain: bool) -> Result<reqwest::ClientBuilder, ClientError> {
+        let builder = if plain {
+            transport::unencrypted_builder()?
+        } else {
+            tls::client_builder_at(self.ca_file.as_deref(), self.trusted().map(|metadata| Arc::clone(metadata) as _))?
+        };
+        let builder = builder
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT.min(self.timeout / 2))
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(1);
+        match &self.proxy {
+            // What is not encrypted goes to loopback only, and past any proxy.
+            Some(proxy) if !plain => Ok(builder.proxy(reqwest::Proxy::https(proxy.clone()).map_err(ClientError::Http)?)),
+            _ => Ok(builder),
+        }
+    }
+}
+
+/// The HTTP client for `reach`; one for `plain` HTTP (loopback) needs no certificates.
+///
+/// # Errors
+/// If certificates cannot be read, or the client cannot be made.
+pub(crate) fn http_client(plain: bool, reach: &Reach) -> Result<Http, ClientError> {
+    let client = if plain {
+        reach.build(true)?
+    } else {
+        let mut shared = reach.encrypted.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            Some(client) => client.clone(),
+            None => shared.insert(reach.build(false)?).clone(),
+        }
+    };
+    Ok(Http { client, reach: reach.clone(), plain })
+}
+
+impl Http {
+    /// Before an attempt: where certificates are judged by the time of the metadata service, that is known and not old.
+    pub(crate) async fn prepare(&self) {
+        if let Some(metadata) = self.reach.trusted().filter(|_| !self.plain) {
+            metadata.ask_time(TIME_FRESH_FOR).await;
+        }
+    }
+
+    /// Why there is no answer of `host`, in words: whether the proxy is to blame, or this host's clock. `server_ms` is the service's
+    /// own time, if it was ever told.
+    pub(crate) async fn explain(&self, error: &reqwest::Error, host: &str, server_ms: Option<i64>) -> Trouble {
+        let proxy = self.reach.proxy.as_ref().filter(|_| !self.plain);
+        let trouble = match proxy {
+            Some(proxy) => transport::describe_through(error, host, &super::caller::host_name(proxy)),
+            None => transport::describe(error, host),
+        };
+        match transport::certificate_time(error) {
+            Some(certificate) => self.explain_time(trouble, certificate, server_ms).await,
+            None => trouble,
+        }
+    }
+
+    /// A certificate that looks expired or not yet valid: the clock's fault, or the certificate's?
+    async fn explain_time(&self, trouble: Trouble, certificate: CertificateTime, server_ms: Option<i64>) -> Trouble {
+        if let Some(metadata) = &self.reach.metadata {
+            metadata.ask_time(TIME_FRESH_FOR).await;
+        }
+        let now = Moment::now();
+        let of_metadata = self.reach.metadata.as_ref().and_then(|metadata| metadata.time_ms(now));
+        let witness = match (of_metadata, server_ms) {
+            (Some(ms), _) => Some((ms, "the metadata service")),
+            (None, Some(ms)) => Some((ms, "the service itself")),
+            (None, None) => None,
+        };
+        let by_metadata = of_metadata.is_some() && self.reach.trusted().is_some();
+        judge(trouble, certificate, Witnessed { system_ms: now.wall_ms, witness, by_metadata })
+    }
+}
+
+/// What the clocks say.
+struct Witnessed {
+    system_ms: i64,
+    /// Another clock, and whose.
+    witness: Option<(i64, &'static str)>,
+    /// The certificate was judged by the metadata service's time.
+    by_metadata: bool,
+}
+
+fn judge(trouble: Trouble, certificate: CertificateTime, said: Witnessed) -> Trouble {
+    let system = clock::rfc3339(said.system_ms);
+    let (more, hint) = match said.witness {
+        None => (
+            format!("this host's clock says {system}"),
+            "with a wrong clock good certificates look expired or not yet valid; compare it with another host's".to_owned(),
+        ),
+        Some((ms, _)) if said.by_metadata => (
+            format!("the metadata service says {}, and [clock] trust = \"metadata\" goes by that", clock::rfc3339(ms)),
+            "the certificate itself is out of its time: whoever runs the host must renew it".to_owned(),
+        ),
+        Some((ms, whose)) if certificate.is_valid_at(ms) => (
+            format!("this host's clock says {system}; {whose} says {}", clock::rfc3339(ms)),
+            "set the clock (chrony), or allow [clock] trust = \"metadata\"".to_owned(),
+        ),
+        Some((ms, whose)) => (
+            format!("this host's clock says {system}, and {whose} says {}", clock::rfc3339(ms)),
+            "so it is not the clock: whoever runs the host must renew its certificate".to_owned(),
+        ),
+    };
+    Trouble { message: format!("{}; {more}", trouble.message), hint: Some(hint), ..trouble }
+}
