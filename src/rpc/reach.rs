@@ -186,3 +186,75 @@ fn judge(trouble: Trouble, certificate: CertificateTime, said: Witnessed) -> Tro
     };
     Trouble { message: format!("{}; {more}", trouble.message), hint: Some(hint), ..trouble }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    /// A client as all have it, to whom `ros.test` is at `addresses`.
+    fn client(addresses: &[SocketAddr]) -> reqwest::Client {
+        let reach = Reach::of(&plan::testing::plan(Vec::new(), Vec::new()).ros);
+        reach.builder(true).unwrap().resolve_to_addrs("ros.test", addresses).build().unwrap()
+    }
+
+    async fn answering(address: SocketAddr) -> TcpListener {
+        TcpListener::bind(address).await.unwrap()
+    }
+
+    async fn serve(listener: TcpListener) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        stream.write_all(b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n").await.unwrap();
+        // What the client still sends must not be answered by a reset.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+
+    async fn asks(addresses: Vec<SocketAddr>, port: u16) -> u16 {
+        let answer = client(&addresses).get(format!("http://ros.test:{port}/")).send().await;
+        answer.unwrap_or_else(|error| panic!("{}", transport::describe(&error, "ros.test").message)).status().as_u16()
+    }
+
+    /// Takes no connections: its queue is full, so further ones get no answer at all, as behind a dead route.
+    async fn dead(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut taken = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+            taken.push(stream);
+            assert!(taken.len() < 64, "the queue never fills");
+        }
+        (listener, taken)
+    }
+
+    const V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    const V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
+
+    #[tokio::test]
+    async fn a_host_with_addresses_of_one_family_only_is_reached() {
+        for only in [V4, V6] {
+            let listener = answering(only).await;
+            let address = listener.local_addr().unwrap();
+            let (status, ()) = tokio::join!(asks(vec![address], address.port()), serve(listener));
+            assert_eq!(status, 204);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_address_of_one_family_is_dead_is_reached_by_the_other_whichever_comes_first() {
+        for (good, bad) in [(V4, V6), (V6, V4)] {
+            let listener = answering(good).await;
+            let good = listener.local_addr().unwrap();
+            let mut bad = bad;
+            bad.set_port(good.port());
+            let _dead = dead(bad).await;
+            let (status, ()) = tokio::join!(asks(vec![bad, good], good.port()), serve(listener));
+            assert_eq!(status, 204, "{bad} is dead");
+        }
+    }
+}
