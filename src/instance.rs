@@ -167,7 +167,14 @@ impl Metadata {
             .map_err(|_| Error::Configuration(base.to_string()))?;
         let forbidden = environment.get("ALIBABA_CLOUD_IMDSV1_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let allow_plain = settings.allow_plain_metadata && !forbidden;
-        Ok(Self { http, base, configured_id: settings.id.clone(), allow_plain, token: tokio::sync::Mutex::new(None), time: Mutex::default() })
+        Ok(Self {
+            http,
+            base,
+            configured_id: settings.id.clone(),
+            allow_plain,
+            token: tokio::sync::Mutex::new(None),
+            time: Mutex::default(),
+        })
     }
 
     /// Who this host is. Only the instance id must be known; with a configured one nothing need answer.

@@ -48,10 +48,7 @@ impl Outside {
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
     pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
-        *self = Self {
-            instance_id: Arc::clone(&self.instance_id),
-            ..Self::remembering(plan, &self.environment, self.remembered.clone())?
-        };
+        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::remembering(plan, &self.environment, self.remembered.clone())? };
         Ok(())
     }
 

@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_host_that_may_not_be_asked_is_not_remembered() {
-        for foreign in ["https://ros.example", "http://ros.aliyuncs.com", "https://ros.aliyuncs.com:8443", "https://user@ros.aliyuncs.com"] {
+        for foreign in ["https://ros.example", "http://ros.aliyuncs.com", "https://ros.aliyuncs.com:8443", "https://user@ros.aliyuncs.com"]
+        {
             assert_eq!(host(&remembering(foreign)), "ros.vpc-proxy.aliyuncs.com", "{foreign}");
         }
         let china = Choice::auto(Home::China, Network::Public);

@@ -363,7 +363,11 @@ fn a_name_with_a_dot_is_quoted_in_the_list() {
 
 #[test]
 fn the_service_manager_says_where_state_and_socket_are() {
-    let environment = Environment { state_directory: Some("/var/lib/private/x".into()), runtime_directory: Some("/run/x".into()), ..Environment::default() };
+    let environment = Environment {
+        state_directory: Some("/var/lib/private/x".into()),
+        runtime_directory: Some("/run/x".into()),
+        ..Environment::default()
+    };
     let root = TempDir::new().unwrap();
     let plan = load(&Layout::under(root.path()), &rooted([]), &environment).unwrap().plan;
     assert_eq!(plan.agent.state_dir, Path::new("/var/lib/private/x"));

@@ -26,6 +26,7 @@ mod mounted;
 mod peer;
 mod private;
 mod probe;
+mod reach;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod ros;

@@ -5,7 +5,7 @@ mod clock;
 mod endpoints;
 pub(crate) mod log;
 mod look;
-mod proxy;
+pub(crate) mod proxy;
 mod refusals;
 pub(crate) mod scripted;
 mod secrets;

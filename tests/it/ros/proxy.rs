@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What a proxy does with a request.
 #[derive(Clone, Copy)]
-enum Behaviour {
+pub(crate) enum Behaviour {
     /// Opens the tunnel (RFC 9110, section 9.3.6).
     Tunnel,
     /// Answers with this status.
@@ -20,8 +20,8 @@ enum Behaviour {
 }
 
 /// A small proxy that does CONNECT and nothing else, and keeps all bytes that it saw.
-struct Proxy {
-    url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     heads: Arc<Mutex<Vec<String>>>,
     bytes: Arc<Mutex<Vec<u8>>>,
     task: tokio::task::JoinHandle<()>,
@@ -34,7 +34,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    async fn start(behaviour: Behaviour) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (heads, bytes) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
@@ -47,7 +47,7 @@ impl Proxy {
         Self { url, heads, bytes, task }
     }
 
-    fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 
