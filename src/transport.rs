@@ -117,8 +117,10 @@ const TUNNEL: &str = "tunnel error: ";
 /// A certificate that looks expired or not yet valid: the bounds that rustls tells, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CertificateTime {
-    not_before_ms: Option<i64>,
-    not_after_ms: Option<i64>,
+    /// `notBefore`, if that was broken and is known.
+    pub(crate) not_before_ms: Option<i64>,
+    /// `notAfter`, likewise.
+    pub(crate) not_after_ms: Option<i64>,
 }
 
 impl CertificateTime {

@@ -81,6 +81,19 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_the_regions_without_a_vpc_host() {
+        let document = include_str!("../../docs/endpoints.md").replace('\n', " ");
+        let (_, list) = document.split_once("Regions without one: ").unwrap();
+        let (list, _) = list.split_once('.').unwrap();
+        let mut told: Vec<_> = list.split(", ").collect();
+        told.sort_unstable();
+        let mut known: Vec<_> =
+            table().unwrap().regions.iter().filter(|(_, host)| host.is_none()).map(|(region, _)| region.as_str()).collect();
+        known.sort_unstable();
+        assert_eq!(told, known);
+    }
+
+    #[test]
     fn regions_without_a_vpc_host_ask_the_public_one_first_and_unknown_ones_are_taken_to_have_one() {
         for without in ["eu-west-2", "me-east-1", "cn-hangzhou-finance", "us-southeast-1", "cn-wuhan-lr"] {
             assert!(!vpc_first(without), "{without}");

@@ -54,7 +54,7 @@ pub(super) async fn exchange(
                 humantime::format_duration(within)
             )));
         }
-        Ok(Err(error)) => return Err(http.explain(&error, host, server_ms).await),
+        Ok(Err(error)) => return Err(http.explain(&error, host, server_ms, deadline).await),
         Ok(Ok(response)) => response,
     };
     let received = Moment::now();

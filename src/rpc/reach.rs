@@ -11,6 +11,7 @@ use reqwest::Url;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Connecting takes at most this (and at most half of an attempt), so that the next host gets its turn; less than a look, which so
 /// learns of a host that cannot be reached.
@@ -125,23 +126,24 @@ impl Http {
     }
 
     /// Why there is no answer of `host`, in words: whether the proxy is to blame, or this host's clock. `server_ms` is the service's
-    /// own time, if it was ever told.
-    pub(crate) async fn explain(&self, error: &reqwest::Error, host: &str, server_ms: Option<i64>) -> Trouble {
+    /// own time, if it was ever told. Asks for the time until `deadline` at most.
+    pub(crate) async fn explain(&self, error: &reqwest::Error, host: &str, server_ms: Option<i64>, deadline: Instant) -> Trouble {
         let proxy = self.reach.proxy.as_ref().filter(|_| !self.plain);
         let trouble = match proxy {
             Some(proxy) => transport::describe_through(error, host, &super::caller::host_name(proxy)),
             None => transport::describe(error, host),
         };
         match transport::certificate_time(error) {
-            Some(certificate) => self.explain_time(trouble, certificate, server_ms).await,
+            Some(certificate) => self.explain_time(trouble, certificate, server_ms, deadline).await,
             None => trouble,
         }
     }
 
     /// A certificate that looks expired or not yet valid: the clock's fault, or the certificate's?
-    async fn explain_time(&self, trouble: Trouble, certificate: CertificateTime, server_ms: Option<i64>) -> Trouble {
+    async fn explain_time(&self, trouble: Trouble, certificate: CertificateTime, server_ms: Option<i64>, deadline: Instant) -> Trouble {
         if let Some(metadata) = &self.reach.metadata {
-            metadata.ask_time(TIME_FRESH_FOR).await;
+            // What it said before counts if it does not answer in time.
+            let _ = tokio::time::timeout_at(deadline, metadata.ask_time(TIME_FRESH_FOR)).await;
         }
         let now = Moment::now();
         let of_metadata = self.reach.metadata.as_ref().and_then(|metadata| metadata.time_ms(now));
@@ -151,7 +153,7 @@ impl Http {
             (None, None) => None,
         };
         let by_metadata = of_metadata.is_some() && self.reach.trusted().is_some();
-        judge(trouble, certificate, Witnessed { system_ms: now.wall_ms, witness, by_metadata })
+        judge(&trouble, certificate, &Witnessed { system_ms: now.wall_ms, witness, by_metadata })
     }
 }
 
@@ -164,7 +166,7 @@ struct Witnessed {
     by_metadata: bool,
 }
 
-fn judge(trouble: Trouble, certificate: CertificateTime, said: Witnessed) -> Trouble {
+fn judge(trouble: &Trouble, certificate: CertificateTime, said: &Witnessed) -> Trouble {
     let system = clock::rfc3339(said.system_ms);
     let (more, hint) = match said.witness {
         None => (
@@ -184,7 +186,7 @@ fn judge(trouble: Trouble, certificate: CertificateTime, said: Witnessed) -> Tro
             "so it is not the clock: whoever runs the host must renew its certificate".to_owned(),
         ),
     };
-    Trouble { message: format!("{}; {more}", trouble.message), hint: Some(hint), ..trouble }
+    Trouble { message: format!("{}; {more}", trouble.message), hint: Some(hint), connected: trouble.connected }
 }
 
 #[cfg(test)]
@@ -234,6 +236,22 @@ mod tests {
 
     const V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     const V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_the_clocks_fault_only_if_it_is_good_by_another_clock() {
+        const YEAR_MS: i64 = 365 * 86_400_000;
+        let trouble = Trouble { connected: false, message: "TLS failed".to_owned(), hint: None };
+        let good_until = |ms| CertificateTime { not_before_ms: None, not_after_ms: Some(ms) };
+        let hint = |witness, by_metadata, certificate| {
+            let said = Witnessed { system_ms: 60 * YEAR_MS, witness, by_metadata };
+            judge(&trouble, certificate, &said).hint.unwrap()
+        };
+        let service = Some((50 * YEAR_MS, "the service itself"));
+        assert!(hint(service, false, good_until(55 * YEAR_MS)).starts_with("set the clock"));
+        assert!(hint(service, false, good_until(45 * YEAR_MS)).starts_with("so it is not the clock"));
+        assert!(hint(Some((50 * YEAR_MS, "the metadata service")), true, good_until(45 * YEAR_MS)).starts_with("the certificate itself"));
+        assert!(hint(None, false, good_until(45 * YEAR_MS)).starts_with("with a wrong clock"));
+    }
 
     #[tokio::test]
     async fn a_host_with_addresses_of_one_family_only_is_reached() {

@@ -202,6 +202,25 @@ fn year() -> i32 {
     ros_signal_agent::clock::rfc3339(Moment::now().wall_ms)[..4].parse().unwrap()
 }
 
+#[test]
+fn home_network_and_region_decide_which_host_is_asked_first() {
+    let first = |home, network, region: &str| {
+        let settings = Ros { endpoint: Endpoint::Auto, home, network, ..settings("https://ros.example") };
+        let client = Client::new(&settings, credentials(None)).unwrap();
+        client.endpoint(region).unwrap().to_string()
+    };
+    for (home, network, region, host) in [
+        (Home::Auto, Network::Auto, "cn-hangzhou", "https://ros.vpc-proxy.aliyuncs.com/"),
+        (Home::Auto, Network::Auto, "eu-west-2", "https://ros.aliyuncs.com/"),
+        (Home::International, Network::Auto, "ap-southeast-1", "https://ros-intl.vpc-proxy.aliyuncs.com/"),
+        (Home::International, Network::Auto, "us-southeast-1", "https://ros-intl.aliyuncs.com/"),
+        (Home::China, Network::Public, "cn-hangzhou", "https://ros.aliyuncs.com/"),
+        (Home::China, Network::Vpc, "eu-west-2", "https://ros.vpc-proxy.aliyuncs.com/"),
+    ] {
+        assert_eq!(first(home, network, region), host, "{home:?} {network:?} {region}");
+    }
+}
+
 #[tokio::test]
 async fn the_host_that_served_is_asked_first_after_a_restart() {
     let (sandbox, directory) = (sandbox().await, tempfile::tempdir().unwrap());
