@@ -1,10 +1,11 @@
 //! What the driver reaches ROS and the metadata service with, made from a plan.
 
-use crate::agent::{Identity, Input};
+use crate::agent::{Identity, Input, Places};
 use crate::config::Layout;
 use crate::credentials::Cache;
+use crate::handle;
 use crate::instance::Metadata;
-use crate::plan::{Plan, Transport};
+use crate::plan::{HandleSource, Name, Plan, Transport};
 use crate::retry::Random;
 use crate::ros::Client;
 use crate::signal::{Answer, Class, Refusal, SignalRequest};
@@ -21,6 +22,9 @@ pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
+    handles: Arc<handle::Client>,
+    /// Where the URL of each signal lies that travels through it.
+    handle_sources: Vec<(Name, HandleSource)>,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
@@ -30,7 +34,13 @@ impl Outside {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
         let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
         let client = Arc::new(Client::new(&plan.ros, Arc::new(credentials)).map_err(|error| error.to_string())?);
-        Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
+        let handles = Arc::new(handle::Client::new(&plan.ros, environment)?);
+        let handle_sources = plan.signals.iter().filter_map(|signal| match &signal.transport {
+            Transport::Handle(source) => Some((Arc::clone(&signal.name), source.clone())),
+            _ => None,
+        });
+        let handle_sources = handle_sources.collect();
+        Ok(Self { environment: environment.clone(), metadata, client, handles, handle_sources, instance_id: Arc::default() })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
@@ -45,6 +55,12 @@ impl Outside {
 
     pub(super) fn skew_ms(&self) -> Option<i64> {
         self.client.skew_ms()
+    }
+
+    /// What the URLs of handles tell that lie on this host.
+    pub(super) fn read_handles(&self) -> Places {
+        let read = |(name, source): &(Name, HandleSource)| Some((Arc::clone(name), self.handles.place(source).transpose()?));
+        self.handle_sources.iter().filter_map(read).collect()
     }
 
     /// Asks who this host is.
@@ -66,6 +82,7 @@ impl Outside {
     /// One attempt, after a look whether this is still the machine that decided: a copy of a running machine resumes without a boot.
     pub(super) fn send(&self, send: u64, request: SignalRequest) -> impl Future<Output = Vec<Input>> + Send + 'static {
         let client = Arc::clone(&self.client);
+        let handles = Arc::clone(&self.handles);
         let metadata = Arc::clone(&self.metadata);
         let known = self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let identify = self.identify();
@@ -87,7 +104,8 @@ impl Outside {
             }
             let answer = match &request.transport {
                 Transport::Api => client.signal(&request).await,
-                Transport::Handle(_) | Transport::LifecycleHook(_) => return Vec::new(),
+                Transport::Handle(source) => handles.signal(&request, source, &client).await,
+                Transport::LifecycleHook(_) => return Vec::new(),
             };
             vec![Input::Answered { send, answer }]
         }

@@ -14,8 +14,8 @@ mod time;
 
 pub(crate) use body::Body;
 pub use caller::ClientError;
-pub(crate) use caller::{Caller, Failed, http_client};
-pub(crate) use codes::Action;
-pub(crate) use refusal::unsent;
+pub(crate) use caller::{Caller, Failed, host_name, http_client};
+pub(crate) use codes::{Action, action};
+pub(crate) use refusal::{of_trouble, unsent};
 pub(crate) use request::{Invalid, Operation, Service, charset, length};
-pub(crate) use time::date_ms;
+pub(crate) use time::{date_ms, retry_after};
