@@ -301,7 +301,7 @@ fn headers(document: &Document, target: &Target) -> HeaderMap {
     headers.entry(CONTENT_TYPE).or_insert(json.clone());
     headers.entry(ACCEPT).or_insert(json);
     if let Ok(region) = HeaderValue::try_from(target.region.as_str())
-        && target.is_known()
+        && target.region != Target::UNNAMED
     {
         headers.entry("x-acs-region-id").or_insert(region);
     }

@@ -291,7 +291,9 @@ fn of_words(text: &str) -> Result<Document, Invalid> {
     if !quoted {
         return Document::new(bare, HeaderMap::new());
     }
-    let mut lexer = shlex::Shlex::new(text);
+    // A shell takes these away before it looks for words.
+    let joined = text.replace("\\\r\n", "").replace("\\\n", "");
+    let mut lexer = shlex::Shlex::new(&joined);
     let words: Vec<String> = lexer.by_ref().take(HEADERS_LIMIT * 4).collect();
     if lexer.had_error {
         return Err(Invalid { line: Some(lexer.line_no), why: "a quote is not closed, or it ends with a backslash".to_owned() });
