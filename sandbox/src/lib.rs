@@ -25,6 +25,7 @@ mod clock;
 mod control;
 mod faults;
 mod gate;
+mod handle;
 mod metadata;
 mod operations;
 mod pipeline;
@@ -63,7 +64,7 @@ pub use crate::stack::SignalStatus;
 pub use crate::stack::spec::{Mode, ResourceSpec, SpecError, StackSpec};
 pub use crate::stack::status::{Status, UnknownStatus};
 pub use crate::stack::view::{ResourceView, SignalSeen, SignalView, StackView, TimelineEvent};
-pub use crate::switches::{AfterCompletion, Format, Switches};
+pub use crate::switches::{AfterCompletion, Format, HandleAnswer, HandleHeaders, Switches};
 pub use crate::tls::TlsError;
 
 use crate::clock::Clock;
@@ -142,6 +143,7 @@ struct Running {
     ros: SocketAddr,
     ros_tls: SocketAddr,
     metadata: SocketAddr,
+    handle: SocketAddr,
     control: SocketAddr,
     ca_file: PathBuf,
     /// Removed with the sandbox.
@@ -193,10 +195,12 @@ impl Sandbox {
         let ros = open(config.listen, Service::Ros, None).await?;
         let ros_tls = open(ephemeral(ip), Service::Ros, Some(identity.acceptor)).await?;
         let metadata = open(ephemeral(ip), Service::Metadata, None).await?;
+        let handle = open(ephemeral(ip), Service::Handle, None).await?;
+        world.lock().handles.base = format!("http://{handle}");
         let control = open(ephemeral(ip), Service::Control, None).await?;
         tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
         let tasks = Mutex::new(tasks);
-        let running = Running { world, ros, ros_tls, metadata, control, ca_file, _directory: directory, stop, tasks };
+        let running = Running { world, ros, ros_tls, metadata, handle, control, ca_file, _directory: directory, stop, tasks };
         Ok(Sandbox { running: Arc::new(running) })
     }
 
@@ -213,6 +217,22 @@ impl Sandbox {
     /// Where the metadata service listens: `http://127.0.0.1:PORT`, paths begin with `/latest/`.
     pub fn metadata_url(&self) -> String {
         format!("http://{}", self.running.metadata)
+    }
+
+    /// Where the service behind the URLs of handles listens: `http://127.0.0.1:PORT`.
+    pub fn handle_url(&self) -> String {
+        format!("http://{}", self.running.handle)
+    }
+
+    /// An attribute of a handle as GetStackResource shows it now: `URL`, `Headers`, `CurlCli` or `WindowsCurlCli`; what is no text as
+    /// JSON text. None if there is no such stack, handle or attribute.
+    pub fn handle_attribute(&self, stack: &str, handle: &str, attribute: &str) -> Option<Secret> {
+        let world = &self.running.world;
+        let inner = world.lock();
+        let stack = inner.stacks.get(stack).filter(|stack| stack.has_handle(handle))?;
+        let found = inner.handles.attributes(stack, handle, world.clock.now(), &inner.switches);
+        let (_, value) = found.into_iter().find(|(key, _)| *key == attribute)?;
+        Some(Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
     }
 
     /// Where the control interface listens.

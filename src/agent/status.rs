@@ -2,8 +2,8 @@
 //!
 //! The JSON of `/status` is this structure. Fields are only ever added.
 
+use super::Core;
 use super::rounds::Active;
-use super::{Core, UNRESOLVED};
 use crate::check::{Health, Reading};
 use crate::clock::{BootMs, millis, rfc3339};
 use crate::plan::{ClockTrust, Level};
@@ -348,7 +348,7 @@ impl Core {
                 let _ = write!(text, ", waiting for {culprits}");
             }
             None if self.identity.known.is_some() && active.round.target.is_none() => {
-                let _ = write!(text, ", {UNRESOLVED}");
+                let _ = write!(text, ", {}", self.why_unresolved(&signal.name));
             }
             None => {
                 text.push_str(", waiting for min_healthy_time");

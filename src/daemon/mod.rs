@@ -309,8 +309,8 @@ impl Daemon {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Identify => {
-                let identify = self.outside.identify();
-                self.calls.spawn(async move { vec![Input::Identified(identify.await)] });
+                let (places, identify) = (self.outside.read_handles(), self.outside.identify());
+                self.calls.spawn(async move { vec![Input::Handles(places), Input::Identified(identify.await)] });
             }
             Effect::Probe { run, check, due, attempt, deadline_ms } => {
                 let (prober, lateness) = (Arc::clone(&self.prober), self.lateness.clone());

@@ -9,6 +9,7 @@ use super::operations;
 use crate::credentials;
 use crate::plan::{self, Endpoint};
 use crate::rpc::{Action, Body, Caller, ClientError, Failed, Invalid, Operation, Reach, http_client, unsent};
+use crate::secret::Secret;
 use crate::signal::{Answer, Class, Refusal, SignalRequest, Target};
 use crate::stack::{self, Look};
 use crate::transport;
@@ -186,6 +187,7 @@ impl Client {
                 stack
             }
             Err(refusal) if refusal.class == Class::Permission => return Look::Denied(explain(refusal)),
+            Err(refusal) if refusal.class == Class::Credentials => return Look::NoCredentials(explain(refusal)),
             Err(refusal) if refusal.code.as_deref() == Some("StackNotFound") && self.is_gone(target) => {
                 return Look::NobodyWaits("the stack was deleted".to_owned());
             }
@@ -248,6 +250,23 @@ impl Client {
         let body = self.attempt(target, operations::get_stack_resource(target, logical_id)).await?;
         let text = |name| body.member(name).map(transport::clean);
         Ok(ResourceAnswer { status: status(&body)?, status_reason: text("StatusReason"), resource_type: text("ResourceType") })
+    }
+
+    /// One attempt at GetStackResource of a handle, for the attributes with which it is signalled without credentials. What is no text
+    /// comes as JSON text. All of it is secret.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn handle_attributes(&self, target: &Target) -> Result<Vec<(String, Secret)>, Refusal> {
+        let body = mended(|| self.attempt(target, operations::get_handle(target))).await?;
+        let listed =
+            serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(body.member("ResourceAttributes").unwrap_or("[]"));
+        let pair = |item: serde_json::Map<String, serde_json::Value>| {
+            let key = item.get("ResourceAttributeKey")?.as_str()?.to_owned();
+            let value = item.get("ResourceAttributeValue")?;
+            Some((key, Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned))))
+        };
+        Ok(listed.unwrap_or_default().into_iter().filter_map(pair).collect())
     }
 
     /// One attempt at the host of the moment, and what can be mended afterwards.

@@ -15,10 +15,10 @@ mod time;
 
 pub(crate) use body::Body;
 pub use caller::ClientError;
-pub(crate) use caller::{Caller, Failed};
-pub(crate) use codes::Action;
+pub(crate) use caller::{Caller, Failed, host_name};
+pub(crate) use codes::{Action, action};
 pub use reach::Reach;
 pub(crate) use reach::http_client;
-pub(crate) use refusal::unsent;
+pub(crate) use refusal::{of_trouble, unsent};
 pub(crate) use request::{Invalid, Operation, Service, charset, length};
-pub(crate) use time::{ServerClock, date_ms};
+pub(crate) use time::{ServerClock, date_ms, retry_after};

@@ -99,7 +99,7 @@ pub(crate) fn date_ms(headers: &HeaderMap) -> Option<i64> {
 
 /// What the server asks us to wait, at most [`LONGEST_HINT`]: `x-acs-retry-after` in milliseconds (as the vendor's SDK reads it), else
 /// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3) of its own clock.
-pub(super) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |text: &str| text.parse::<u64>().ok();
     let own = text("x-acs-retry-after").and_then(number).filter(|ms| *ms > 0).map(Duration::from_millis);

@@ -79,11 +79,16 @@ impl Host {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.start_in(Self::environment())
+    }
+
+    /// The agent in another environment.
+    pub(crate) fn start_in(&self, environment: HashMap<String, String>) -> Running {
         let (sender, notes) = mpsc::channel(1024);
         let (stop, stopped) = oneshot::channel();
         let options = Options {
             source: Source::Files(Layout::file(self.config())),
-            environment: Self::environment(),
+            environment,
             own_process: false,
             notes: Some(sender),
             stop: Some(stopped),
