@@ -7,10 +7,12 @@
 
 use crate::clock::{BootMs, Moment};
 use crate::plan;
+use crate::rpc::ServerClock;
 use crate::secret::Secret;
 use crate::transport::{self, Trouble};
 use reqwest::{StatusCode, Url};
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// One look-up, its token included.
@@ -133,6 +135,14 @@ pub struct Metadata {
     allow_plain: bool,
     /// One look-up at a time fetches a token; the others wait, each within its own time limit.
     token: tokio::sync::Mutex<Option<Token>>,
+    time: Mutex<Time>,
+}
+
+/// The service's clock, as its answers tell it.
+#[derive(Debug, Default)]
+struct Time {
+    clock: ServerClock,
+    measured: Option<BootMs>,
 }
 
 impl Metadata {
@@ -157,7 +167,14 @@ impl Metadata {
             .map_err(|_| Error::Configuration(base.to_string()))?;
         let forbidden = environment.get("ALIBABA_CLOUD_IMDSV1_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let allow_plain = settings.allow_plain_metadata && !forbidden;
-        Ok(Self { http, base, configured_id: settings.id.clone(), allow_plain, token: tokio::sync::Mutex::new(None) })
+        Ok(Self {
+            http,
+            base,
+            configured_id: settings.id.clone(),
+            allow_plain,
+            token: tokio::sync::Mutex::new(None),
+            time: Mutex::default(),
+        })
     }
 
     /// Who this host is. Only the instance id must be known; with a configured one nothing need answer.
@@ -248,7 +265,7 @@ impl Metadata {
         if let Some(token) = token {
             request = request.header("X-aliyun-ecs-metadata-token", token.expose());
         }
-        let response = request.send().await.map_err(|error| self.trouble(&error))?;
+        let response = self.send(request).await?;
         if response.status() != StatusCode::OK {
             return Err(Error::Status { path: path.to_owned(), status: response.status().as_u16() });
         }
@@ -285,13 +302,49 @@ impl Metadata {
             .put(self.url("api/token"))
             .header("X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL_SECONDS)
             .header("Content-Length", "0");
-        let response = request.send().await.map_err(|error| self.trouble(&error))?;
+        let response = self.send(request).await?;
         let no_token = |cause: &str| Error::NoToken { url: self.base.to_string(), cause: cause.to_owned() };
         if response.status() != StatusCode::OK {
             return Err(no_token(&format!("HTTP {}", response.status().as_u16())));
         }
         let token = self.text(response).await?.filter(|token| is_token(token.expose()));
         token.ok_or_else(|| no_token("the answer is not a token"))
+    }
+
+    /// Sends `request`. Any answer tells the time.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+        let sent = Moment::now();
+        let response = request.send().await.map_err(|error| self.trouble(&error))?;
+        if let Some(date_ms) = crate::rpc::date_ms(response.headers()) {
+            let (received, mut time) = (Moment::now(), self.time());
+            time.clock.measure(Some(date_ms), sent, received);
+            time.measured = Some(received.boot_ms);
+        }
+        Ok(response)
+    }
+
+    fn time(&self) -> std::sync::MutexGuard<'_, Time> {
+        // Nothing in there can be left half done.
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service's time in milliseconds since 1970, as its last answer with a plausible Date told it, kept against the boot clock.
+    pub fn time_ms(&self, now: Moment) -> Option<i64> {
+        self.time().clock.server_ms(now)
+    }
+
+    /// The service's time minus this host's in milliseconds, if it is known.
+    pub fn skew_ms(&self, now: Moment) -> Option<i64> {
+        self.time().clock.skew_ms(now)
+    }
+
+    /// Asks for the time, unless an answer told it within `fresh`. Takes [`LOOKUP_TIMEOUT`] at most; no answer is no error.
+    pub async fn ask_time(&self, fresh: Duration) {
+        let now = Moment::now().boot_ms;
+        let is_fresh = self.time().measured.is_some_and(|at| now.saturating_sub(at) < crate::clock::millis(fresh));
+        if !is_fresh {
+            let _ = self.get("meta-data/region-id").await;
+        }
     }
 
     async fn text(&self, response: reqwest::Response) -> Result<Option<Secret>, Error> {
@@ -310,6 +363,15 @@ impl Metadata {
 
     fn unreachable(&self, trouble: Trouble) -> Error {
         Error::Unreachable { url: self.base.to_string(), cause: trouble.message, connected: trouble.connected }
+    }
+}
+
+/// For those who judge certificates by the service's time: this host's while nothing is known.
+impl rustls::time_provider::TimeProvider for Metadata {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let now = Moment::now();
+        let ms = u64::try_from(self.time_ms(now).unwrap_or(now.wall_ms)).ok()?;
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_millis(ms)))
     }
 }
 

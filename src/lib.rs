@@ -6,7 +6,7 @@
 //! - [`agent`] is the core, a pure function `step(now, input) -> effects`; [`verdict`], [`signal`], [`check`] and [`stack`] are the
 //!   pure rooms it is made of.
 //! - [`plan`] is what the agent runs; [`config`] makes it from files.
-//! - [`probe`], [`ledger`], [`ros`] (spoken to as [`rpc`] does), [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
+//! - [`probe`], [`ledger`], [`ros`] (spoken to as [`rpc`] does), [`handle`], [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
 //!
 //! `docs/architecture.md` says why the walls stand where they do.
 
@@ -19,6 +19,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod daemon;
+pub mod handle;
 pub mod instance;
 pub mod interrupt;
 pub mod ledger;

@@ -2,6 +2,7 @@
 
 use crate::agent::status::{CheckView, SignalStatusView, Status};
 use crate::check::Health;
+use crate::plan::ClockTrust;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -70,10 +71,10 @@ impl Lateness {
     }
 }
 
-/// The snapshot as text. `skew_ms` is the server's clock minus ours, where it was measured.
-pub fn render(status: &Status, skew_ms: Option<i64>, lateness: &Lateness) -> String {
+/// The snapshot as text.
+pub fn render(status: &Status, lateness: &Lateness) -> String {
     let mut registry = Registry::with_prefix("ros_signal_agent");
-    register_agent(&mut registry, status, skew_ms);
+    register_agent(&mut registry, status);
     register_checks(&mut registry, &status.checks);
     let help = "From the moment a run of a check was due to its start";
     registry.register_with_unit("check_lateness", help, Unit::Seconds, lateness.0.clone());
@@ -84,7 +85,7 @@ pub fn render(status: &Status, skew_ms: Option<i64>, lateness: &Lateness) -> Str
     text
 }
 
-fn register_agent(registry: &mut Registry, status: &Status, skew_ms: Option<i64>) {
+fn register_agent(registry: &mut Registry, status: &Status) {
     let flag = |registry: &mut Registry, name: &str, help: &str, value: bool| {
         let gauge: Gauge = Gauge::default();
         gauge.set(i64::from(value));
@@ -93,10 +94,18 @@ fn register_agent(registry: &mut Registry, status: &Status, skew_ms: Option<i64>
     flag(registry, "held", "Verdicts are paused by the operator", status.held);
     flag(registry, "state_durable", "The ledger can be written", status.not_durable.is_none());
     flag(registry, "identity_known", "The instance id is known", status.instance_id.is_some());
-    if let Some(skew_ms) = skew_ms {
+    let Some(clock) = status.clock else { return };
+    let by_metadata = clock.verified_by == ClockTrust::Metadata;
+    flag(registry, "clock_from_metadata", "Certificates are judged by the time of the metadata service", by_metadata);
+    let skews = [
+        ("clock_skew", "Clock of ROS minus the system clock", clock.ros_ahead_ms),
+        ("metadata_clock_skew", "Clock of the metadata service minus the system clock", clock.metadata_ahead_ms),
+    ];
+    for (name, help, skew_ms) in skews {
+        let Some(skew_ms) = skew_ms else { continue };
         let gauge = Real::default();
         gauge.set(seconds(skew_ms));
-        registry.register_with_unit("clock_skew", "Clock of ROS minus the system clock", Unit::Seconds, gauge);
+        registry.register_with_unit(name, help, Unit::Seconds, gauge);
     }
 }
 
@@ -198,6 +207,7 @@ mod tests {
             identity_error: None,
             misconfigured: None,
             not_durable: None,
+            clock: None,
             signals: Vec::new(),
             checks: vec![check],
         }
@@ -213,7 +223,7 @@ mod tests {
             reading("twice", 2.0, "s"),
             reading("twice", 3.0, "c"),
         ];
-        let text = render(&status(said), None, &Lateness::default());
+        let text = render(&status(said), &Lateness::default());
         let mut series: Vec<_> = text.lines().filter(|line| line.starts_with("ros_signal_agent_check_reading{")).collect();
         series.sort_unstable();
         assert_eq!(

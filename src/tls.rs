@@ -10,6 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -64,13 +65,21 @@ pub enum Error {
 /// # Errors
 /// If the system's certificates or `extra_ca` cannot be loaded. With `extra_ca` a system without certificates is no error.
 pub fn client_builder(extra_ca: Option<&Path>) -> Result<reqwest::ClientBuilder, Error> {
+    client_builder_at(extra_ca, None)
+}
+
+/// Like [`client_builder`], with another clock than this host's to judge certificates by.
+///
+/// # Errors
+/// As for [`client_builder`].
+pub fn client_builder_at(extra_ca: Option<&Path>, time: Option<Arc<dyn TimeProvider>>) -> Result<reqwest::ClientBuilder, Error> {
     let options = TlsOptions { verify: true, ca_file: extra_ca.map(Path::to_owned), client: None, server_name: None };
     let roots = match Roots::load() {
         Ok(roots) => Some(roots),
         Err(_) if extra_ca.is_some() => None,
         Err(error) => return Err(error),
     };
-    Ok(plain_builder(client_config(&options, roots.as_ref())?))
+    Ok(plain_builder(client_config_at(&options, roots.as_ref(), time.unwrap_or_else(|| Arc::new(DefaultTimeProvider)))?))
 }
 
 /// A client of ours over `config`: what all of them have in common.
@@ -103,7 +112,11 @@ impl Roots {
 /// # Errors
 /// If a file of `options` cannot be read or used.
 pub fn client_config(options: &TlsOptions, roots: Option<&Roots>) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    client_config_at(options, roots, Arc::new(DefaultTimeProvider))
+}
+
+fn client_config_at(options: &TlsOptions, roots: Option<&Roots>, time: Arc<dyn TimeProvider>) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_details(provider(), time)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.to_string()))?
         .dangerous()

@@ -88,6 +88,61 @@ pub(crate) fn describe(error: &reqwest::Error, host: &str) -> Trouble {
     Trouble { connected: !error.is_connect(), message, hint: None }
 }
 
+/// Like [`describe`], for what was asked through the proxy `proxy`: troubles of the way to it name it.
+pub(crate) fn describe_through(error: &reqwest::Error, host: &str, proxy: &str) -> Trouble {
+    if find::<rustls::Error>(error).is_some() {
+        let trouble = describe(error, host);
+        return Trouble { message: format!("{} (through the proxy {proxy})", trouble.message), ..trouble };
+    }
+    if !error.is_connect() && !error.is_dns() {
+        return describe(error, host);
+    }
+    let hint = Some("look at the proxy, and at `proxy` in [ros]".to_owned());
+    let tunnel = causes(error).map(ToString::to_string).find_map(|text| text.strip_prefix(TUNNEL).map(str::to_owned));
+    let message = match tunnel.as_deref() {
+        Some("proxy authorization required") => format!("the proxy {proxy} wants a user (HTTP 407), and none can be given"),
+        Some("unsuccessful") => format!("the proxy {proxy} refused the way to {host}"),
+        Some("unexpected end of file" | "io error establishing tunnel") => {
+            format!("the proxy {proxy} closed the connection instead of opening the way to {host}")
+        }
+        _ if error.is_timeout() => format!("timed out waiting for the proxy {proxy} to open the way to {host}"),
+        _ => format!("proxy {proxy}: {}", describe(error, proxy).message),
+    };
+    Trouble { connected: false, message, hint }
+}
+
+/// How the HTTP client's errors of a tunnel begin; they have no type that can be named.
+const TUNNEL: &str = "tunnel error: ";
+
+/// A certificate that looks expired or not yet valid: the bounds that rustls tells, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CertificateTime {
+    /// `notBefore`, if that was broken and is known.
+    pub(crate) not_before_ms: Option<i64>,
+    /// `notAfter`, likewise.
+    pub(crate) not_after_ms: Option<i64>,
+}
+
+impl CertificateTime {
+    /// Whether the bound that was broken holds at this time.
+    pub(crate) fn is_valid_at(self, ms: i64) -> bool {
+        self.not_before_ms.is_none_or(|bound| bound <= ms) && self.not_after_ms.is_none_or(|bound| ms <= bound)
+    }
+}
+
+/// Whether a certificate was refused for its time, and which bound it broke.
+pub(crate) fn certificate_time(error: &reqwest::Error) -> Option<CertificateTime> {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let rustls::Error::InvalidCertificate(reason) = find::<rustls::Error>(error)? else { return None };
+    let ms = |time: &rustls::pki_types::UnixTime| i64::try_from(time.as_secs().saturating_mul(1000)).ok();
+    match reason {
+        Expired | NotValidYet => Some(CertificateTime { not_before_ms: None, not_after_ms: None }),
+        ExpiredContext { not_after, .. } => Some(CertificateTime { not_before_ms: None, not_after_ms: ms(not_after) }),
+        NotValidYetContext { not_before, .. } => Some(CertificateTime { not_before_ms: ms(not_before), not_after_ms: None }),
+        _ => None,
+    }
+}
+
 fn tls_hint(error: &rustls::Error) -> Option<String> {
     use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext, UnknownIssuer};
     let rustls::Error::InvalidCertificate(reason) = error else {

@@ -165,7 +165,7 @@ impl Answering<'_> {
         let stack = find_stack(inner, request, fault)?;
         match operation {
             Operation::GetStack => operations::get_stack(stack, request),
-            Operation::GetStackResource => operations::get_stack_resource(stack, request, &inner.switches, fault),
+            Operation::GetStackResource => operations::get_stack_resource(inner, stack, request, fault, now),
             Operation::ListStackEvents => operations::list_stack_events(stack, request),
             Operation::ListStackResources | Operation::SignalResource => Ok(operations::list_stack_resources(stack)),
         }

@@ -42,7 +42,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
-    /// `ros` (default) or `metadata`.
+    /// `ros` (default), `metadata` or `handle`.
     pub service: Service,
     /// Only over `http` or only over `https`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,6 +184,13 @@ impl Fault {
     pub fn metadata(mut self, path: &str) -> Self {
         self.matching.service = Service::Metadata;
         self.matching.path = Some(path.to_owned());
+        self
+    }
+
+    /// For the service behind the URLs of handles.
+    #[must_use]
+    pub fn handle(mut self) -> Self {
+        self.matching.service = Service::Handle;
         self
     }
 

@@ -25,6 +25,7 @@ mod clock;
 mod control;
 mod faults;
 mod gate;
+mod handle;
 mod metadata;
 mod operations;
 mod pipeline;
@@ -41,6 +42,7 @@ mod world;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,7 +64,7 @@ pub use crate::stack::SignalStatus;
 pub use crate::stack::spec::{Mode, ResourceSpec, SpecError, StackSpec};
 pub use crate::stack::status::{Status, UnknownStatus};
 pub use crate::stack::view::{ResourceView, SignalSeen, SignalView, StackView, TimelineEvent};
-pub use crate::switches::{AfterCompletion, Format, Switches};
+pub use crate::switches::{AfterCompletion, Format, HandleAnswer, HandleHeaders, Switches};
 pub use crate::tls::TlsError;
 
 use crate::clock::Clock;
@@ -87,6 +89,8 @@ pub struct Config {
     pub access_key_secret: Secret,
     /// Its STS token, if it is a temporary key.
     pub security_token: Option<Secret>,
+    /// The years in which the certificate of ROS is good. None: for centuries, whatever clocks say.
+    pub certificate_years: Option<RangeInclusive<i32>>,
     /// What the service does where the documents are silent.
     pub switches: Switches,
 }
@@ -99,6 +103,7 @@ impl Config {
             access_key_id: access_key_id.to_owned(),
             access_key_secret,
             security_token: None,
+            certificate_years: None,
             switches: Switches::default(),
         }
     }
@@ -138,6 +143,7 @@ struct Running {
     ros: SocketAddr,
     ros_tls: SocketAddr,
     metadata: SocketAddr,
+    handle: SocketAddr,
     control: SocketAddr,
     ca_file: PathBuf,
     /// Removed with the sandbox.
@@ -162,7 +168,7 @@ impl Sandbox {
         if !ip.is_loopback() {
             return Err(Error::NotLoopback(config.listen));
         }
-        let identity = tls::identity(ip)?;
+        let identity = tls::identity(ip, config.certificate_years.as_ref())?;
         let private = std::fs::Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().prefix("ros-sandbox-").permissions(private).tempdir();
         let directory = directory.map_err(Error::CaFile)?;
@@ -189,10 +195,12 @@ impl Sandbox {
         let ros = open(config.listen, Service::Ros, None).await?;
         let ros_tls = open(ephemeral(ip), Service::Ros, Some(identity.acceptor)).await?;
         let metadata = open(ephemeral(ip), Service::Metadata, None).await?;
+        let handle = open(ephemeral(ip), Service::Handle, None).await?;
+        world.lock().handles.base = format!("http://{handle}");
         let control = open(ephemeral(ip), Service::Control, None).await?;
         tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
         let tasks = Mutex::new(tasks);
-        let running = Running { world, ros, ros_tls, metadata, control, ca_file, _directory: directory, stop, tasks };
+        let running = Running { world, ros, ros_tls, metadata, handle, control, ca_file, _directory: directory, stop, tasks };
         Ok(Sandbox { running: Arc::new(running) })
     }
 
@@ -209,6 +217,22 @@ impl Sandbox {
     /// Where the metadata service listens: `http://127.0.0.1:PORT`, paths begin with `/latest/`.
     pub fn metadata_url(&self) -> String {
         format!("http://{}", self.running.metadata)
+    }
+
+    /// Where the service behind the URLs of handles listens: `http://127.0.0.1:PORT`.
+    pub fn handle_url(&self) -> String {
+        format!("http://{}", self.running.handle)
+    }
+
+    /// An attribute of a handle as GetStackResource shows it now: `URL`, `Headers`, `CurlCli` or `WindowsCurlCli`; what is no text as
+    /// JSON text. None if there is no such stack, handle or attribute.
+    pub fn handle_attribute(&self, stack: &str, handle: &str, attribute: &str) -> Option<Secret> {
+        let world = &self.running.world;
+        let inner = world.lock();
+        let stack = inner.stacks.get(stack).filter(|stack| stack.has_handle(handle))?;
+        let found = inner.handles.attributes(stack, handle, world.clock.now(), &inner.switches);
+        let (_, value) = found.into_iter().find(|(key, _)| *key == attribute)?;
+        Some(Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
     }
 
     /// Where the control interface listens.

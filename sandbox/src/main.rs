@@ -19,7 +19,7 @@ const TOKEN_VARIABLE: &str = "ROS_SANDBOX_SECURITY_TOKEN";
 
 /// A stand-in for Alibaba Cloud ROS and the ECS metadata service, on loopback.
 ///
-/// Prints one line of JSON: {"ros", "ros_tls", "ca_file", "metadata", "control"}.
+/// Prints one line of JSON: {"ros", "ros_tls", "ca_file", "metadata", "handle", "control"}.
 #[derive(Parser)]
 #[command(name = "ros-sandbox", version)]
 struct Arguments {
@@ -64,6 +64,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         access_key_secret: secret(arguments.access_key_secret, arguments.access_key_secret_file)?,
         access_key_id: arguments.access_key_id,
         security_token: arguments.security_token.or_else(|| std::env::var(TOKEN_VARIABLE).ok()).map(Secret::new),
+        certificate_years: None,
         switches: Switches::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,6 +94,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         "ros_tls": sandbox.ros_tls_url(),
         "ca_file": sandbox.ca_file(),
         "metadata": sandbox.metadata_url(),
+        "handle": sandbox.handle_url(),
         "control": sandbox.control_url(),
     });
     let mut output = std::io::stdout();

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::{Scripted, required};
-use crate::clock::ros_time;
+use crate::clock::{Moment, ros_time};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::stack::{Condition, Resource, ResourceKind, Signal, SignalStatus, Stack, StackEvent};
-use crate::switches::Switches;
+use crate::world::Inner;
 
 /// Largest `PageSize` of ListStackEvents in the current SDK.
 const LARGEST_PAGE: usize = 50;
@@ -82,10 +82,11 @@ fn counts(stack: &Stack) -> Value {
 }
 
 pub(crate) fn get_stack_resource(
+    inner: &Inner,
     stack: &Stack,
     request: &Request,
-    switches: &Switches,
     fault: Option<&Scripted>,
+    now: Moment,
 ) -> Result<Members, Refusal> {
     let name = required(request, "LogicalResourceId")?;
     let resource = stack.resources.get(name).ok_or_else(|| Refusal::resource_not_found(&stack.id, name))?;
@@ -96,7 +97,7 @@ pub(crate) fn get_stack_resource(
     let asked = list_parameter(request, "ResourceAttributes");
     let all = request.parameter("ShowResourceAttributes").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if all || !asked.is_empty() {
-        let attributes: Vec<Value> = attributes(stack, resource, switches)
+        let attributes: Vec<Value> = attributes(inner, stack, (name, resource), now)
             .into_iter()
             .filter(|(key, _)| asked.is_empty() || asked.contains(key))
             .map(|(key, value)| json!({"ResourceAttributeKey": key, "ResourceAttributeValue": value}))
@@ -109,10 +110,13 @@ pub(crate) fn get_stack_resource(
 }
 
 /// `Data`, `ErrorData` and `JoinedErrorData` of a condition: JSON text `{signal id: data}`, as Heat builds it.
-/// SignalResource carries no data, so the data of each signal is empty.
-fn attributes(stack: &Stack, resource: &Resource, switches: &Switches) -> Vec<(&'static str, Value)> {
-    let ResourceKind::Condition(condition) = &resource.kind else {
-        return Vec::new();
+/// SignalResource carries no data, so the data of its signals is empty. Of a handle: where and how to signal it.
+fn attributes(inner: &Inner, stack: &Stack, (name, resource): (&str, &Resource), now: Moment) -> Vec<(&'static str, Value)> {
+    let switches = &inner.switches;
+    let condition = match &resource.kind {
+        ResourceKind::Condition(condition) => condition,
+        ResourceKind::Handle(_) => return inner.handles.attributes(stack, name, now, switches),
+        ResourceKind::Other { .. } => return Vec::new(),
     };
     if resource.status.in_progress() && !switches.data_readable_in_progress {
         return vec![("Data", Value::Null), ("ErrorData", Value::Null), ("JoinedErrorData", Value::Null)];
@@ -121,14 +125,21 @@ fn attributes(stack: &Stack, resource: &Resource, switches: &Switches) -> Vec<(&
     vec![
         ("Data", data(stack, condition, |signal| !failed(signal))),
         ("ErrorData", data(stack, condition, failed)),
-        ("JoinedErrorData", Value::from("")),
+        ("JoinedErrorData", joined(stack, condition, failed)),
     ]
 }
 
 fn data(stack: &Stack, condition: &Condition, wanted: impl Fn(&Signal) -> bool) -> Value {
     let signals = stack.signals_of(condition).into_iter().filter(|(_, signal)| wanted(signal));
-    let data: Members = signals.map(|(id, _)| (id.clone(), Value::from(""))).collect();
+    let data: Members = signals.map(|(id, signal)| (id.clone(), Value::from(signal.data.as_str()))).collect();
     Value::from(Value::Object(data).to_string())
+}
+
+/// As Heat joins them: one after the other, separated by `;`.
+fn joined(stack: &Stack, condition: &Condition, wanted: impl Fn(&Signal) -> bool) -> Value {
+    let signals = stack.signals_of(condition).into_iter().filter(|(_, signal)| wanted(signal));
+    let data: Vec<&str> = signals.map(|(_, signal)| signal.data.as_str()).filter(|data| !data.is_empty()).collect();
+    Value::from(data.join(";"))
 }
 
 pub(crate) fn list_stack_resources(stack: &Stack) -> Members {

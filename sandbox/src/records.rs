@@ -26,7 +26,7 @@ pub struct RequestRecord {
     pub at: String,
     /// When it was answered or the connection was reset; none: not yet, or the client went away first.
     pub answered_at: Option<String>,
-    /// ROS or metadata.
+    /// ROS, metadata or the URL of a handle.
     pub service: Service,
     /// `http` or `https`.
     pub scheme: WireScheme,
@@ -42,7 +42,7 @@ pub struct RequestRecord {
     pub verified: bool,
     /// True when an earlier answer was given again because of the ClientToken.
     pub replayed: bool,
-    /// Parameters of query and form body. `Signature` is left out, `SecurityToken` masked.
+    /// Parameters of query and form body. `Signature`, also that of a handle's URL, is left out, `SecurityToken` masked.
     pub parameters: BTreeMap<String, String>,
     /// Nonce of the signature.
     pub nonce: Option<String>,
@@ -81,7 +81,7 @@ impl Records {
             (false, Some("HMAC-SHA1")) => Some(Scheme::HmacSha1),
             _ => None,
         };
-        let parameters = request.parameters().filter(|(name, _)| name != "Signature").map(|(name, value)| {
+        let parameters = request.parameters().filter(|(name, _)| !name.eq_ignore_ascii_case("signature")).map(|(name, value)| {
             let value = if name == "SecurityToken" { MASK.to_owned() } else { cut(value) };
             (cut(name), value)
         });

@@ -12,6 +12,8 @@ pub enum Service {
     Ros,
     /// The ECS metadata service.
     Metadata,
+    /// The service behind the URLs of handles.
+    Handle,
     /// The control interface of the sandbox; never faulty, never recorded.
     #[serde(skip)]
     Control,

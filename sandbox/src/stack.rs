@@ -28,8 +28,8 @@ use crate::stack::status::{Operation, Phase, Status};
 use crate::stack::view::{SignalSeen, TimelineEvent};
 use crate::switches::Switches;
 
-pub(crate) use signal::Signal;
 pub use signal::SignalStatus;
+pub(crate) use signal::{Message, Signal};
 
 /// Events kept per stack; the oldest are forgotten first.
 const EVENTS_KEPT: usize = 1000;
@@ -178,6 +178,11 @@ impl Stack {
             ResourceKind::Condition(condition) => Some((name, resource, condition)),
             _ => None,
         })
+    }
+
+    /// Whether there is a handle of this name.
+    pub(crate) fn has_handle(&self, name: &str) -> bool {
+        self.handle(name).is_some()
     }
 
     fn handle(&self, name: &str) -> Option<&Handle> {

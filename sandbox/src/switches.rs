@@ -23,6 +23,30 @@ pub enum Format {
     Xml,
 }
 
+/// The body with which the URL of a handle acknowledges a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HandleAnswer {
+    /// `{"RequestId": "..."}`
+    Json,
+    /// `{}`
+    Object,
+    /// `ok`
+    Text,
+    /// Nothing.
+    Empty,
+}
+
+/// The form of the attribute `Headers` of a handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HandleHeaders {
+    /// A JSON object.
+    Object,
+    /// A text with a JSON object in it.
+    Text,
+}
+
 /// The undocumented choices, and what RAM permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +75,20 @@ pub struct Switches {
     pub permit_get_stack: bool,
     /// Metadata service: whether every read needs a token (hardened mode). Default false.
     pub require_metadata_token: bool,
+    /// URL of a handle: the HTTP status of an acknowledgement. Default 200.
+    pub handle_accepted_status: u16,
+    /// URL of a handle: the body of an acknowledgement. Default `json`.
+    pub handle_answer: HandleAnswer,
+    /// URL of a handle: the HTTP status when the URL has expired, or its signature is wrong. Default 403.
+    pub handle_expired_status: u16,
+    /// URL of a handle: whether `Status` is taken for `status`; else it is ignored, and nothing said means SUCCESS. Default false.
+    pub handle_keys_ignore_case: bool,
+    /// URL of a handle: whether `WARNING` is a status; else the body is refused. Default true.
+    pub handle_takes_warning: bool,
+    /// URL of a handle: how many seconds it works from when it was asked for. Default 43200.
+    pub handle_url_seconds: u32,
+    /// The form of the attribute `Headers` of a handle. Default `object`.
+    pub handle_headers: HandleHeaders,
 }
 
 impl Default for Switches {
@@ -68,6 +106,13 @@ impl Default for Switches {
             permit_signal_resource: true,
             permit_get_stack: true,
             require_metadata_token: false,
+            handle_accepted_status: 200,
+            handle_answer: HandleAnswer::Json,
+            handle_expired_status: 403,
+            handle_keys_ignore_case: false,
+            handle_takes_warning: true,
+            handle_url_seconds: 43_200,
+            handle_headers: HandleHeaders::Object,
         }
     }
 }

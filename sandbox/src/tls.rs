@@ -1,6 +1,7 @@
 //! The one room that names the TLS provider: a certificate authority made for this sandbox, and a server certificate of it.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
@@ -25,8 +26,8 @@ pub enum TlsError {
     Config(#[from] rustls::Error),
 }
 
-/// Makes an authority and a certificate for `localhost` and the address. No process-wide provider is installed.
-pub(crate) fn identity(ip: IpAddr) -> Result<Identity, TlsError> {
+/// Makes an authority and a certificate for `localhost` and the address, which is good in `years`, or for centuries. No process-wide provider is installed.
+pub(crate) fn identity(ip: IpAddr, years: Option<&RangeInclusive<i32>>) -> Result<Identity, TlsError> {
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.distinguished_name.push(DnType::CommonName, "ros-sandbox authority");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -37,6 +38,10 @@ pub(crate) fn identity(ip: IpAddr) -> Result<Identity, TlsError> {
     let mut leaf = CertificateParams::new(vec!["localhost".to_owned(), ip.to_string()])?;
     leaf.distinguished_name.push(DnType::CommonName, "ros-sandbox");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    if let Some(years) = years {
+        leaf.not_before = rcgen::date_time_ymd(*years.start(), 1, 1);
+        leaf.not_after = rcgen::date_time_ymd(years.end().saturating_add(1), 1, 1);
+    }
     leaf.use_authority_key_identifier_extension = true;
     let leaf = leaf.signed_by(&key, &ca)?;
 

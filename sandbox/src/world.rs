@@ -11,6 +11,7 @@ use crate::api::{self, ClientTokens, Scripted, Seen};
 use crate::clock::{Clock, Moment, rfc3339};
 use crate::faults::Faults;
 use crate::gate::Gate;
+use crate::handle;
 use crate::metadata::{self, Metadata};
 use crate::records::Records;
 use crate::request::{Request, Service};
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) client_tokens: ClientTokens,
     pub(crate) faults: Faults,
     pub(crate) metadata: Metadata,
+    pub(crate) handles: handle::Signer,
     pub(crate) records: Records,
 }
 
@@ -59,6 +61,7 @@ impl World {
                 client_tokens: ClientTokens::default(),
                 faults: Faults::default(),
                 metadata: Metadata::default(),
+                handles: handle::Signer::default(),
                 records: Records::default(),
             }),
             due_changed: Notify::new(),
@@ -138,6 +141,7 @@ impl World {
         let mut inner = self.lock();
         let result = match request.service {
             Service::Metadata => (metadata::answer(&mut inner, request, now), Seen::default()),
+            Service::Handle => (handle::answer(&mut inner, request, now), Seen::default()),
             Service::Ros | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),
         };
         self.publish(&mut inner);

@@ -5,7 +5,7 @@ use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::{OnUnwritable, Transport};
 use crate::retry::{Pace, Schedule};
-use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, client_token};
+use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, Target, client_token};
 use crate::stack::Look;
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,7 +263,8 @@ impl Core {
             if at > now || self.identity.known.is_none() || !self.is_durable_enough(&active.delivery) {
                 continue;
             }
-            if self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
+            let can_look = active.round.target.as_ref().is_some_and(Target::is_known);
+            if can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
                 self.look(index);
             } else {
                 self.send(index);
@@ -311,7 +312,7 @@ impl Core {
 
     pub(super) fn looked(&mut self, look: u64, result: Look) {
         let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
-        if !matches!(result, Look::Failed { .. })
+        if !matches!(result, Look::Failed { .. } | Look::NoCredentials(_))
             && let Some(active) = self.rounds.get_mut(index)
         {
             active.delivery.blind = 0;
@@ -319,6 +320,7 @@ impl Core {
         match result {
             Look::Waiting => self.send_if_durable(index),
             Look::Failed { why, retry_after } => self.look_failed(index, &why, retry_after),
+            Look::NoCredentials(why) => self.looked_without_credentials(index, &why),
             Look::Denied(why) => {
                 self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
                 self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));
@@ -336,6 +338,21 @@ impl Core {
                 }
                 self.hold_back(index, delay, format!("not sent yet: {why}"));
             }
+        }
+    }
+
+    /// A transport that needs no credentials does not wait for them: on many hosts none will ever come.
+    fn looked_without_credentials(&mut self, index: usize, why: &str) {
+        let name = self.rounds.get(index).map(|active| Arc::clone(&active.round.signal));
+        match name.filter(|name| self.needs_no_credentials(name)) {
+            Some(name) => {
+                self.note(
+                    NoteLevel::Debug,
+                    format!("signal {name}: sent without a look at the stack, for there are no credentials: {why}"),
+                );
+                self.send_if_durable(index);
+            }
+            None => self.look_failed(index, why, None),
         }
     }
 

@@ -11,19 +11,21 @@
 //! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
-//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
+//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
 //! operator, `status` explains it all.
 
 mod checks;
 mod command;
 mod composites;
 mod delivery;
+mod handles;
 mod rounds;
 pub mod status;
 #[cfg(test)]
 mod tests;
 
 pub use command::{Command, Denied, Done};
+pub use handles::Places;
 pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
@@ -81,6 +83,8 @@ pub enum Input {
         /// Its name.
         check: Name,
     },
+    /// The files and credentials with the URLs of handles were read.
+    Handles(Places),
     /// The metadata service answered, or did not.
     Identified(Result<Identity, String>),
     /// The ledger holds this generation durably.
@@ -125,7 +129,7 @@ pub enum Input {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Ask who this host is.
+    /// Ask who this host is, and read the URLs of handles before that.
     Identify,
     /// Run a check.
     Probe {
@@ -212,6 +216,8 @@ pub struct Core {
     /// Since when there is a plan for this host: rounds that had to wait for its identity began then.
     planned_since: Stamp,
     identity: Identification,
+    /// What the URLs of handles tell.
+    handles: Places,
     ledger_owner: Option<String>,
     checks: BTreeMap<Name, CheckRun>,
     /// Checks by when they are due, as [`CheckRun::due`] says.
@@ -271,6 +277,7 @@ impl Core {
                 error: None,
                 schedule: Schedule::new(Pace::of(Class::Transient)),
             },
+            handles: Places::new(),
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),
             agenda: BTreeSet::new(),
@@ -313,6 +320,7 @@ impl Core {
             Input::Tick => {}
             Input::Observed { run, observation } => self.observed(run, observation),
             Input::Changed { check } => self.changed(&check),
+            Input::Handles(places) => self.handles_read(places),
             Input::Identified(answer) => self.identified(answer),
             Input::Recorded { generation } => self.recorded(generation),
             Input::NotRecorded { error } => self.not_recorded(error),
@@ -418,7 +426,7 @@ impl Core {
         };
         self.identity.schedule.reset();
         self.identity.error = None;
-        self.identity.due = self.now().saturating_add(TARGET_RECHECK_MS);
+        self.identity.due = self.now().saturating_add(self.target_recheck());
         if self.identity.known.as_ref() == Some(&identity) {
             return;
         }
@@ -427,7 +435,8 @@ impl Core {
         self.claim_ledger(&instance_id, is_first_answer);
         self.fit_plan();
         for name in self.unresolved() {
-            self.note(NoteLevel::Error, format!("signal {name}: {UNRESOLVED}"));
+            let why = self.why_unresolved(&name);
+            self.note(NoteLevel::Error, format!("signal {name}: {why}"));
         }
     }
 

@@ -152,6 +152,9 @@ impl Core {
 
     /// Whom `signal` tells, once that is known.
     pub(super) fn target(&self, signal: &Signal) -> Option<Target> {
+        if super::handles::is_local(&signal.transport) {
+            return self.handle_target(signal);
+        }
         let identity = self.identity.known.as_ref();
         let region = signal.region.clone().or_else(|| identity?.region.clone())?;
         let stack_id = signal.stack_id.clone().or_else(|| identity?.stack_id.clone())?;

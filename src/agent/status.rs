@@ -2,11 +2,11 @@
 //!
 //! The JSON of `/status` is this structure. Fields are only ever added.
 
+use super::Core;
 use super::rounds::Active;
-use super::{Core, UNRESOLVED};
 use crate::check::{Health, Reading};
 use crate::clock::{BootMs, millis, rfc3339};
-use crate::plan::Level;
+use crate::plan::{ClockTrust, Level};
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
 use crate::verdict::{Standing, healthy_since, is_healthy, not_ready};
 use serde::{Deserialize, Serialize};
@@ -32,10 +32,26 @@ pub struct Status {
     pub misconfigured: Option<String>,
     /// Why the state is not durable, if it is not.
     pub not_durable: Option<String>,
+    /// What is known of this host's clock; missing where nobody looks at it.
+    #[serde(default)]
+    pub clock: Option<ClockView>,
     /// Signals, in order of name, then those sent by hand.
     pub signals: Vec<SignalStatusView>,
     /// Checks, in order of name.
     pub checks: Vec<CheckView>,
+}
+
+/// What is known of this host's clock. An offset is positive where the other clock is ahead, and this host's slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockView {
+    /// `[clock] trust`.
+    pub trust: ClockTrust,
+    /// Whose time certificates are judged by now.
+    pub verified_by: ClockTrust,
+    /// Clock of ROS minus this host's, milliseconds, once an answer told it.
+    pub ros_ahead_ms: Option<i64>,
+    /// Clock of the metadata service minus this host's, milliseconds, once an answer told it.
+    pub metadata_ahead_ms: Option<i64>,
 }
 
 /// One signal.
@@ -148,6 +164,7 @@ impl Core {
             identity_error: self.identity.error.clone(),
             misconfigured: self.misconfigured.clone(),
             not_durable: self.durability.trouble(),
+            clock: None,
             signals: planned.chain(rest).map(|active| self.signal_view(active)).collect(),
             checks: self.checks.values().map(|run| self.check_view(run)).collect(),
         }
@@ -331,7 +348,7 @@ impl Core {
                 let _ = write!(text, ", waiting for {culprits}");
             }
             None if self.identity.known.is_some() && active.round.target.is_none() => {
-                let _ = write!(text, ", {UNRESOLVED}");
+                let _ = write!(text, ", {}", self.why_unresolved(&signal.name));
             }
             None => {
                 text.push_str(", waiting for min_healthy_time");

@@ -97,12 +97,12 @@ pub(super) struct CheckArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").args(["status", "exit_code"]).required(true))]
+#[command(group = clap::ArgGroup::new("what").args(["status", "exit_code", "data"]).required(true))]
 pub(super) struct SignalArguments {
     #[command(subcommand)]
     pub(super) action: Option<SignalAction>,
     /// Logical ID of the WaitConditionHandle in the template, or the name of a signal of the configuration
-    #[arg(short, long, value_name = "RESOURCE", required = true)]
+    #[arg(short, long, value_name = "RESOURCE", required_unless_present = "handle_file")]
     pub(super) resource: Option<String>,
     /// What to say
     #[arg(short, long, value_enum)]
@@ -110,9 +110,15 @@ pub(super) struct SignalArguments {
     /// Exit code of what was done, such as $?, 0 to 255: 0 says success, all else failure
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..=255))]
     pub(super) exit_code: Option<i32>,
-    /// Why, for status and history; ROS has no place for it
+    /// Why, for status and history; only a handle's URL can carry it to ROS
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
+    /// Post to the URL of the handle in this file (its CurlCli or URL), "-" for standard input; sends alone, without credentials
+    #[arg(long, value_name = "FILE")]
+    pub(super) handle_file: Option<PathBuf>,
+    /// With --handle-file: what to say as templates write it for ros-notify, such as '{"status": "SUCCESS", "data": "..."}', or @FILE
+    #[arg(short, long, visible_alias = "data-binary", value_name = "JSON", requires = "handle_file")]
+    pub(super) data: Option<String>,
     /// Stack to tell; sends alone [default: configuration, then instance metadata]
     #[arg(long, value_name = "ID")]
     pub(super) stack_id: Option<String>,

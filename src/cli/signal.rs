@@ -4,6 +4,7 @@
 //! or where stack, region or id are given, it is sent from here ([`direct`]), with the ids the agent would use and no file written.
 
 mod direct;
+mod handle_file;
 
 use super::agent::{self, ANSWER, Agent, Trouble};
 use super::arguments::{Global, SignalAction, SignalArguments};
@@ -27,6 +28,8 @@ pub(super) struct Wanted {
     resource: String,
     status: SignalStatus,
     reason: String,
+    /// Only the URL of a handle has a place for it.
+    data: Option<serde_json::Value>,
     timeout: Duration,
     patience: Patience,
 }
@@ -41,7 +44,7 @@ enum Patience {
 /// What came of it; also the JSON of `signal`. Fields are only ever added.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// `agent` or `direct`.
+    /// `agent`, `direct`, or `handle` where it was sent from here through the URL of a handle.
     via: &'static str,
     resource: String,
     status: SignalStatus,
@@ -59,6 +62,10 @@ pub(super) fn run(global: &Global, arguments: SignalArguments, out: &mut Output)
         return cancel(global, name, json, out);
     }
     let json = arguments.json;
+    if arguments.handle_file.is_some() {
+        let report = handle_file::run(global, arguments)?;
+        return finish(&report, json, out);
+    }
     let alone = arguments.direct || arguments.stack_id.is_some() || arguments.region.is_some() || arguments.unique_id.is_some();
     let (wanted, overrides) = understood(arguments)?;
     let loaded = global.load();
@@ -78,10 +85,14 @@ pub(super) fn run(global: &Global, arguments: SignalArguments, out: &mut Output)
         global.log_to_stderr("warn")?;
         direct::send(&loaded, &wanted, overrides, end).await
     })?;
+    finish(&report, json, out)
+}
+
+fn finish(report: &Report, json: bool, out: &mut Output) -> anyhow::Result<Exit> {
     if json {
-        out.json(&report)?
+        out.json(report)?
     } else {
-        out.line(words(&report))?
+        out.line(words(report))?
     };
     Ok(Exit::Ok)
 }
@@ -108,7 +119,7 @@ fn understood(arguments: SignalArguments) -> anyhow::Result<(Wanted, Overrides)>
     let patience = if arguments.no_wait { Patience::Once } else { Patience::UntilAcknowledged };
     let timeout = arguments.timeout.min(Duration::from_secs(365 * 24 * 3600));
     let overrides = Overrides::new(arguments.stack_id, arguments.region, arguments.unique_id)?;
-    Ok((Wanted { resource, status, reason, timeout, patience }, overrides))
+    Ok((Wanted { resource, status, reason, data: None, timeout, patience }, overrides))
 }
 
 fn cancel(global: &Global, name: String, json: bool, out: &mut Output) -> anyhow::Result<Exit> {

@@ -6,7 +6,8 @@ use super::output::{Output, span_ms};
 use super::paint::{Paint, Style};
 use super::table::{Cell, cell, clean, render, styled};
 use super::{Exit, block_on};
-use crate::agent::status::{CheckView, SignalStatusView, Status};
+use crate::agent::status::{CheckView, ClockView, SignalStatusView, Status};
+use crate::plan::ClockTrust;
 use crate::signal::SignalStatus;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -50,6 +51,9 @@ fn text(status: &Status, paint: Paint) -> String {
         let _ = writeln!(text, "{}", paint.style(&clean(&what), Style::Bad));
         let _ = writeln!(text, "  hint: {hint}");
     }
+    if status.clock.is_some_and(|clock| clock.verified_by == ClockTrust::Metadata && wrong_clock(&clock).is_none()) {
+        text.push_str("certificates of ROS are judged by the time of the metadata service\n");
+    }
     if status.signals.is_empty() {
         text.push_str("\nno signals: the configuration has no [signal.NAME]\n");
     } else {
@@ -70,6 +74,9 @@ fn alarms(status: &Status) -> Vec<(String, &'static str)> {
     if status.held {
         alarms.push(("held: no verdicts are made".to_owned(), "ros-signal-agent resume"));
     }
+    if let Some(what) = status.clock.as_ref().and_then(wrong_clock) {
+        alarms.push((what, "set the clock (chrony); the agent signs with the time of ROS, but checks and logs go by this host's"));
+    }
     if let Some(why) = &status.not_durable {
         alarms.push((
             format!("state not durable: {why}"),
@@ -81,6 +88,24 @@ fn alarms(status: &Status) -> Vec<(String, &'static str)> {
     }
     alarms
 }
+
+/// A clock that is off enough to matter, by whose word, and what it does to certificates.
+fn wrong_clock(clock: &ClockView) -> Option<String> {
+    let witnesses = [("the metadata service", clock.metadata_ahead_ms), ("ROS", clock.ros_ahead_ms)];
+    let off = |(whose, ahead): (&str, Option<i64>)| {
+        let ahead = ahead.filter(|ahead| ahead.abs() > CLOCK_MATTERS_MS)?;
+        Some(format!("{} {} by {whose}", span_ms(ahead.abs() / 1000 * 1000), if ahead > 0 { "slow" } else { "fast" }))
+    };
+    let said: Vec<_> = witnesses.into_iter().filter_map(off).collect();
+    let judged = match clock.verified_by {
+        ClockTrust::Metadata => "the time of the metadata service",
+        ClockTrust::System => "this host's clock",
+    };
+    (!said.is_empty()).then(|| format!("this host's clock is {}; certificates of ROS are judged by {judged}", said.join(", ")))
+}
+
+/// What is less is no news: an HTTP date knows whole seconds only, and ROS allows minutes.
+const CLOCK_MATTERS_MS: i64 = 30_000;
 
 fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
     let style = match (signal.state.as_str(), signal.verdict) {

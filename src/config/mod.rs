@@ -42,13 +42,18 @@ use std::path::PathBuf;
 /// Most diagnostics of each kind that are kept: nobody reads more, and a wrong file may have one per byte.
 const LIMIT: usize = 200;
 
-/// What the service manager says about directories.
+/// The environment variable that names the host of ROS, as for Terraform's provider.
+pub const ROS_ENDPOINT: &str = "ROS_ENDPOINT";
+
+/// What the environment of the process says: directories of the service manager, and the host of ROS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// `$STATE_DIRECTORY`.
     pub state_directory: Option<PathBuf>,
     /// `$RUNTIME_DIRECTORY`.
     pub runtime_directory: Option<PathBuf>,
+    /// `$ROS_ENDPOINT`; an empty one is none.
+    pub ros_endpoint: Option<String>,
 }
 
 impl Environment {
@@ -58,7 +63,13 @@ impl Environment {
             let value = std::env::var_os(name)?;
             std::env::split_paths(&value).next().filter(|path| path.is_absolute())
         };
-        Self { state_directory: first("STATE_DIRECTORY"), runtime_directory: first("RUNTIME_DIRECTORY") }
+        // What is not UTF-8 is no URL, and is refused as one.
+        let ros_endpoint = std::env::var_os(ROS_ENDPOINT).map(|value| value.to_string_lossy().into_owned());
+        Self {
+            state_directory: first("STATE_DIRECTORY"),
+            runtime_directory: first("RUNTIME_DIRECTORY"),
+            ros_endpoint: ros_endpoint.filter(|value| !value.is_empty()),
+        }
     }
 
     fn state_dir(&self) -> PathBuf {

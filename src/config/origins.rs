@@ -18,12 +18,18 @@ pub enum Origin {
         /// The line, from 1.
         line: usize,
     },
+    /// In no file, but in the environment.
+    Environment {
+        /// The name of the variable.
+        variable: &'static str,
+    },
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Environment { variable } => write!(f, "${variable}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }
     }

@@ -147,6 +147,11 @@ impl<'a> Reader<'a> {
         self.table.0.contains_key(name)
     }
 
+    /// What is written for `name`, if anything is.
+    pub(super) fn written(&self, name: &str) -> Option<&Value> {
+        self.table.0.get(name).map(|entry| &entry.value)
+    }
+
     fn key(&self, name: &str) -> Option<&'static Key> {
         self.sections.iter().find_map(|section| section.key(name))
     }
@@ -205,6 +210,13 @@ impl<'a> Reader<'a> {
     pub(super) fn record_default(&mut self, name: &str, value: impl Into<String>) {
         let value = Value { place: Place::Default, data: Data::Text(value.into()) };
         self.record(name, &value);
+    }
+
+    /// Notes an effective value that the environment variable `variable` gives.
+    pub(super) fn record_environment(&mut self, name: &str, value: &str, variable: &'static str) {
+        let mut path = self.path.clone();
+        path.push(name.to_owned());
+        self.notes.origins.push(&path, &toml::Value::String(value.to_owned()), Origin::Environment { variable });
     }
 
     fn record(&mut self, name: &str, value: &Value) {

@@ -16,6 +16,7 @@ use crate::plan::Provider;
 use crate::retry::Random;
 use crate::secret::Secret;
 use source::Source;
+pub(crate) use source::read as read_file;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;

@@ -209,7 +209,7 @@ impl EnvironmentKeys {
 }
 
 /// Reads a regular file of at most [`FILE_LIMIT`] bytes. Never blocks on a FIFO.
-fn read(path: &Path, warn_if_open: bool) -> Result<zeroize::Zeroizing<String>, String> {
+pub(crate) fn read(path: &Path, warn_if_open: bool) -> Result<zeroize::Zeroizing<String>, String> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(|error| error.to_string())?;
     let about = file.metadata().map_err(|error| error.to_string())?;

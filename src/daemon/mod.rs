@@ -309,8 +309,8 @@ impl Daemon {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Identify => {
-                let identify = self.outside.identify();
-                self.calls.spawn(async move { vec![Input::Identified(identify.await)] });
+                let (places, identify) = (self.outside.read_handles(), self.outside.identify());
+                self.calls.spawn(async move { vec![Input::Handles(places), Input::Identified(identify.await)] });
             }
             Effect::Probe { run, check, due, attempt, deadline_ms } => {
                 let (prober, lateness) = (Arc::clone(&self.prober), self.lateness.clone());
@@ -361,19 +361,24 @@ impl Daemon {
         }
     }
 
+    /// What the core knows, and of the clock what the clients know.
+    fn status(&self) -> crate::agent::status::Status {
+        crate::agent::status::Status { clock: Some(self.outside.clock()), ..self.core.status() }
+    }
+
     fn serve(&mut self, request: Request) {
         // A reply that cannot be sent belongs to a client that has gone.
         match request {
             Request::Status(reply) => {
                 self.step(Input::Tick);
-                let _ = reply.send(Box::new(self.core.status()));
+                let _ = reply.send(Box::new(self.status()));
             }
             Request::History(reply) => {
                 let _ = reply.send(self.core.history().to_vec());
             }
             Request::Metrics(reply) => {
                 self.step(Input::Tick);
-                let _ = reply.send(crate::metrics::render(&self.core.status(), self.outside.skew_ms(), &self.lateness));
+                let _ = reply.send(crate::metrics::render(&self.status(), &self.lateness));
             }
             Request::Wait { goal, signal, reply } => {
                 if self.waiters.len() < control::WAITS {

@@ -1,12 +1,16 @@
 //! What the driver reaches ROS and the metadata service with, made from a plan.
 
-use crate::agent::{Identity, Input};
+use crate::agent::status::ClockView;
+use crate::agent::{Identity, Input, Places};
+use crate::clock::Moment;
 use crate::config::Layout;
 use crate::credentials::Cache;
+use crate::handle;
 use crate::instance::Metadata;
-use crate::plan::{Plan, Transport};
+use crate::plan::{ClockTrust, HandleSource, Name, Plan, Transport};
 use crate::retry::Random;
-use crate::ros::Client;
+use crate::ros::{Client, Remembered};
+use crate::rpc::Reach;
 use crate::signal::{Answer, Class, Refusal, SignalRequest};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,21 +25,40 @@ pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
+    trust: ClockTrust,
+    /// The host of ROS that served last, read once: on a reload a disk that hangs must not hold up the loop.
+    remembered: Remembered,
+    handles: Arc<handle::Client>,
+    /// Where the URL of each signal lies that travels through it.
+    handle_sources: Vec<(Name, HandleSource)>,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
 
 impl Outside {
     pub(super) fn new(plan: &Plan, environment: &HashMap<String, String>) -> Result<Self, String> {
+        Self::remembering(plan, environment, Remembered::in_directory(&plan.agent.state_dir))
+    }
+
+    fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
         let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
-        let client = Arc::new(Client::new(&plan.ros, Arc::new(credentials)).map_err(|error| error.to_string())?);
-        Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
+        let reach = Reach::new(plan, &metadata);
+        let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::new(credentials));
+        let client = Arc::new(client.map_err(|error| error.to_string())?);
+        let handles = Arc::new(handle::Client::new(&plan.ros, environment)?);
+        let handle_sources = plan.signals.iter().filter_map(|signal| match &signal.transport {
+            Transport::Handle(source) => Some((Arc::clone(&signal.name), source.clone())),
+            _ => None,
+        });
+        let handle_sources = handle_sources.collect();
+        let (environment, trust) = (environment.clone(), plan.clock_trust);
+        Ok(Self { environment, metadata, client, trust, remembered, handles, handle_sources, instance_id: Arc::default() })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
     pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
-        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::new(plan, &self.environment)? };
+        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::remembering(plan, &self.environment, self.remembered.clone())? };
         Ok(())
     }
 
@@ -43,8 +66,18 @@ impl Outside {
         Arc::clone(&self.client)
     }
 
-    pub(super) fn skew_ms(&self) -> Option<i64> {
-        self.client.skew_ms()
+    /// How far this host's clock is off, and by whose word.
+    pub(super) fn clock(&self) -> ClockView {
+        let metadata_ms = self.metadata.skew_ms(Moment::now());
+        let by_metadata = self.trust == ClockTrust::Metadata && metadata_ms.is_some();
+        let verified_by = if by_metadata { ClockTrust::Metadata } else { ClockTrust::System };
+        ClockView { trust: self.trust, verified_by, ros_ahead_ms: self.client.skew_ms(), metadata_ahead_ms: metadata_ms }
+    }
+
+    /// What the URLs of handles tell that lie on this host.
+    pub(super) fn read_handles(&self) -> Places {
+        let read = |(name, source): &(Name, HandleSource)| Some((Arc::clone(name), self.handles.place(source).transpose()?));
+        self.handle_sources.iter().filter_map(read).collect()
     }
 
     /// Asks who this host is.
@@ -66,6 +99,7 @@ impl Outside {
     /// One attempt, after a look whether this is still the machine that decided: a copy of a running machine resumes without a boot.
     pub(super) fn send(&self, send: u64, request: SignalRequest) -> impl Future<Output = Vec<Input>> + Send + 'static {
         let client = Arc::clone(&self.client);
+        let handles = Arc::clone(&self.handles);
         let metadata = Arc::clone(&self.metadata);
         let known = self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let identify = self.identify();
@@ -87,7 +121,8 @@ impl Outside {
             }
             let answer = match &request.transport {
                 Transport::Api => client.signal(&request).await,
-                Transport::Handle(_) | Transport::LifecycleHook(_) => return Vec::new(),
+                Transport::Handle(source) => handles.signal(&request, source, &client).await,
+                Transport::LifecycleHook(_) => return Vec::new(),
             };
             vec![Input::Answered { send, answer }]
         }

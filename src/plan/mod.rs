@@ -19,6 +19,7 @@ mod mount;
 mod port;
 mod probe;
 mod process;
+mod reach;
 mod systemd;
 mod transport;
 
@@ -38,6 +39,7 @@ pub use mount::*;
 pub use port::*;
 pub use probe::*;
 pub use process::*;
+pub use reach::*;
 pub use systemd::*;
 pub use transport::*;
 
@@ -64,6 +66,8 @@ pub struct Plan {
     pub credentials: Credentials,
     /// `[instance]`.
     pub instance: Instance,
+    /// `[clock] trust`.
+    pub clock_trust: ClockTrust,
     /// `[state]` `on_unwritable`.
     pub on_unwritable: OnUnwritable,
 }
@@ -119,8 +123,14 @@ pub enum OnUnwritable {
 /// `[ros]`: how ROS is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ros {
-    /// `endpoint`: `auto` or a URL.
+    /// `endpoint`: `auto` or a URL, of the configuration or of `ROS_ENDPOINT`.
     pub endpoint: Endpoint,
+    /// `home`: whose hosts are asked, with `endpoint = "auto"`.
+    pub home: Home,
+    /// `network`: which of these hosts.
+    pub network: Network,
+    /// `proxy`: an HTTP proxy that opens tunnels to what is asked over TLS.
+    pub proxy: Option<reqwest::Url>,
     /// `signature`.
     pub signature: SignatureScheme,
     /// `ca_file`: PEM certificates trusted besides the system's.
@@ -129,15 +139,6 @@ pub struct Ros {
     pub timeout: Duration,
     /// `poll`: look at the stack before a send, where that is permitted.
     pub poll: bool,
-}
-
-/// Where ROS is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Endpoint {
-    /// The VPC host, then the public host, of the China home.
-    Auto,
-    /// Exactly this one. `http` only on loopback.
-    Url(reqwest::Url),
 }
 
 /// How requests are signed.
@@ -390,6 +391,9 @@ pub mod testing {
             },
             ros: Ros {
                 endpoint: Endpoint::Auto,
+                home: Home::Auto,
+                network: Network::Auto,
+                proxy: None,
                 signature: SignatureScheme::Acs3HmacSha256,
                 ca_file: None,
                 timeout: Duration::from_secs(10),
@@ -401,6 +405,7 @@ pub mod testing {
                 metadata_url: reqwest::Url::parse("http://100.100.100.200").unwrap(),
                 allow_plain_metadata: true,
             },
+            clock_trust: ClockTrust::System,
             on_unwritable: OnUnwritable::Send,
         }
     }

@@ -3,11 +3,13 @@
 //! What the client does by itself is to mend what it can before the next attempt: it measures the server's clock, has credentials
 //! renewed, and changes the host. It says so with [`Class::Immediate`].
 
+use super::Remembered;
 use super::endpoint::Choice;
 use super::operations;
 use crate::credentials;
 use crate::plan::{self, Endpoint};
-use crate::rpc::{Action, Body, Caller, ClientError, Failed, Invalid, Operation, http_client, unsent};
+use crate::rpc::{Action, Body, Caller, ClientError, Failed, Invalid, Operation, Reach, http_client, unsent};
+use crate::secret::Secret;
 use crate::signal::{Answer, Class, Refusal, SignalRequest, Target};
 use crate::stack::{self, Look};
 use crate::transport;
@@ -68,6 +70,8 @@ pub struct Client {
     caller: Caller,
     timeout: Duration,
     learned: Mutex<Learned>,
+    /// Where to keep which host served; none where only one may be asked.
+    remembered: Option<Remembered>,
 }
 
 /// What the answers have taught.
@@ -93,28 +97,52 @@ impl Client {
     /// # Errors
     /// If the endpoint is not encrypted (but on loopback), or certificates cannot be read.
     pub fn new(settings: &plan::Ros, credentials: Arc<credentials::Cache>) -> Result<Self, Error> {
+        Self::reaching(settings, &Reach::of(settings), None, credentials)
+    }
+
+    /// Like [`Client::new`], over `reach`, which is shared with others, and beginning with the host that is remembered.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn reaching(
+        settings: &plan::Ros,
+        reach: &Reach,
+        remembered: Option<Remembered>,
+        credentials: Arc<credentials::Cache>,
+    ) -> Result<Self, Error> {
         let choice = match &settings.endpoint {
-            Endpoint::Auto => Choice::auto(),
+            Endpoint::Auto => Choice::auto(settings.home, settings.network),
             Endpoint::Url(url) => Choice::fixed(check_endpoint(url)?),
         };
-        Self::with_choice(settings, choice, credentials)
+        let remembered = remembered.filter(|_| settings.endpoint == Endpoint::Auto);
+        Self::with_choice(settings, reach, (choice, remembered), credentials)
     }
 
     /// Like [`Client::new`], with hosts of one's own in place of those of `endpoint = "auto"`: those of each home, in order.
     ///
     /// # Errors
     /// As for [`Client::new`].
-    pub fn with_hosts(settings: &plan::Ros, homes: &[Vec<Url>], credentials: Arc<credentials::Cache>) -> Result<Self, Error> {
+    pub fn with_hosts(
+        settings: &plan::Ros,
+        homes: &[Vec<Url>],
+        remembered: Option<Remembered>,
+        credentials: Arc<credentials::Cache>,
+    ) -> Result<Self, Error> {
         let homes: Result<_, _> = homes.iter().map(|hosts| hosts.iter().map(check_endpoint).collect()).collect();
-        Self::with_choice(settings, Choice::among(homes?), credentials)
+        Self::with_choice(settings, &Reach::of(settings), (Choice::among(homes?), remembered), credentials)
     }
 
-    fn with_choice(settings: &plan::Ros, choice: Choice, credentials: Arc<credentials::Cache>) -> Result<Self, Error> {
-        let plain = choice.current().is_some_and(|url| url.scheme() == "http");
-        let http = http_client(plain, settings.ca_file.as_deref(), settings.timeout)?;
+    fn with_choice(
+        settings: &plan::Ros,
+        reach: &Reach,
+        (choice, remembered): (Choice, Option<Remembered>),
+        credentials: Arc<credentials::Cache>,
+    ) -> Result<Self, Error> {
+        let choice = choice.beginning_with(remembered.as_ref().and_then(Remembered::host).as_ref());
+        let http = http_client(choice.is_plain(), reach)?;
         let caller = Caller::new(http, settings.signature, credentials);
         let learned = Mutex::new(Learned { choice, seen: Vec::new() });
-        Ok(Self { caller, timeout: settings.timeout, learned })
+        Ok(Self { caller, timeout: settings.timeout, learned, remembered })
     }
 
     /// Tells the account number, for the ARNs in hints. The first one stays.
@@ -127,19 +155,19 @@ impl Client {
         self.caller.skew_ms()
     }
 
-    /// The host that the next attempt will ask.
-    pub fn endpoint(&self) -> Option<Url> {
-        self.learned().choice.current().cloned()
+    /// The host that the next attempt about a stack in `region` will ask.
+    pub fn endpoint(&self, region: &str) -> Option<Url> {
+        self.learned().choice.current(region).cloned()
     }
 
-    /// Every host that attempts may ask, in order; the first homes come first.
-    pub fn hosts(&self) -> Vec<Url> {
-        self.learned().choice.hosts()
+    /// Every host that attempts about a stack in `region` may ask, in the order in which they are tried.
+    pub fn hosts(&self, region: &str) -> Vec<Url> {
+        self.learned().choice.hosts(region)
     }
 
     /// One attempt at SignalResource.
     pub async fn signal(&self, request: &SignalRequest) -> Answer {
-        match self.attempt(operations::signal_resource(request)).await {
+        match self.attempt(&request.target, operations::signal_resource(request)).await {
             Ok(body) => Answer::Accepted { request_id: body.request_id },
             Err(refusal) => Answer::Refused(refusal),
         }
@@ -164,6 +192,7 @@ impl Client {
                 stack
             }
             Err(refusal) if refusal.class == Class::Permission => return Look::Denied(explain(refusal)),
+            Err(refusal) if refusal.class == Class::Credentials => return Look::NoCredentials(explain(refusal)),
             Err(refusal) if refusal.code.as_deref() == Some("StackNotFound") && self.is_gone(target) => {
                 return Look::NobodyWaits("the stack was deleted".to_owned());
             }
@@ -189,7 +218,7 @@ impl Client {
     /// The stack answered: only then can it be missed later.
     fn remember(&self, target: &Target) {
         let mut learned = self.learned();
-        let host = learned.choice.current().cloned();
+        let host = learned.choice.current(&target.region).cloned();
         learned.seen.retain(|seen| seen.stack_id != target.stack_id);
         if learned.seen.len() >= SEEN_LIMIT {
             learned.seen.remove(0);
@@ -200,7 +229,7 @@ impl Client {
     /// Whether a stack that is not found was deleted: it was seen before at this very host, and is missed not for the first time.
     fn is_gone(&self, target: &Target) -> bool {
         let mut learned = self.learned();
-        let host = learned.choice.current().cloned();
+        let host = learned.choice.current(&target.region).cloned();
         let Some(seen) = learned.seen.iter_mut().find(|seen| seen.stack_id == target.stack_id && seen.host == host) else {
             return false;
         };
@@ -213,7 +242,7 @@ impl Client {
     /// # Errors
     /// The refusal.
     pub async fn get_stack(&self, target: &Target) -> Result<StackAnswer, Refusal> {
-        let body = self.attempt(operations::get_stack(target)).await?;
+        let body = self.attempt(target, operations::get_stack(target)).await?;
         let text = |name| body.member(name).map(transport::clean);
         Ok(StackAnswer { status: status(&body)?, status_reason: text("StatusReason"), name: text("StackName") })
     }
@@ -223,40 +252,64 @@ impl Client {
     /// # Errors
     /// The refusal.
     pub async fn get_stack_resource(&self, target: &Target, logical_id: &str) -> Result<ResourceAnswer, Refusal> {
-        let body = self.attempt(operations::get_stack_resource(target, logical_id)).await?;
+        let body = self.attempt(target, operations::get_stack_resource(target, logical_id)).await?;
         let text = |name| body.member(name).map(transport::clean);
         Ok(ResourceAnswer { status: status(&body)?, status_reason: text("StatusReason"), resource_type: text("ResourceType") })
     }
 
+    /// One attempt at GetStackResource of a handle, for the attributes with which it is signalled without credentials. What is no text
+    /// comes as JSON text. All of it is secret.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn handle_attributes(&self, target: &Target) -> Result<Vec<(String, Secret)>, Refusal> {
+        let body = mended(|| self.attempt(target, operations::get_handle(target))).await?;
+        let listed =
+            serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(body.member("ResourceAttributes").unwrap_or("[]"));
+        let pair = |item: serde_json::Map<String, serde_json::Value>| {
+            let key = item.get("ResourceAttributeKey")?.as_str()?.to_owned();
+            let value = item.get("ResourceAttributeValue")?;
+            Some((key, Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned))))
+        };
+        Ok(listed.unwrap_or_default().into_iter().filter_map(pair).collect())
+    }
+
     /// One attempt at the host of the moment, and what can be mended afterwards.
-    async fn attempt(&self, operation: Result<Operation, Invalid>) -> Result<Body, Refusal> {
+    async fn attempt(&self, target: &Target, operation: Result<Operation, Invalid>) -> Result<Body, Refusal> {
         let operation = operation.map_err(|invalid| unsent(Class::Permanent, invalid.to_string(), None))?;
-        let Some(endpoint) = self.endpoint() else {
+        let Some(endpoint) = self.endpoint(&target.region) else {
             return Err(unsent(Class::Permanent, "there is no endpoint to ask".to_owned(), None));
         };
         match self.caller.attempt(&operation, &endpoint, self.timeout).await {
             Ok(body) => {
-                self.learned().choice.served();
+                self.served(&endpoint);
                 Ok(body)
             }
-            Err(failed) => Err(self.mend(failed).await),
+            Err(failed) => Err(self.mend(failed, &endpoint).await),
+        }
+    }
+
+    fn served(&self, endpoint: &Url) {
+        self.learned().choice.served(endpoint);
+        if let Some(remembered) = &self.remembered {
+            remembered.served(endpoint);
         }
     }
 
     /// Does about a failure what this side can: ask another host, correct the clock, renew credentials.
-    async fn mend(&self, failed: Failed) -> Refusal {
+    async fn mend(&self, failed: Failed, endpoint: &Url) -> Refusal {
         match failed {
             Failed::Unsent(refusal) => refusal,
             Failed::Silent(trouble) => {
-                let another = self.left_unanswered(trouble.connected);
+                let another = self.left_unanswered(endpoint, trouble.connected);
                 let refusal = Failed::Silent(trouble).into_refusal();
                 if another { Refusal { class: Class::Immediate, ..refusal } } else { refusal }
             }
             Failed::Refused(refused) if !refused.from_service => {
-                self.learned().choice.silent();
+                self.learned().choice.silent(endpoint);
                 refused.refusal
             }
-            Failed::Refused(refused) => match self.other_host(refused.action, refused.refusal.code.as_deref()) {
+            Failed::Refused(refused) => match self.other_host(endpoint, refused.action, refused.refusal.code.as_deref()) {
                 Some(class) => Refusal { class, ..refused.refusal },
                 None => self.caller.mend(*refused).await,
             },
@@ -264,16 +317,16 @@ impl Client {
     }
 
     /// No answer: true if another host may give one at once.
-    fn left_unanswered(&self, connected: bool) -> bool {
+    fn left_unanswered(&self, endpoint: &Url, connected: bool) -> bool {
         let choice = &mut self.learned().choice;
         if connected {
-            choice.silent();
+            choice.silent(endpoint);
         }
-        !connected && choice.failed()
+        !connected && choice.failed(endpoint)
     }
 
     /// The class, if the next attempt asks another host because of this answer.
-    fn other_host(&self, action: Action, code: Option<&str>) -> Option<Class> {
+    fn other_host(&self, endpoint: &Url, action: Action, code: Option<&str>) -> Option<Class> {
         let mut learned = self.learned();
         let choice = &mut learned.choice;
         let visiting = choice.visiting();
@@ -283,10 +336,10 @@ impl Client {
                 (another || visiting).then_some(if another { Class::Immediate } else { Class::TooEarly })
             }
             (_, Some("InvalidProduct.NotFound" | "InvalidApi.NotFound" | "InvalidProtocol.NeedSsl")) => {
-                choice.failed().then_some(Class::Immediate)
+                choice.failed(endpoint).then_some(Class::Immediate)
             }
             (Action::RetryUntilDeadline | Action::PermanentAfterGrace, _) => {
-                choice.served();
+                choice.served(endpoint);
                 None
             }
             (Action::Retry | Action::RetryFew | Action::Throttle | Action::ResyncClock | Action::NewNonceNow, _) => {

@@ -3,6 +3,9 @@
 
 mod client;
 mod endpoint;
+mod hosts;
 mod operations;
+mod remembered;
 
 pub use client::{Client, Error, ResourceAnswer, StackAnswer};
+pub use remembered::Remembered;

@@ -40,6 +40,17 @@ pub(super) fn get_stack_resource(target: &Target, logical: &str) -> Result<Opera
     Ok(operation("GetStackResource", target, parameters))
 }
 
+/// GetStackResource of the target's resource, a handle, with what is needed to signal it without credentials.
+///
+/// # Errors
+/// If a parameter breaks the rules of the page.
+pub(super) fn get_handle(target: &Target) -> Result<Operation, Invalid> {
+    let mut operation = get_stack_resource(target, &target.resource)?;
+    let names = ["ResourceAttributes.1", "ResourceAttributes.2", "ResourceAttributes.3"];
+    operation.parameters.extend(names.into_iter().zip(["URL", "Headers", "CurlCli"].map(str::to_owned)));
+    Ok(operation)
+}
+
 fn operation(action: &'static str, target: &Target, parameters: Vec<(&'static str, String)>) -> Operation {
     Operation { service: Service::Ros, action, parameters, resource: format!("stack/{}", target.stack_id) }
 }

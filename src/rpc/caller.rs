@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::codes::Action;
 use super::exchange;
+use super::reach::Http;
 use super::refusal::{self, Context};
 use super::request::{self, Attempt, Operation};
 use super::time::{self, SKEW_THAT_MATTERS_MS, ServerClock};
@@ -11,39 +12,14 @@ use crate::credentials::{Cache, Keys, Renewal};
 use crate::plan::SignatureScheme;
 use crate::signal::{Class, Refusal};
 use crate::tls;
-use crate::transport::{self, Trouble};
+use crate::transport::Trouble;
 use reqwest::Url;
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Connecting takes at most this (and at most half of an attempt), so that the next host gets its turn; less than a look, which so
-/// learns of a host that cannot be reached.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// Renewing credentials after a refusal takes at most this.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Connections are kept for the send that follows a look, not longer.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// An HTTP client for attempts that take `timeout`; one for `plain` HTTP (loopback) needs no certificates.
-///
-/// # Errors
-/// If certificates cannot be read, or the client cannot be made.
-pub(crate) fn http_client(plain: bool, ca_file: Option<&Path>, timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    let builder = if plain { transport::unencrypted_builder()? } else { tls::client_builder(ca_file)? };
-    builder
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(1)
-        .build()
-        .map_err(ClientError::Http)
-}
 
 /// Why there can be no HTTP client.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +41,7 @@ pub(crate) fn host_name(url: &Url) -> String {
 /// Makes attempts under one set of credentials, and learns the clock of the other side.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    http: reqwest::Client,
+    http: Http,
     scheme: SignatureScheme,
     credentials: Arc<Cache>,
     account: OnceLock<String>,
@@ -110,7 +86,7 @@ impl Failed {
 
 impl Caller {
     /// A caller that has learned nothing yet.
-    pub(crate) fn new(http: reqwest::Client, scheme: SignatureScheme, credentials: Arc<Cache>) -> Self {
+    pub(crate) fn new(http: Http, scheme: SignatureScheme, credentials: Arc<Cache>) -> Self {
         Self { http, scheme, credentials, account: OnceLock::new(), clock: Mutex::default() }
     }
 
@@ -130,13 +106,17 @@ impl Caller {
     /// Why it brought nothing.
     pub(crate) async fn attempt(&self, operation: &Operation, endpoint: &Url, within: Duration) -> Result<Body, Failed> {
         let deadline = Instant::now() + within;
+        // What takes too long here is noticed below.
+        let _ = tokio::time::timeout_at(deadline, self.http.prepare()).await;
         let keys = self.keys(deadline).await.map_err(Failed::Unsent)?;
         let host = host_name(endpoint);
         let now = Moment::now();
         let attempt = Attempt { nonce: uuid::Uuid::new_v4().simple().to_string(), date_ms: self.clock().signing_ms(now) };
         let prepared = request::prepare(operation, self.scheme, endpoint, &keys, &attempt)
             .map_err(|invalid| Failed::Unsent(refusal::unsent(Class::Credentials, invalid.to_string(), None)))?;
-        let reply = exchange::exchange(&self.http, &prepared, &host, deadline, within).await.map_err(Failed::Silent)?;
+        let server_ms = self.clock().server_ms(now);
+        let bounds = exchange::Bounds { deadline, within };
+        let reply = exchange::exchange(&self.http, &prepared, &host, bounds, server_ms).await.map_err(Failed::Silent)?;
         let context = Context {
             host: &host,
             operation,

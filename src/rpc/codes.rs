@@ -95,7 +95,7 @@ fn codes() -> &'static Codes {
 }
 
 /// What to do about an answer with this code and HTTP status.
-pub(super) fn action(code: Option<&str>, status: u16) -> Action {
+pub(crate) fn action(code: Option<&str>, status: u16) -> Action {
     let mut code = code.filter(|code| code.len() <= CODE_LIMIT);
     // Ends: every turn makes the code shorter.
     while let Some(known) = code {

@@ -1,6 +1,7 @@
 //! One HTTP exchange with a service, bounded in time and size.
 
 use super::body;
+use super::reach::Http;
 use super::request::Prepared;
 use crate::clock::Moment;
 use crate::transport::{self, Trouble};
@@ -23,20 +24,29 @@ pub(super) struct Reply {
     pub(super) received: Moment,
 }
 
-/// Sends `prepared` and reads the answer, until `deadline`. `within` is the whole time of the attempt, for the message.
+/// The time of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// When it ends.
+    pub(super) deadline: Instant,
+    /// The whole of it, for messages.
+    pub(super) within: Duration,
+}
+
+/// Sends `prepared` and reads the answer. `server_ms` is the service's time as far as it is known, to explain certificates with.
 ///
 /// # Errors
 /// If no complete answer came.
 pub(super) async fn exchange(
-    http: &reqwest::Client,
+    http: &Http,
     prepared: &Prepared,
     host: &str,
-    deadline: Instant,
-    within: Duration,
+    Bounds { deadline, within }: Bounds,
+    server_ms: Option<i64>,
 ) -> Result<Reply, Trouble> {
     let sent = Moment::now();
     // An empty POST says so (RFC 9110 section 8.6); some gateways answer 411 otherwise.
-    let request = http.post(prepared.url.expose()).headers(prepared.headers.clone()).header(CONTENT_LENGTH, "0");
+    let request = http.client.post(prepared.url.expose()).headers(prepared.headers.clone()).header(CONTENT_LENGTH, "0");
     let response = match tokio::time::timeout_at(deadline, request.send()).await {
         Err(_) => {
             return Err(Trouble::after_connecting(format!(
@@ -44,7 +54,7 @@ pub(super) async fn exchange(
                 humantime::format_duration(within)
             )));
         }
-        Ok(Err(error)) => return Err(transport::describe(&error, host)),
+        Ok(Err(error)) => return Err(http.explain(&error, host, server_ms, deadline).await),
         Ok(Ok(response)) => response,
     };
     let received = Moment::now();

@@ -156,7 +156,7 @@ fn hint(action: Action, comparison: Option<Comparison>, context: &Context<'_>) -
 }
 
 /// The refusal of an attempt that had no answer.
-pub(super) fn of_trouble(trouble: Trouble) -> Refusal {
+pub(crate) fn of_trouble(trouble: Trouble) -> Refusal {
     Refusal {
         class: Class::Transient,
         definite: false,

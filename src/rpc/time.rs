@@ -17,7 +17,7 @@ pub(super) const SKEW_THAT_MATTERS_MS: i64 = 30_000;
 
 /// What is known of the server's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ServerClock {
+pub(crate) struct ServerClock {
     /// Server time minus boot time, in milliseconds.
     offset: Option<i64>,
     /// The skew that was last told, in milliseconds.
@@ -27,7 +27,7 @@ pub(super) struct ServerClock {
 impl ServerClock {
     /// Takes note of a Date header. Half a second is added, because the header cuts its fraction off; sending and receiving are taken
     /// to have been equally long. What is not plausible is passed over.
-    pub(super) fn measure(&mut self, date_ms: Option<i64>, sent: Moment, received: Moment) {
+    pub(crate) fn measure(&mut self, date_ms: Option<i64>, sent: Moment, received: Moment) {
         let Some(date_ms) = date_ms.filter(|date| PLAUSIBLE.contains(date)) else {
             return;
         };
@@ -36,7 +36,7 @@ impl ServerClock {
     }
 
     /// The server's time, if it was ever measured.
-    pub(super) fn server_ms(self, now: Moment) -> Option<i64> {
+    pub(crate) fn server_ms(self, now: Moment) -> Option<i64> {
         self.offset.map(|offset| now.boot_ms + offset)
     }
 
@@ -46,7 +46,7 @@ impl ServerClock {
     }
 
     /// Server time minus system time, if it was ever measured.
-    pub(super) fn skew_ms(self, now: Moment) -> Option<i64> {
+    pub(crate) fn skew_ms(self, now: Moment) -> Option<i64> {
         self.server_ms(now).map(|server| server - now.wall_ms)
     }
 
@@ -99,7 +99,7 @@ pub(crate) fn date_ms(headers: &HeaderMap) -> Option<i64> {
 
 /// What the server asks us to wait, at most [`LONGEST_HINT`]: `x-acs-retry-after` in milliseconds (as the vendor's SDK reads it), else
 /// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3) of its own clock.
-pub(super) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |text: &str| text.parse::<u64>().ok();
     let own = text("x-acs-retry-after").and_then(number).filter(|ms| *ms > 0).map(Duration::from_millis);

@@ -47,6 +47,29 @@ pub struct Target {
     pub resource: String,
 }
 
+impl Target {
+    /// Stands for the region or the stack of a handle whose URL does not name them. No region and no stack can be called so.
+    pub const UNNAMED: &str = "(handle)";
+
+    /// Whether ROS can be asked about it.
+    pub fn is_known(&self) -> bool {
+        self.region != Self::UNNAMED && self.stack_id != Self::UNNAMED
+    }
+}
+
+/// What the URL of a handle and its headers tell, in the shape of 2019. Not secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `stackid` of the query.
+    pub stack_id: Option<String>,
+    /// The header `x-acs-region-id`.
+    pub region: Option<String>,
+    /// `resource` of the query: the logical ID of the handle.
+    pub resource: Option<String>,
+    /// `expire` of the query: seconds since 1970.
+    pub expires: Option<i64>,
+}
+
 /// Everything that must survive a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerDocument {

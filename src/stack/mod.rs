@@ -14,6 +14,8 @@ pub enum Look {
     NotNow(String),
     /// RAM does not permit looking: send without.
     Denied(String),
+    /// Nobody can be asked without credentials: a transport that needs none sends without, others wait as for a failed look.
+    NoCredentials(String),
     /// The look itself failed, or the stack is not found (too early, other home): send without.
     Failed {
         /// Why, for a person.

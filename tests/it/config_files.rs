@@ -62,6 +62,7 @@ fn origin(loaded: &Loaded, key: &str) -> String {
     let setting = loaded.origins.get(key).unwrap_or_else(|| panic!("{key} is not listed"));
     match &setting.origin {
         Origin::Default => format!("{} default", setting.value),
+        Origin::Environment { variable } => format!("{} ${variable}", setting.value),
         Origin::File { path, line } => format!("{} {}:{line}", setting.value, path.file_name().unwrap().to_string_lossy()),
     }
 }
@@ -362,7 +363,11 @@ fn a_name_with_a_dot_is_quoted_in_the_list() {
 
 #[test]
 fn the_service_manager_says_where_state_and_socket_are() {
-    let environment = Environment { state_directory: Some("/var/lib/private/x".into()), runtime_directory: Some("/run/x".into()) };
+    let environment = Environment {
+        state_directory: Some("/var/lib/private/x".into()),
+        runtime_directory: Some("/run/x".into()),
+        ..Environment::default()
+    };
     let root = TempDir::new().unwrap();
     let plan = load(&Layout::under(root.path()), &rooted([]), &environment).unwrap().plan;
     assert_eq!(plan.agent.state_dir, Path::new("/var/lib/private/x"));

@@ -30,7 +30,12 @@ pub(crate) struct Running {
 impl Host {
     /// A host whose stack waits for one signal at `WebReady`, configured with `text` after the usual tables.
     pub(crate) async fn new(text: &str) -> Self {
-        let sandbox = Sandbox::start(Config::new(KEY, ros_sandbox::Secret::new(SECRET))).await.unwrap();
+        Self::with(Config::new(KEY, ros_sandbox::Secret::new(SECRET)), text).await
+    }
+
+    /// The same beside another sandbox.
+    pub(crate) async fn with(config: Config, text: &str) -> Self {
+        let sandbox = Sandbox::start(config).await.unwrap();
         sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 1, 900.0)).unwrap();
         sandbox.set_metadata("meta-data/instance-id", INSTANCE).unwrap();
         sandbox.set_metadata("meta-data/region-id", "cn-hangzhou").unwrap();
@@ -74,11 +79,16 @@ impl Host {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.start_in(Self::environment())
+    }
+
+    /// The agent in another environment.
+    pub(crate) fn start_in(&self, environment: HashMap<String, String>) -> Running {
         let (sender, notes) = mpsc::channel(1024);
         let (stop, stopped) = oneshot::channel();
         let options = Options {
             source: Source::Files(Layout::file(self.config())),
-            environment: Self::environment(),
+            environment,
             own_process: false,
             notes: Some(sender),
             stop: Some(stopped),

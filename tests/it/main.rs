@@ -18,6 +18,7 @@ mod config_schema;
 mod crash;
 mod credentials;
 mod daemon;
+mod handle;
 mod host;
 mod ledger;
 mod ledger_model;
@@ -26,6 +27,7 @@ mod mounted;
 mod peer;
 mod private;
 mod probe;
+mod reach;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod ros;

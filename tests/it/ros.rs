@@ -5,6 +5,7 @@ mod clock;
 pub(crate) mod endpoints;
 pub(crate) mod log;
 mod look;
+pub(crate) mod proxy;
 mod refusals;
 pub(crate) mod scripted;
 mod secrets;
@@ -14,7 +15,7 @@ use reqwest::Url;
 use ros_sandbox::{Config, Sandbox, Secret, StackSpec};
 use ros_signal_agent::credentials::Cache;
 use ros_signal_agent::instance::Metadata;
-use ros_signal_agent::plan::{Endpoint, Instance, Provider, Ros, SignatureScheme, Transport};
+use ros_signal_agent::plan::{Endpoint, Home, Instance, Network, Provider, Ros, SignatureScheme, Transport};
 use ros_signal_agent::retry::Random;
 use ros_signal_agent::ros::Client;
 use ros_signal_agent::signal::{Answer, Refusal, SignalRequest, SignalStatus, Target, UniqueId, client_token};
@@ -30,6 +31,9 @@ pub(crate) const STACK: &str = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000";
 pub(crate) fn settings(url: &str) -> Ros {
     Ros {
         endpoint: Endpoint::Url(Url::parse(url).unwrap()),
+        home: Home::Auto,
+        network: Network::Auto,
+        proxy: None,
         signature: SignatureScheme::Acs3HmacSha256,
         ca_file: None,
         timeout: Duration::from_secs(5),

@@ -47,6 +47,18 @@ pub(crate) struct Signal {
     pub(crate) received: u32,
     /// How many of them changed something while somebody waited: 1, and one more for each change of its status.
     pub(crate) effective: u32,
+    /// What the last one carried beside its status, where it came through the URL of the handle.
+    pub(crate) reason: String,
+    pub(crate) data: String,
+}
+
+/// What a call says. SignalResource has no place for reason and data, and always names an id.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) id: Option<String>,
+    pub(crate) kind: SignalStatus,
+    pub(crate) reason: String,
+    pub(crate) data: String,
 }
 
 impl Signal {
@@ -73,6 +85,12 @@ impl Stack {
         now: Moment,
         switches: &Switches,
     ) -> Result<(), Refusal> {
+        let message = Message { id: Some(unique_id.to_owned()), kind, reason: String::new(), data: String::new() };
+        self.take(named, message, now, switches)
+    }
+
+    /// Takes one message, after [`Stack::advance`]. One without an id gets the number of the handle's signals and one (48503).
+    pub(crate) fn take(&mut self, named: &str, message: Message, now: Moment, switches: &Switches) -> Result<(), Refusal> {
         let name = self.signalled_handle(named, switches)?;
         let waiting: Vec<String> = self
             .conditions()
@@ -87,8 +105,11 @@ impl Stack {
             let message = format!("The Resource ({named}) cannot be signaled: Stack {} is in {status} state.", self.id);
             return Err(Refusal::bad_request("NotSupported", message));
         }
-        let seen = self.store(&name, unique_id, kind, waits, now)?;
-        let reason = format!("Signal: status:{} reason:Signal {unique_id} received", kind.as_str());
+        let next = self.handle(&name).map_or(0, |handle| handle.signals.len()).saturating_add(1);
+        let unique_id = message.id.clone().unwrap_or_else(|| next.to_string());
+        let said = if message.reason.is_empty() { format!("Signal {unique_id} received") } else { message.reason.clone() };
+        let reason = format!("Signal: status:{} reason:{said}", message.kind.as_str());
+        let seen = self.store(&name, &unique_id, message, waits, now)?;
         let status = self.resources.get(&name).map_or(self.status, |resource| resource.status);
         self.tell(Some(&name), status, &reason, Some(seen), now);
         for condition in waiting {
@@ -118,8 +139,9 @@ impl Stack {
         }
     }
 
-    fn store(&mut self, handle: &str, unique_id: &str, kind: SignalStatus, waits: bool, now: Moment) -> Result<SignalSeen, Refusal> {
+    fn store(&mut self, handle: &str, unique_id: &str, message: Message, waits: bool, now: Moment) -> Result<SignalSeen, Refusal> {
         let operation = self.operation;
+        let kind = message.kind;
         let Some(Resource { kind: ResourceKind::Handle(handle), .. }) = self.resources.get_mut(handle) else {
             return Err(Refusal::resource_not_found(&self.id, handle));
         };
@@ -135,11 +157,15 @@ impl Stack {
             waited_for: 0,
             received: 0,
             effective: 0,
+            reason: String::new(),
+            data: String::new(),
         });
         if waits && (signal.effective == 0 || signal.kind != kind) {
             signal.effective = signal.effective.saturating_add(1);
         }
         signal.kind = kind;
+        signal.reason = message.reason;
+        signal.data = message.data;
         signal.last_at = now;
         signal.received = signal.received.saturating_add(1);
         if waits {

@@ -66,6 +66,12 @@ pub struct SignalView {
     pub first_at: String,
     /// When it last arrived (RFC 3339).
     pub last_at: String,
+    /// `reason` of the last call, where it came through the URL of the handle.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// `data` of the last call, where it came through the URL of the handle.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data: String,
 }
 
 /// One thing that happened to a stack.
@@ -159,5 +165,7 @@ fn signal_view((unique_id, signal): (&String, &Signal)) -> SignalView {
         operation: signal.operation,
         first_at: rfc3339(signal.first_at),
         last_at: rfc3339(signal.last_at),
+        reason: signal.reason.clone(),
+        data: signal.data.clone(),
     }
 }

@@ -10,6 +10,8 @@ mod control;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod handle;
+#[cfg(test)]
 mod metadata;
 #[cfg(test)]
 mod operations;

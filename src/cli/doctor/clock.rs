@@ -3,6 +3,7 @@
 use super::step::Step;
 use crate::check::Health;
 use crate::clock::Moment;
+use crate::plan::ClockTrust;
 use crate::probe;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Heard {
 }
 
 /// This host's clock beside that of `who`.
-pub(super) fn beside(name: &'static str, who: &str, heard: Option<Heard>, now: Moment) -> Step {
+pub(super) fn beside(name: &'static str, who: &str, heard: Option<Heard>, now: Moment, trust: ClockTrust) -> Step {
     let Some(heard) = heard else {
         return Step::skipped(name, format!("{who} told no time"));
     };
@@ -51,10 +52,14 @@ pub(super) fn beside(name: &'static str, who: &str, heard: Option<Heard>, now: M
     if ahead.abs() <= WARN_MS {
         return Step::ok(name, format!("this host's clock agrees with that of {who}, within {}s", seconds.max(1)));
     }
-    let cause = if ahead.abs() > WINDOW_MS {
-        "ROS refuses dates that are off by more than 15 minutes; the agent signs with ROS's time, but certificates are judged by this clock"
-    } else {
-        "the clock is not kept in sync"
+    let cause = match trust {
+        _ if ahead.abs() <= WINDOW_MS => "the clock is not kept in sync",
+        ClockTrust::System => {
+            "ROS refuses dates that are off by more than 15 minutes; the agent signs with ROS's time, but certificates are judged by this clock"
+        }
+        ClockTrust::Metadata => {
+            "ROS refuses dates that are off by more than 15 minutes; the agent signs with ROS's time, and judges certificates by that of the metadata service ([clock] trust)"
+        }
     };
     Step::warning(name, format!("this host's clock is {} {direction} that of {who}", told(seconds))).because(cause).remedy(
         "set the clock and keep it: chronyc makestep, or timedatectl set-ntp true; Alibaba Cloud has ntp.cloud.aliyuncs.com in a VPC",
@@ -90,11 +95,13 @@ mod tests {
 
     #[test]
     fn scenario_14_a_wrong_clock_is_told_with_how_much_and_what_follows() {
-        let off = |ms: i64| beside(ROS, "ROS", Some(Heard::new(NOW.wall_ms - DATE_HALF_MS - ms, NOW, NOW)), NOW);
+        let off = |ms: i64| beside(ROS, "ROS", Some(Heard::new(NOW.wall_ms - DATE_HALF_MS - ms, NOW, NOW)), NOW, ClockTrust::System);
         assert_eq!((off(400).verdict(), off(400).seen()), (Verdict::Ok, "this host's clock agrees with that of ROS, within 1s"));
         assert_eq!(off(-120_000).seen(), "this host's clock is 120s behind that of ROS");
         assert!(off(3_600_000).cause().unwrap().starts_with("ROS refuses dates"));
+        let lent = beside(ROS, "ROS", Some(Heard::new(NOW.wall_ms - DATE_HALF_MS - 3_600_000, NOW, NOW)), NOW, ClockTrust::Metadata);
+        assert!(lent.cause().unwrap().ends_with("by that of the metadata service ([clock] trust)"));
         assert_eq!(off(400 * 86_400_000).seen(), "this host's clock is 400 days ahead of that of ROS");
-        assert_eq!(beside(ROS, "ROS", None, NOW).verdict(), Verdict::Skipped);
+        assert_eq!(beside(ROS, "ROS", None, NOW, ClockTrust::System).verdict(), Verdict::Skipped);
     }
 }

@@ -3,9 +3,12 @@
 
 use super::apart::apart;
 use super::clock::Heard;
+use super::proxy::{self, TUNNEL, Way};
 use super::step::{Step, Verdict};
 use crate::clock::{Moment, rfc3339};
-use crate::rpc;
+use crate::config::{Loaded, Origin};
+use crate::plan::{ClockTrust, Endpoint, Ros};
+use crate::rpc::{self, Reach};
 use crate::tls::{self, Chain, Roots, Trust};
 use crate::transport;
 use reqwest::Url;
@@ -30,6 +33,8 @@ const BODY_LIMIT: usize = 64 * 1024;
 /// A certificate that ends sooner is worth a word.
 const SOON_DAYS: i64 = 7;
 
+/// Which hosts are asked, and whether they can be at all.
+pub(super) const SETTINGS: &str = "endpoint.settings";
 pub(super) const DNS: &str = "endpoint.dns";
 pub(super) const TCP: &str = "endpoint.tcp";
 pub(super) const TLS: &str = "endpoint.tls";
@@ -40,9 +45,64 @@ pub(super) const CHOICE: &str = "endpoint.choice";
 /// What all hosts are looked at with.
 #[derive(Clone)]
 pub(super) struct Means {
+    pub(super) reach: Reach,
     pub(super) ca_file: Option<PathBuf>,
-    /// What the metadata service says of the time, milliseconds since 1970 minus boot time.
+    /// What requests over TLS travel through, and where that is written.
+    pub(super) proxy: Option<(Url, String)>,
+    /// Whose time certificates are judged by.
+    pub(super) trust: ClockTrust,
+    /// What the metadata service says of the time.
     pub(super) heard: Option<Heard>,
+    /// Where it is written which hosts are asked; none if nowhere.
+    pub(super) chosen: Option<String>,
+}
+
+impl Means {
+    /// As the configuration has it.
+    pub(super) fn of(loaded: &Loaded, reach: &Reach, heard: Option<Heard>) -> Self {
+        let plan = &loaded.plan;
+        let Ros { ca_file, proxy, endpoint, .. } = &plan.ros;
+        let proxy = proxy.clone().map(|proxy| (proxy, written(loaded, "proxy")));
+        let chosen = match endpoint {
+            Endpoint::Url(_) => Some(written(loaded, "endpoint")),
+            Endpoint::Auto => {
+                let given = |key: &&str| loaded.origins.get(&format!("ros.{key}")).is_some_and(|setting| setting.origin != Origin::Default);
+                let keys: Vec<String> = ["home", "network"].iter().filter(|key| given(key)).map(|key| written(loaded, key)).collect();
+                (!keys.is_empty()).then(|| keys.join(" and "))
+            }
+        };
+        Self { reach: reach.clone(), ca_file: ca_file.clone(), proxy, trust: plan.clock_trust, heard, chosen }
+    }
+}
+
+/// A key of `[ros]` with the place it is written at: `home = "china" at FILE:LINE`, or `$ROS_ENDPOINT`.
+fn written(loaded: &Loaded, key: &str) -> String {
+    match loaded.origins.get(&format!("ros.{key}")) {
+        Some(setting) if setting.origin == Origin::Default => format!("{key} = {}", setting.value),
+        Some(setting) => match setting.origin {
+            Origin::Environment { variable } => format!("${variable}"),
+            _ => format!("{key} = {} at {}", setting.value, setting.origin),
+        },
+        None => key.to_owned(),
+    }
+}
+
+/// Which hosts are asked about stacks in `region`, in which order, and who says so.
+pub(super) fn settings(hosts: &[Url], region: &str, means: &Means, remembered: Option<&Url>) -> Step {
+    let names: Vec<String> = hosts.iter().map(rpc::host_name).collect();
+    let alone = if names.len() == 1 { " alone" } else { ", in this order" };
+    let mut seen = format!("{}{alone}", names.join(", "));
+    if let Some(chosen) = &means.chosen {
+        seen.push_str(&format!(", by {chosen}"));
+    }
+    if let Some(first) = hosts.first().filter(|first| hosts.len() > 1 && remembered == Some(first)) {
+        seen.push_str(&format!("; {} served before", rpc::host_name(first)));
+    }
+    if let Some((proxy, written)) = means.proxy.as_ref().filter(|_| hosts.iter().any(|url| url.scheme() == "https")) {
+        seen.push_str(&format!("; through the proxy {}, by {written}", rpc::host_name(proxy)));
+    }
+    let step = Step::ok(SETTINGS, seen);
+    if region.is_empty() { step } else { step.about(region) }
 }
 
 /// What came of one host.
@@ -64,10 +124,11 @@ pub(super) struct Found {
 
 /// Looks at all hosts at once.
 pub(super) async fn look(hosts: &[Url], means: &Means) -> Found {
+    let (about_proxy, way) = proxy::look(hosts, means).await;
     let mut running = JoinSet::new();
     for (position, url) in hosts.iter().cloned().enumerate() {
-        let means = means.clone();
-        running.spawn(async move { (position, one(&url, &means).await) });
+        let (means, way) = (means.clone(), way.clone());
+        running.spawn(async move { (position, one(&url, &means, &way).await) });
     }
     let mut looked: Vec<(usize, Host)> = Vec::new();
     while let Some(ended) = running.join_next().await {
@@ -75,16 +136,18 @@ pub(super) async fn look(hosts: &[Url], means: &Means) -> Found {
     }
     looked.sort_by_key(|(position, _)| *position);
     let looked: Vec<Host> = looked.into_iter().map(|(_, host)| host).collect();
-    summary(looked)
+    let found = summary(looked, means.chosen.as_deref());
+    Found { steps: about_proxy.into_iter().chain(found.steps).collect(), ..found }
 }
 
 /// One host that answers is enough: what is wrong with the others is told, but is no trouble then.
-fn summary(looked: Vec<Host>) -> Found {
+fn summary(looked: Vec<Host>, chosen: Option<&str>) -> Found {
     let answering: Vec<&str> = looked.iter().filter(|host| host.answered).map(|host| host.name.as_str()).collect();
     let choice = match answering.as_slice() {
-        [] => Step::failed(CHOICE, "no host of ROS answers")
-            .because("see the first step of each host that failed")
-            .remedy("mend the way to one of them; endpoint under [ros] names a single host where there is another way"),
+        [] => Step::failed(CHOICE, "no host of ROS answers").because("see the first step of each host that failed").remedy(match chosen {
+            Some(chosen) => format!("mend the way to one of them, or let others be asked: these were chosen by {chosen}"),
+            None => "mend the way to one of them; endpoint or proxy under [ros] where there is another way".to_owned(),
+        }),
         [host, ..] if looked.len() == 1 => Step::ok(CHOICE, format!("{host} answers")),
         [host, ..] => Step::ok(CHOICE, format!("{} of {} hosts answer, {host} first", answering.len(), looked.len())),
     };
@@ -101,11 +164,15 @@ fn summary(looked: Vec<Host>) -> Found {
     Found { steps, answered, heard }
 }
 
-async fn one(url: &Url, means: &Means) -> Host {
+async fn one(url: &Url, means: &Means, way: &Way) -> Host {
     let name = rpc::host_name(url);
     let mut host = Host { name, steps: Vec::new(), answered: false, heard: None };
-    let ended = chain(url, means, &mut host).await;
-    let order = if url.scheme() == "http" { &[DNS, TCP, HTTP][..] } else { &[DNS, TCP, TLS, HTTP][..] };
+    let ended = chain(url, means, way, &mut host).await;
+    let order = match (url.scheme(), way) {
+        ("http", _) => &[DNS, TCP, HTTP][..],
+        (_, Way::Direct) => &[DNS, TCP, TLS, HTTP][..],
+        _ => &[proxy::PROXY, TUNNEL, TLS, HTTP][..],
+    };
     if let Err(failed) = ended {
         let after = order.iter().skip_while(|step| **step != failed).skip(1);
         host.steps.extend(after.map(|step| Step::depends(*step, failed)));
@@ -116,17 +183,29 @@ async fn one(url: &Url, means: &Means) -> Host {
 }
 
 /// One step after the other; the name of the one that failed.
-async fn chain(url: &Url, means: &Means, host: &mut Host) -> Result<(), &'static str> {
+async fn chain(url: &Url, means: &Means, way: &Way, host: &mut Host) -> Result<(), &'static str> {
     let keep = |host: &mut Host, step: Step, name: &'static str| {
         let failed = step.verdict() == Verdict::Failed;
         host.steps.push(step);
         if failed { Err(name) } else { Ok(()) }
     };
-    let (step, addresses) = names(url).await;
-    keep(host, step, DNS)?;
-    let (step, stream) = connections(&addresses, url).await;
-    keep(host, step, TCP)?;
-    if url.scheme() == "https" {
+    let plain = url.scheme() == "http";
+    let stream = match way {
+        Way::Proxy { name, addresses, port } if !plain => {
+            let (step, stream) = proxy::tunnel(name, addresses, *port, url).await;
+            keep(host, step, TUNNEL)?;
+            stream
+        }
+        Way::Blocked if !plain => return Err(proxy::PROXY),
+        _ => {
+            let (step, addresses) = names(url).await;
+            keep(host, step, DNS)?;
+            let (step, stream) = connections(&addresses, url).await;
+            keep(host, step, TCP)?;
+            stream
+        }
+    };
+    if !plain {
         let Some(stream) = stream else { return Err(TCP) };
         let step = handshake(url, stream, means).await;
         keep(host, step, TLS)?;
@@ -139,7 +218,7 @@ async fn chain(url: &Url, means: &Means, host: &mut Host) -> Result<(), &'static
 }
 
 /// The addresses of the host, by getaddrinfo(3).
-async fn names(url: &Url) -> (Step, Vec<IpAddr>) {
+pub(super) async fn names(url: &Url) -> (Step, Vec<IpAddr>) {
     let Some(host) = url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned()) else {
         return (Step::failed(DNS, "the endpoint has no host"), Vec::new());
     };
@@ -177,7 +256,7 @@ async fn names(url: &Url) -> (Step, Vec<IpAddr>) {
 }
 
 /// A connection to any of the addresses; all are tried at once.
-async fn connections(addresses: &[IpAddr], url: &Url) -> (Step, Option<TcpStream>) {
+pub(super) async fn connections(addresses: &[IpAddr], url: &Url) -> (Step, Option<TcpStream>) {
     let port = url.port_or_known_default().unwrap_or(443);
     let began = Instant::now();
     let mut attempts = JoinSet::new();
@@ -209,7 +288,7 @@ async fn connections(addresses: &[IpAddr], url: &Url) -> (Step, Option<TcpStream
     }
 }
 
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => "no route".to_owned(),
@@ -268,11 +347,13 @@ fn judge(trust: &Trust, chain: &Chain, name: &ServerName<'_>, means: &Means) -> 
     });
     let issuer = leaf.as_ref().map(|(_, leaf)| transport::clean(&leaf.issuer().to_string())).unwrap_or_default();
     let between = |(from, until): (i64, i64)| format!("valid from {} to {}", day(from), day(until));
-    let seconds = now.wall_ms.div_euclid(1000);
+    let lent = means.heard.filter(|_| means.trust == ClockTrust::Metadata).map(|there| there.wall_ms(now));
+    let seconds = lent.unwrap_or(now.wall_ms).div_euclid(1000);
+    let by = if lent.is_some() { ", by the metadata service's time ([clock] trust)" } else { "" };
     match trust.verify(chain, Some(name), seconds) {
         Ok(()) => {
             let days = dates.map(|(_, until)| (until - seconds).div_euclid(86_400));
-            let seen = dates.map_or_else(|| "trusted".to_owned(), |dates| format!("trusted, {}", between(dates)));
+            let seen = dates.map_or_else(|| format!("trusted{by}"), |dates| format!("trusted, {}{by}", between(dates)));
             match days {
                 Some(days) if days < SOON_DAYS => Step::warning(TLS, seen)
                     .because(format!("the certificate ends in {days} days"))
@@ -281,7 +362,7 @@ fn judge(trust: &Trust, chain: &Chain, name: &ServerName<'_>, means: &Means) -> 
             }
         }
         Err(error) => refused(&error, dates.map(between), &issuer, &|| {
-            let there = means.heard?;
+            let there = means.heard.filter(|_| lent.is_none())?;
             let right = trust.verify(chain, Some(name), there.wall_ms(now).div_euclid(1000)).is_ok();
             right
                 .then(|| format!("this host's clock says {}, the metadata service's {}", rfc3339(now.wall_ms), rfc3339(there.wall_ms(now))))
@@ -303,7 +384,7 @@ fn refused(error: &rustls::Error, dates: Option<String>, issuer: &str, by_clock:
         Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => match by_clock() {
             Some(clocks) => Step::failed(TLS, seen)
                 .because(format!("the clock of this host is wrong, not the certificate: {clocks}; it is {dates}"))
-                .remedy("set the clock: chronyc makestep, or timedatectl set-ntp true"),
+                .remedy("set the clock: chronyc makestep, or timedatectl set-ntp true; where it cannot be kept right, trust = \"metadata\" under [clock] judges certificates by the metadata service's time"),
             None => Step::failed(TLS, seen)
                 .because(format!("it is {dates}, and this host's clock says {}", rfc3339(Moment::now().wall_ms)))
                 .remedy("if the clock is wrong, set it (chronyc makestep); else whoever runs the host must renew the certificate"),
@@ -326,15 +407,20 @@ fn day(seconds: i64) -> String {
 async fn answer(url: &Url, means: &Means) -> (Step, Option<Heard>) {
     let host = rpc::host_name(url);
     let began = Instant::now();
-    let (plain, ca_file) = (url.scheme() == "http", means.ca_file.clone());
-    let client = match apart(HTTP_TIMEOUT, move || rpc::http_client(plain, ca_file.as_deref(), HTTP_TIMEOUT)).await {
-        Ok(Ok(client)) => client,
+    let (plain, reach) = (url.scheme() == "http", means.reach.clone());
+    let http = match apart(HTTP_TIMEOUT, move || rpc::http_client(plain, &reach)).await {
+        Ok(Ok(http)) => http,
         Ok(Err(error)) => return (Step::failed(HTTP, error.to_string()), None),
         Err(why) => return (Step::failed(HTTP, format!("the system's certificates cannot be read: {why}")), None),
     };
-    let asked = tokio::time::timeout(HTTP_TIMEOUT, async {
+    let deadline = began + HTTP_TIMEOUT;
+    let asked = tokio::time::timeout_at(deadline, async {
+        http.prepare().await;
         let sent = Moment::now();
-        let response = client.get(url.clone()).send().await.map_err(|error| transport::describe(&error, &host))?;
+        let response = match http.client.get(url.clone()).send().await {
+            Ok(response) => response,
+            Err(error) => return Err(http.explain(&error, &host, None, deadline).await),
+        };
         let heard = rpc::date_ms(response.headers()).map(|date_ms| Heard::new(date_ms, sent, Moment::now()));
         let status = response.status().as_u16();
         let body = transport::read_body(response, BODY_LIMIT, &host).await?;
@@ -367,7 +453,7 @@ mod tests {
 
     #[test]
     fn one_host_that_answers_is_enough() {
-        let found = summary(vec![host("vpc", false), host("public", true)]);
+        let found = summary(vec![host("vpc", false), host("public", true)], None);
         let verdicts: Vec<_> = found.steps.iter().map(Step::verdict).collect();
         assert_eq!(verdicts, [Verdict::Skipped, Verdict::Ok, Verdict::Ok]);
         assert_eq!(found.steps[0].cause(), Some("not needed: public answers"));
@@ -376,7 +462,7 @@ mod tests {
 
     #[test]
     fn no_host_that_answers_is_a_failure_of_each() {
-        let found = summary(vec![host("vpc", false), host("public", false)]);
+        let found = summary(vec![host("vpc", false), host("public", false)], None);
         assert!(!found.answered && found.steps.iter().all(|step| step.verdict() == Verdict::Failed));
     }
 

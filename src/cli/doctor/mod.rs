@@ -16,6 +16,7 @@ mod credentials;
 mod endpoint;
 mod grant;
 mod metadata;
+mod proxy;
 mod reader;
 mod report;
 mod running;
@@ -35,16 +36,20 @@ use crate::interrupt::Interrupts;
 use crate::plan::Plan;
 use crate::process;
 use crate::retry::Random;
-use crate::ros::Client;
+use crate::ros::{self, Client, Remembered};
+use crate::rpc::Reach;
 use anyhow::Context as _;
+use apart::apart;
 use grant::{Place, Policy};
 use reader::Reader;
 use report::Report;
+use reqwest::Url;
 use std::sync::Arc;
+use std::time::Duration;
 use step::{Step, Verdict};
 
-/// Whether ROS can be asked with these settings at all.
-const SETTINGS: &str = "endpoint.settings";
+/// Reading one line of the state directory.
+const REMEMBERED_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(global: &Global, arguments: &JsonArguments, out: &mut Output) -> anyhow::Result<Exit> {
     // What the rooms would log is told as steps.
@@ -101,9 +106,13 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
     let reader = state.holder.and_then(Reader::of_process).or_else(|| state.owner.clone()).unwrap_or_else(Reader::myself);
 
     let cache = Arc::new(Cache::new(&plan.credentials.provider, &environment, &metadata, Random::from_kernel()));
-    let client = Client::new(&plan.ros, Arc::clone(&cache));
-    let hosts = client.as_ref().map(Client::hosts).unwrap_or_default();
-    let means = endpoint::Means { ca_file: plan.ros.ca_file.clone(), heard: host.heard };
+    let reach = Reach::new(plan, &metadata);
+    let directory = plan.agent.state_dir.clone();
+    let remembered = apart(REMEMBERED_TIMEOUT, move || Remembered::to_look_at(&directory)).await.ok();
+    let client = Client::reaching(&plan.ros, &reach, remembered.clone(), Arc::clone(&cache));
+    let aimed = aimed(plan, &host);
+    let means = endpoint::Means::of(loaded, &reach, host.heard);
+    let (settings, hosts) = hosts(client.as_ref(), &aimed, &means, remembered.and_then(|remembered| remembered.host()).as_ref());
     let (files, agent, ntp, endpoints, keys) = tokio::join!(
         configuration::files(loaded, reader),
         running::look(global, Ok(loaded), state.holder),
@@ -114,30 +123,55 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
 
     let now = Moment::now();
     let clocks = vec![
-        clock::beside(clock::METADATA, "the metadata service", host.heard, now),
-        clock::beside(clock::ROS, "ROS", endpoints.heard, now),
+        clock::beside(clock::METADATA, "the metadata service", host.heard, now, plan.clock_trust),
+        clock::beside(clock::ROS, "ROS", endpoints.heard, now, plan.clock_trust),
         ntp,
     ];
     let account = host.account.as_deref();
-    let aimed = aimed(plan, &host);
     let has_keys = keys.iter().any(|step| step.name() == credentials::CHOICE && step.verdict() != Verdict::Failed);
-    let (settings, stacks) = match &client {
-        Err(error) => (vec![Step::failed(SETTINGS, error.to_string())], stack::unasked(&aimed, SETTINGS, account)),
-        Ok(_) if aimed.is_empty() => (Vec::new(), vec![Step::skipped(stack::STACK, "no [signal.NAME] names one")]),
-        Ok(_) if !endpoints.answered => (Vec::new(), stack::unasked(&aimed, endpoint::CHOICE, account)),
-        Ok(_) if !has_keys => (Vec::new(), stack::unasked(&aimed, credentials::CHOICE, account)),
+    let stacks = match &client {
+        Err(_) => stack::unasked(&aimed, endpoint::SETTINGS, account),
+        Ok(_) if aimed.is_empty() => vec![Step::skipped(stack::STACK, "no [signal.NAME] names one")],
+        Ok(_) if !endpoints.answered => stack::unasked(&aimed, endpoint::CHOICE, account),
+        Ok(_) if !has_keys => stack::unasked(&aimed, credentials::CHOICE, account),
         Ok(client) => {
             if let Some(account) = account {
                 client.know_account(account);
             }
-            (Vec::new(), stack::look(client, &aimed, account).await)
+            stack::look(client, &aimed, account).await
         }
     };
     let policy = Policy::of(aimed.iter().map(|(signal, place)| (signal.as_ref(), place.clone())), &plan.ros, account);
     let moved = moved(&state, &host);
-    let endpoints = if settings.is_empty() { endpoints.steps } else { settings };
-    let groups = [vec![files], state.steps, moved, agent, host.steps, clocks, keys, endpoints, stacks];
+    // Without hosts nothing was looked at.
+    let endpoints = if hosts.is_empty() { Vec::new() } else { endpoints.steps };
+    let groups = [vec![files], state.steps, moved, agent, host.steps, clocks, keys, settings, endpoints, stacks];
     (groups.concat(), policy)
+}
+
+/// Which hosts of ROS are asked, region by region, and all of them.
+fn hosts(
+    client: Result<&Client, &ros::Error>,
+    aimed: &[stack::Aimed],
+    means: &endpoint::Means,
+    remembered: Option<&Url>,
+) -> (Vec<Step>, Vec<Url>) {
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => return (vec![Step::failed(endpoint::SETTINGS, error.to_string())], Vec::new()),
+    };
+    let mut regions: Vec<&str> = Vec::new();
+    for region in aimed.iter().filter_map(|(_, place)| place.region.as_deref()) {
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    if regions.is_empty() {
+        // As for a region that is newer than the table.
+        regions.push("");
+    }
+    let steps = regions.iter().map(|region| endpoint::settings(&client.hosts(region), region, means, remembered)).collect();
+    (steps, client.hosts(regions.first().unwrap_or(&"")))
 }
 
 /// Each signal with its stack, as far as configuration and metadata tell it.
@@ -168,7 +202,7 @@ mod tests {
     use super::*;
 
     /// All names but those of the providers, of which the document has a row.
-    const NAMES: [&str; 31] = [
+    const NAMES: [&str; 33] = [
         configuration::LOAD,
         configuration::FILES,
         state::DIRECTORY,
@@ -190,7 +224,9 @@ mod tests {
         clock::ROS,
         clock::NTP,
         credentials::CHOICE,
-        SETTINGS,
+        endpoint::SETTINGS,
+        proxy::PROXY,
+        proxy::TUNNEL,
         endpoint::DNS,
         endpoint::TCP,
         endpoint::TLS,

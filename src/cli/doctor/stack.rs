@@ -82,7 +82,7 @@ async fn one(
     let began = Instant::now();
     let asked = tokio::time::timeout_at(end.min(began + STACK_TIMEOUT), again(|| client.get_stack(&wanted))).await;
     let took = began.elapsed();
-    let host = client.endpoint().map(|url| rpc::host_name(&url)).unwrap_or_default();
+    let host = client.endpoint(&wanted.region).map(|url| rpc::host_name(&url)).unwrap_or_default();
     let (step, goes_on) = match asked {
         Err(_) => (Step::failed(STACK, "no answer in time"), false),
         Ok(Ok(stack)) => {

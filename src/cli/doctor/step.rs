@@ -90,6 +90,11 @@ impl Step {
         Self { subject: Some(subject.into()), ..self }
     }
 
+    /// Under another name, where the same look is a step of something else.
+    pub(super) fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     pub(super) fn because(self, cause: impl Into<String>) -> Self {
         Self { cause: Some(cause.into()), ..self }
     }

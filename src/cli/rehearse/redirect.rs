@@ -2,7 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::plan::{Endpoint, Plan, Provider, Signal};
+use crate::plan::{Endpoint, HandleSource, Plan, Provider, Signal, Transport};
 use anyhow::Context as _;
 use ros_sandbox::{ResourceSpec, Sandbox, StackSpec};
 use serde::Serialize;
@@ -53,9 +53,14 @@ impl Redirected {
     /// Changes the plan so.
     pub(super) fn apply(&self, plan: &mut Plan) -> anyhow::Result<()> {
         plan.ros.endpoint = Endpoint::Url(self.ros.parse().context("the sandbox's URL")?);
+        plan.ros.proxy = None;
         plan.ros.ca_file = Some(self.ca_file.clone());
         plan.instance.metadata_url = self.metadata.parse().context("the sandbox's URL")?;
         plan.credentials.provider = Provider::EcsRamRole(None);
+        for signal in plan.signals.iter_mut().filter(|signal| matches!(signal.transport, Transport::Handle(_))) {
+            // The URL of a real handle is not for rehearsals; the sandbox tells one of its own.
+            *signal = Arc::new(Signal { transport: Transport::Handle(HandleSource::Stack), ..(**signal).clone() });
+        }
         plan.agent.state_dir.clone_from(&self.state_dir);
         plan.agent.socket.clone_from(&self.socket);
         Ok(())

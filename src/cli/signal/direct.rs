@@ -10,13 +10,16 @@ use crate::cli::failure::Failure;
 use crate::cli::{Exit, output, settings};
 use crate::config::Loaded;
 use crate::credentials::Cache;
+use crate::handle::{self, Document};
 use crate::instance::{self, Metadata};
-use crate::plan::{Plan, Signal, Transport, UniqueIdStrategy};
+use crate::plan::{HandleSource, Plan, Signal, Transport, UniqueIdStrategy};
 use crate::process;
 use crate::retry::{Pace, Random, Schedule};
 use crate::ros::Client;
-use crate::signal::{Answer, Class, FIRST_ROUND, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id};
+use crate::rpc::Reach;
+use crate::signal::{Answer, Class, FIRST_ROUND, Place, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id};
 use anyhow::Context as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,6 +29,8 @@ use uuid::Uuid;
 const IMMEDIATE_LIMIT: u32 = 3;
 /// The last attempt begins this long before the time is up, if a longer wait was due.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
+/// How long an instance id is waited for where another name of the host will do.
+const HOST_PATIENCE: Duration = Duration::from_secs(10);
 /// Stands for an instance id that does not enter the UniqueId.
 const NOT_ASKED: &str = "";
 
@@ -48,16 +53,81 @@ impl Overrides {
 /// # Errors
 /// If it was not acknowledged, or something on this host keeps it from being sent.
 pub(super) async fn send(loaded: &Loaded, wanted: &Wanted, overrides: Overrides, end: Instant) -> anyhow::Result<Report> {
+    let way = match planned(&loaded.plan, &wanted.resource).map(|signal| &signal.transport) {
+        Some(Transport::Handle(source)) => Way::Handle(source.clone()),
+        _ => Way::Api,
+    };
+    send_by(way, loaded, wanted, overrides, end).await
+}
+
+/// The same, in a way that does not come from the configuration.
+///
+/// # Errors
+/// As for [`send`].
+pub(super) async fn send_by(way: Way, loaded: &Loaded, wanted: &Wanted, overrides: Overrides, end: Instant) -> anyhow::Result<Report> {
     process::harden().context("the process cannot be hardened")?;
     let plan = &loaded.plan;
     let environment = settings::environment();
     let metadata = Arc::new(Metadata::new(&plan.instance, &environment)?);
     let mut random = Random::from_kernel();
-    let (target, unique_id) =
-        Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }.resolve(wanted, overrides).await?;
+    let handles = handle::Client::new(&plan.ros, &environment).map_err(anyhow::Error::msg)?;
+    let own = way.document(&handles)?;
+    let place = own.as_ref().map(|document| document.place().clone());
+    let (target, unique_id) = Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }
+        .resolve(wanted, overrides, place.as_ref(), &way)
+        .await?;
     let cache = Cache::new(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()));
-    let client = Client::new(&plan.ros, Arc::new(cache))?;
-    deliver(&client, wanted, target, unique_id, end, random).await
+    let client = Client::reaching(&plan.ros, &Reach::new(plan, &metadata), None, Arc::new(cache))?;
+    deliver(&Sender { way, client, handles }, own, wanted, target, unique_id, Course::new(end, random)).await
+}
+
+/// How it is sent from here.
+pub(super) enum Way {
+    Api,
+    /// Through the URL of the handle of a signal of the configuration.
+    Handle(HandleSource),
+    /// Through the URL in a file of the command line, which is read anew for each attempt.
+    File(PathBuf),
+    /// Through a URL that was read already.
+    Given(Box<Document>),
+}
+
+impl Way {
+    /// What is known of the handle's URL on this host.
+    fn document(&self, handles: &handle::Client) -> Result<Option<Document>, Failure> {
+        let read = match self {
+            Self::Api => Ok(None),
+            Self::Handle(source) => handles.read(source),
+            Self::File(path) => handles.read(&HandleSource::File(path.clone())),
+            Self::Given(document) => Ok(Some((**document).clone())),
+        };
+        read.map_err(|why| Failure::new(Exit::Failure, why))
+    }
+
+    /// Nothing of the configuration is needed, and perhaps there is none.
+    fn stands_alone(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Given(_))
+    }
+}
+
+/// What attempts are made with.
+struct Sender {
+    way: Way,
+    client: Client,
+    handles: handle::Client,
+}
+
+impl Sender {
+    async fn attempt(&self, request: &SignalRequest, own: Option<&Document>, data: Option<&serde_json::Value>) -> Answer {
+        if matches!(self.way, Way::Api) {
+            return self.client.signal(request).await;
+        }
+        let mut message = handle::Message::of(request);
+        message.data = data.cloned();
+        // Whoever wrote the file may have replaced it; half written it is not better than before.
+        let now = self.way.document(&self.handles).ok().flatten();
+        self.handles.send(&request.target, &message, now.or_else(|| own.cloned()), &self.client).await
+    }
 }
 
 /// Finds out whom to tell, and under which id.
@@ -70,9 +140,18 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn resolve(&mut self, wanted: &Wanted, overrides: Overrides) -> anyhow::Result<(Target, UniqueId)> {
+    async fn resolve(
+        &mut self,
+        wanted: &Wanted,
+        overrides: Overrides,
+        place: Option<&Place>,
+        way: &Way,
+    ) -> anyhow::Result<(Target, UniqueId)> {
         let loaded = self.loaded;
         let planned = planned(&loaded.plan, &wanted.resource);
+        if let Some(place) = place {
+            return self.resolve_handle(wanted, overrides, planned, place, way).await;
+        }
         // Like the agent: a resource that no signal names goes where the first signal goes.
         let near = planned.or(loaded.plan.signals.first().map(AsRef::as_ref));
         let stack_id = overrides.stack_id.or_else(|| near?.stack_id.clone()).or_else(|| of_stack(loaded, "stack_id"));
@@ -93,6 +172,58 @@ impl Asking<'_> {
             None => self.derive(planned, wanted, &target).await?,
         };
         Ok((target, unique_id))
+    }
+
+    /// Whom the URL of a handle tells: as in the agent.
+    async fn resolve_handle(
+        &mut self,
+        wanted: &Wanted,
+        overrides: Overrides,
+        planned: Option<&Signal>,
+        place: &Place,
+        way: &Way,
+    ) -> anyhow::Result<(Target, UniqueId)> {
+        let loaded = self.loaded;
+        let configured = |key: &str, own: fn(&Signal) -> Option<String>| planned.and_then(own).or_else(|| of_stack(loaded, key));
+        let unnamed = || Target::UNNAMED.to_owned();
+        let stack_id = overrides.stack_id.or_else(|| configured("stack_id", |signal| signal.stack_id.clone())).or(place.stack_id.clone());
+        let resource = planned.map_or(&wanted.resource, |signal| &signal.resource).clone();
+        let mut target = Target { region: unnamed(), stack_id: stack_id.unwrap_or_else(unnamed), resource };
+        let unique_id = match (overrides.unique_id, planned) {
+            (Some(id), _) => id,
+            (None, None) if way.stands_alone() => {
+                let host = self.host().await;
+                unique_id(&UniqueIdStrategy::Derived, &host, &format!("{MANUAL}{}", target.resource), FIRST_ROUND, &target, Uuid::nil())?
+            }
+            (None, planned) => self.derive(planned, wanted, &target).await?,
+        };
+        let region = overrides.region.or_else(|| configured("region", |signal| signal.region.clone())).or(place.region.clone());
+        target.region = match region {
+            Some(region) => region,
+            // Only for a header and for asking the stack.
+            None => self.metadata.region().await.unwrap_or_else(|_| unnamed()),
+        };
+        Ok((target, unique_id))
+    }
+
+    /// The instance id; on a host where nobody tells it, what else is its own.
+    async fn host(&mut self) -> String {
+        let mut schedule = Schedule::new(Pace::of(Class::Transient));
+        let end = self.end.min(Instant::now() + HOST_PATIENCE);
+        loop {
+            match self.metadata.instance_id().await {
+                Ok(id) => return id,
+                Err(error) => {
+                    let wait = schedule.next(self.random.draw(), None);
+                    if !error.is_unreachable() || self.patience == Patience::Once || Instant::now() + wait >= end {
+                        let host = machine();
+                        output::notice(&format!("the instance id is not known, so the signal's id is made of {host}: {error}"));
+                        return host;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
     }
 
     async fn derive(&mut self, planned: Option<&Signal>, wanted: &Wanted, target: &Target) -> anyhow::Result<UniqueId> {
@@ -142,6 +273,14 @@ impl Asking<'_> {
     }
 }
 
+/// Machine id and name of this host. Both are its own on hosts that cloud-init has set up.
+fn machine() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let id: String = id.chars().filter(char::is_ascii_hexdigit).take(32).collect();
+    format!("machine {id} {name}")
+}
+
 /// The signal of the configuration that is meant, by resource or by name. As in the agent.
 fn planned<'a>(plan: &'a Plan, resource: &str) -> Option<&'a Signal> {
     plan.signals.iter().find(|signal| signal.resource == resource || *signal.name == *resource).map(AsRef::as_ref)
@@ -165,14 +304,15 @@ struct Course {
 }
 
 async fn deliver(
-    client: &Client,
+    sender: &Sender,
+    own: Option<Document>,
     wanted: &Wanted,
     target: Target,
     unique_id: UniqueId,
-    end: Instant,
-    random: Random,
+    mut course: Course,
 ) -> anyhow::Result<Report> {
-    let mut course = Course { end, random, schedule: None, at_once: 0, series: 0 };
+    let end = course.end;
+    let via = if matches!(sender.way, Way::Api) { "direct" } else { "handle" };
     let mut attempts: u32 = 0;
     loop {
         attempts = attempts.saturating_add(1);
@@ -186,13 +326,13 @@ async fn deliver(
             reason: wanted.reason.clone(),
             report: None,
         };
-        let refusal = match tokio::time::timeout_at(end, client.signal(&request)).await {
+        let refusal = match tokio::time::timeout_at(end, sender.attempt(&request, own.as_ref(), wanted.data.as_ref())).await {
             Ok(Answer::Accepted { request_id }) => {
                 let detail = format!("acknowledged at attempt {attempts}");
                 let resource = target.resource;
                 let (unique_id, request_id) = (Some(unique_id.to_string()), Some(request_id));
                 let state = "acknowledged".to_owned();
-                return Ok(Report { via: "direct", resource, status: wanted.status, state, unique_id, request_id, attempts, detail });
+                return Ok(Report { via, resource, status: wanted.status, state, unique_id, request_id, attempts, detail });
             }
             Ok(Answer::Refused(refusal)) => refusal,
             Err(_) => return Err(unacknowledged(wanted, "no answer before the time was up").into()),
@@ -222,6 +362,10 @@ fn hinted(failure: Failure, hint: Option<String>) -> Failure {
 }
 
 impl Course {
+    fn new(end: Instant, random: Random) -> Self {
+        Self { end, random, schedule: None, at_once: 0, series: 0 }
+    }
+
     /// How long to wait before the next attempt; none if there is no time for one.
     fn after(&mut self, refusal: &Refusal) -> Option<Duration> {
         self.series = self.series.saturating_add(u32::from(refusal.definite));

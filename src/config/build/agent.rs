@@ -1,11 +1,11 @@
-//! The tables that stand alone: `[agent]`, `[ros]`, `[credentials]`, `[instance]`, `[state]`, `[stack]`.
+//! The tables that stand alone: `[agent]`, `[credentials]`, `[instance]`, `[state]`, `[stack]`.
 
 use crate::config::Environment;
 use crate::config::forms;
 use crate::config::fragment::Value;
 use crate::config::network;
 use crate::config::reader::{Parsed, Problem, Reader, shorten, text};
-use crate::plan::{Agent, Credentials, Endpoint, Instance, OnUnwritable, Provider, Ros, SignatureScheme};
+use crate::plan::{Agent, Credentials, Instance, OnUnwritable, Provider};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -58,23 +58,6 @@ fn log_filter(text: &str) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// `[ros]`.
-pub(super) fn ros(reader: &mut Reader<'_>) -> Option<Ros> {
-    let endpoint = reader.value("endpoint", |value| match text(value)? {
-        "auto" => Ok(Endpoint::Auto),
-        _ => network::url_with_tls(value, None).map(Endpoint::Url),
-    });
-    let signature = reader.word("signature", |word| match word {
-        "acs3-hmac-sha256" => Some(SignatureScheme::Acs3HmacSha256),
-        "hmac-sha1" => Some(SignatureScheme::HmacSha1),
-        _ => None,
-    });
-    let timeout = reader.duration("timeout");
-    let poll = reader.flag("poll");
-    let ca_file = reader.optional("ca_file", forms::path);
-    Some(Ros { endpoint: endpoint?, signature: signature?, ca_file: ca_file?, timeout: timeout?, poll: poll? })
 }
 
 /// Which keys of `[credentials]` belong to which provider.

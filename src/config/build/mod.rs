@@ -20,6 +20,7 @@ mod mount;
 mod port;
 mod probe;
 mod process;
+mod reach;
 mod signal;
 mod systemd;
 mod transport;
@@ -38,9 +39,10 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     refuse_unknown_tables(root, notes);
     let empty = Table::default();
     let agent = agent::agent(&mut single(root, "agent", &keys::AGENT, &empty, notes), environment);
-    let ros = agent::ros(&mut single(root, "ros", &keys::ROS, &empty, notes));
+    let ros = reach::ros(&mut single(root, "ros", &keys::ROS, &empty, notes), environment);
     let credentials = agent::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
     let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
+    let clock_trust = reach::clock(&mut single(root, "clock", &keys::CLOCK, &empty, notes));
     let on_unwritable = agent::state(&mut single(root, "state", &keys::STATE, &empty, notes));
     let stack = agent::stack(&mut single(root, "stack", &keys::STACK, &empty, notes));
 
@@ -61,6 +63,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
         ros: ros?,
         credentials: credentials?,
         instance: instance?,
+        clock_trust: clock_trust?,
         on_unwritable: on_unwritable?,
     };
     for (signal, places) in &signals {

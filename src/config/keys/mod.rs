@@ -197,7 +197,25 @@ pub static ROS: Section = Section {
             "endpoint",
             Shape::Text,
             Toml("\"auto\""),
-            "`auto` (the VPC host, then the public one) or a URL. `http://` is for loopback only.",
+            "`auto` (the hosts of `home` and `network`) or a URL. `http://` is for loopback only. Where endpoint, home and network are left at `auto`, the environment variable `ROS_ENDPOINT` counts.",
+        ),
+        key(
+            "home",
+            Shape::Word(&["auto", "china", "international"]),
+            Toml("\"auto\""),
+            "The site at which the account was registered, whose hosts alone are asked. `auto`: the China site, then the international one where that does not know the stack or the access key.",
+        ),
+        key(
+            "network",
+            Shape::Word(&["auto", "vpc", "public"]),
+            Toml("\"auto\""),
+            "Ask only the host inside the VPC, or only the public one. `auto`: the VPC host first where the region has one.",
+        ),
+        key(
+            "proxy",
+            Shape::Url,
+            Absent("none"),
+            "An `http://` proxy for what is asked over TLS, by CONNECT. Proxies of the environment are not used, and the metadata service is never asked through one.",
         ),
         key("signature", Shape::Word(&["acs3-hmac-sha256", "hmac-sha1"]), Toml("\"acs3-hmac-sha256\""), "How requests are signed."),
         key("timeout", MILLISECOND, Toml("\"10s\""), "Of one attempt, connecting included."),
@@ -247,6 +265,18 @@ pub static INSTANCE: Section = Section {
         ),
         key("allow_plain_metadata", Shape::Flag, Toml("true"), "Ask without a token when the metadata service gives none."),
     ],
+};
+
+/// `[clock]`.
+pub static CLOCK: Section = Section {
+    header: "[clock]",
+    about: "What is done about a wrong clock of this host.",
+    keys: &[key(
+        "trust",
+        Shape::Word(&["system", "metadata"]),
+        Toml("\"system\""),
+        "Whose time certificates of ROS and its companions are judged by: this host's, or that of the metadata service. Checks always go by this host's.",
+    )],
 };
 
 /// `[state]`.
@@ -415,8 +445,15 @@ pub static CHECK: Section = Section {
 };
 
 /// Tables that stand alone, by name.
-pub static SINGLE: [(&str, &Section); 6] =
-    [("agent", &AGENT), ("ros", &ROS), ("credentials", &CREDENTIALS), ("instance", &INSTANCE), ("state", &STATE), ("stack", &STACK)];
+pub static SINGLE: [(&str, &Section); 7] = [
+    ("agent", &AGENT),
+    ("ros", &ROS),
+    ("credentials", &CREDENTIALS),
+    ("instance", &INSTANCE),
+    ("clock", &CLOCK),
+    ("state", &STATE),
+    ("stack", &STACK),
+];
 
 /// Values of the product that come in later versions: key of `[signal.NAME]` and word.
 pub(super) static LATER: [(&str, &str); 1] = [("resignal", "on_update")];

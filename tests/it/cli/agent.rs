@@ -83,6 +83,7 @@ fn status(signals: Vec<SignalStatusView>) -> Status {
         identity_error: None,
         misconfigured: None,
         not_durable: None,
+        clock: None,
         signals,
         checks: vec![
             check("database", Some(Health::Passing), "connected"),

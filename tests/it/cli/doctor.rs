@@ -4,6 +4,7 @@
 use super::{Ended, is_root, program_with};
 use crate::host::{Host, INSTANCE, KEY, SECRET, STACK};
 use crate::private;
+use crate::ros::proxy::{Behaviour, Proxy};
 use ros_sandbox::{Effect, Fault, ResourceSpec, Service, StackSpec, Status, Switches, When};
 use serde_json::Value;
 use std::path::Path;
@@ -333,7 +334,7 @@ async fn scenario_14_a_certificate_that_only_the_clock_makes_bad_is_not_blamed()
     change(&host, "[instance]", &format!("ca_file = \"{}\"\n[instance]", ca_file.path().display()));
     host.sandbox.set_skew_seconds(6 * 366 * 86_400);
     let (_, report) = report(&host).await;
-    assert_step(&report, "endpoint.tls", "failed", &[("cause", "the clock of this host is wrong, not the certificate")]);
+    assert_step(&report, "endpoint.tls", "failed", &[("cause", "the clock of this host is wrong, not the certificate"), ("remedy", "trust = \"metadata\" under [clock]")]);
     assert_step(&report, "clock.metadata", "warning", &[("seen", "days behind that of the metadata service")]);
 }
 
@@ -346,6 +347,96 @@ async fn scenario_14_a_clock_that_is_off_is_told_and_does_not_keep_the_look_from
     assert_step(&report, "clock.ros", "warning", &[("seen", "this host's clock is 2h behind that of ROS"), ("remedy", "chronyc makestep")]);
     assert_step(&report, "clock.metadata", "warning", &[("cause", "more than 15 minutes")]);
     assert_step(&report, "stack.status", "ok", &[]);
+}
+
+/// A host whose ROS is behind TLS, with more lines of `[ros]`.
+async fn tls_host(more: &str) -> Host {
+    let host = Host::new(SIGNAL).await;
+    change(&host, &host.sandbox.ros_url(), &host.sandbox.ros_tls_url());
+    let ca_file = host.sandbox.ca_file().display().to_string();
+    change(&host, "[instance]", &format!("ca_file = \"{ca_file}\"\n{more}\n[instance]"));
+    host
+}
+
+#[tokio::test]
+async fn a_proxy_is_looked_at_first_then_the_way_that_it_opens_to_each_host() {
+    let proxy = Proxy::start(Behaviour::Tunnel).await;
+    let host = tls_host(&format!("proxy = \"{}\"", proxy.url)).await;
+    let (code, report) = report(&host).await;
+    assert_eq!(code, 0, "{report:#}");
+    assert_step(&report, "endpoint.settings", "ok", &[("seen", "through the proxy 127.0.0.1"), ("seen", "config.toml:")]);
+    assert_step(&report, "endpoint.proxy", "ok", &[("seen", "connected to 127.0.0.1")]);
+    assert_step(&report, "endpoint.tunnel", "ok", &[("seen", "opens the way to 127.0.0.1")]);
+    assert_step(&report, "endpoint.tls", "ok", &[]);
+    assert_step(&report, "stack.status", "ok", &[]);
+    assert!(proxy.heads().iter().all(|head| head.starts_with("CONNECT ")), "{:?}", proxy.heads());
+    assert!(!report["steps"].as_array().unwrap().iter().any(|step| step["name"] == "endpoint.dns"), "the proxy looks names up");
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_open_the_way_is_to_blame_and_named() {
+    for (behaviour, seen, remedy) in [
+        (Behaviour::Refuse(403), "refused the way to 127.0.0.1", "it must permit CONNECT to 127.0.0.1"),
+        (Behaviour::Refuse(407), "wants a user (HTTP 407)", "by its address"),
+        (Behaviour::Close, "closed the connection", "it must permit CONNECT"),
+        (Behaviour::Hang, "has not opened the way", "look from the proxy"),
+    ] {
+        let proxy = Proxy::start(behaviour).await;
+        let host = tls_host(&format!("proxy = \"{}\"", proxy.url)).await;
+        let (code, report) = report(&host).await;
+        assert_eq!((code, failed(&report)), (1, vec!["endpoint.tunnel", "endpoint.choice"]));
+        let name = proxy.url.trim_start_matches("http://");
+        assert_step(&report, "endpoint.tunnel", "failed", &[("seen", name), ("seen", seen), ("remedy", remedy)]);
+        assert_step(&report, "endpoint.tls", "skipped", &[("seen", "it depends on endpoint.tunnel")]);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_is_named_with_where_it_is_written() {
+    let address = closed().await;
+    let host = tls_host(&format!("proxy = \"http://{address}\"")).await;
+    let (code, report) = report(&host).await;
+    assert_eq!((code, failed(&report)), (1, vec!["endpoint.proxy", "endpoint.choice"]));
+    let written = format!("proxy = \"http://{address}\" at {}:", host.config().display());
+    assert_step(&report, "endpoint.proxy", "failed", &[("subject", &address), ("cause", "connection refused"), ("remedy", &written)]);
+    assert_step(&report, "endpoint.tunnel", "skipped", &[("seen", "it depends on endpoint.proxy")]);
+}
+
+#[tokio::test]
+async fn the_hosts_are_those_that_the_agent_would_ask_with_the_setting_or_variable_that_names_them() {
+    let host = Host::new(SIGNAL).await;
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    let endpoint = format!("endpoint = \"{}\"\n", host.sandbox.ros_url());
+    // Through a proxy that refuses all, so that nothing of this leaves the host.
+    let proxy = Proxy::start(Behaviour::Refuse(403)).await;
+    let look = async |settings: &str, environment: &[(&str, &str)]| {
+        private::write(&host.config(), &text.replace(&endpoint, &format!("proxy = \"{}\"\n{settings}", proxy.url)));
+        let ended = doctor(&host, &["--json"], &[&KEYS[..], environment].concat()).await;
+        let report: Value = serde_json::from_str(&ended.out).unwrap();
+        step(&report, "endpoint.settings", Some("cn-hangzhou"))["seen"].as_str().unwrap().to_owned()
+    };
+    let order = "ros.vpc-proxy.aliyuncs.com, ros.aliyuncs.com, ros-intl.vpc-proxy.aliyuncs.com, ros-intl.aliyuncs.com, in this order; through";
+    assert!(look("", &[]).await.starts_with(order));
+    let seen = look("home = \"international\"\nnetwork = \"public\"\n", &[]).await;
+    assert!(seen.starts_with("ros-intl.aliyuncs.com alone, by home = \"international\" at ") && seen.contains("network = "), "{seen}");
+    let seen = look("", &[("ROS_ENDPOINT", "ros.test")]).await;
+    assert!(seen.starts_with("ros.test alone, by $ROS_ENDPOINT; through"), "{seen}");
+    std::fs::create_dir(host.path("state")).unwrap();
+    std::fs::write(host.path("state/endpoint"), "https://ros-intl.aliyuncs.com\n").unwrap();
+    let seen = look("", &[]).await;
+    assert!(seen.starts_with("ros-intl.aliyuncs.com, ros-intl.vpc") && seen.contains("; ros-intl.aliyuncs.com served before"), "{seen}");
+}
+
+#[tokio::test]
+async fn scenario_14_where_the_metadata_service_is_trusted_for_the_time_its_clock_judges_certificates() {
+    let host = Host::new(SIGNAL).await;
+    let (url, ca_file) = crate::ros::endpoints::tls_server(2030, 2040).await;
+    change(&host, &host.sandbox.ros_url(), &url);
+    change(&host, "[instance]", &format!("ca_file = \"{}\"\n[clock]\ntrust = \"metadata\"\n[instance]", ca_file.path().display()));
+    host.sandbox.set_skew_seconds(6 * 366 * 86_400);
+    let (_, report) = report(&host).await;
+    assert_step(&report, "endpoint.tls", "ok", &[("seen", "by the metadata service's time ([clock] trust)")]);
+    assert_step(&report, "clock.metadata", "warning", &[("cause", "judges certificates by that of the metadata service")]);
 }
 
 #[tokio::test]

@@ -1,8 +1,14 @@
 //! Which host is asked, and how troubles on the way are called.
 
+use super::scripted::{Server, http};
 use super::*;
 use ros_sandbox::{Effect, Fault};
+use ros_signal_agent::clock::Moment;
+use ros_signal_agent::plan::ClockTrust;
+use ros_signal_agent::ros::Remembered;
+use ros_signal_agent::rpc::Reach;
 use ros_signal_agent::signal::Class;
+use std::path::Path;
 
 /// A loopback port that nobody listens on.
 async fn closed() -> String {
@@ -13,7 +19,7 @@ async fn closed() -> String {
 fn with_hosts(homes: &[&[&str]]) -> Client {
     let parse = |hosts: &&[&str]| hosts.iter().map(|host| Url::parse(host).unwrap()).collect();
     let homes: Vec<Vec<Url>> = homes.iter().map(parse).collect();
-    Client::with_hosts(&settings("http://127.0.0.1:1"), &homes, credentials(None)).unwrap()
+    Client::with_hosts(&settings("http://127.0.0.1:1"), &homes, None, credentials(None)).unwrap()
 }
 
 #[tokio::test]
@@ -132,7 +138,154 @@ async fn scenario_14_a_certificate_outside_its_time_points_at_the_clock() {
         let settings = Ros { ca_file: Some(ca_file.path().to_owned()), ..settings(&url) };
         let refused = refusal(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
         assert!(refused.message.starts_with("TLS with 127.0.0.1:"), "{}", refused.message);
-        assert!(refused.hint.unwrap().starts_with("this host's clock says "));
+        assert!(refused.message.contains("; this host's clock says "), "{}", refused.message);
+        assert!(refused.hint.unwrap().starts_with("with a wrong clock good certificates look expired"));
         assert_eq!(refused.class, Class::Transient);
     }
+}
+
+/// A client of `url` with the sandbox's metadata service as a witness of the time.
+fn witnessed(url: &str, ca_file: &Path, sandbox: &Sandbox, trust: ClockTrust) -> Client {
+    let settings = Ros { ca_file: Some(ca_file.to_owned()), ..settings(url) };
+    let reach = Reach::of(&settings).with_time(&metadata(&sandbox.metadata_url(), &HashMap::new()), trust);
+    Client::reaching(&settings, &reach, None, credentials(None)).unwrap()
+}
+
+#[tokio::test]
+async fn scenario_14_the_time_of_the_metadata_service_tells_a_wrong_clock_from_a_bad_certificate() {
+    let sandbox = sandbox().await;
+    let years = |years: i64| years * 365 * 86_400;
+    let this = year();
+    for (offset, from, until) in [(years(4), this + 3, this + 6), (years(-4), this - 6, this - 2)] {
+        sandbox.set_skew_seconds(offset);
+        let (url, ca_file) = tls_server(from, until).await;
+        let system = witnessed(&url, ca_file.path(), &sandbox, ClockTrust::System);
+        let refused = refusal(system.signal(&success()).await);
+        let said = format!("; this host's clock says {this}-");
+        assert!(refused.message.contains(&said) && refused.message.contains("; the metadata service says "), "{}", refused.message);
+        assert_eq!(refused.hint.as_deref(), Some("set the clock (chrony), or allow [clock] trust = \"metadata\""));
+    }
+    sandbox.set_skew_seconds(0);
+    let (url, ca_file) = tls_server(this - 6, this - 2).await;
+    for trust in [ClockTrust::System, ClockTrust::Metadata] {
+        let refused = refusal(witnessed(&url, ca_file.path(), &sandbox, trust).signal(&success()).await);
+        assert!(refused.hint.as_deref().is_some_and(|hint| hint.contains("must renew")), "{refused:?}");
+        assert!(refused.message.contains("the metadata service says "), "{}", refused.message);
+    }
+}
+
+#[tokio::test]
+async fn scenario_14_where_the_metadata_service_does_not_answer_certificates_are_judged_by_this_hosts_clock() {
+    let sandbox = sandbox().await;
+    sandbox.add_fault(Fault::new(Effect::http(503, "gone")).metadata("")).unwrap();
+    receipt(witnessed(&sandbox.ros_tls_url(), sandbox.ca_file(), &sandbox, ClockTrust::Metadata).signal(&success()).await);
+    let nowhere = metadata("http://127.0.0.1:1", &HashMap::new());
+    let settings = Ros { ca_file: Some(sandbox.ca_file().to_owned()), ..settings(&sandbox.ros_tls_url()) };
+    let reach = Reach::of(&settings).with_time(&nowhere, ClockTrust::Metadata);
+    receipt(Client::reaching(&settings, &reach, None, credentials(None)).unwrap().signal(&success()).await);
+}
+
+#[tokio::test]
+async fn scenario_14_an_implausible_date_of_the_metadata_service_is_not_believed() {
+    let sandbox = sandbox().await;
+    let wrong = Server::start(|_, _| http(200, &["Date: Thu, 01 Jan 1970 00:00:01 GMT"], "cn-hangzhou")).await;
+    let settings = Ros { ca_file: Some(sandbox.ca_file().to_owned()), ..settings(&sandbox.ros_tls_url()) };
+    let metadata = metadata(&wrong.url, &HashMap::new());
+    let reach = Reach::of(&settings).with_time(&metadata, ClockTrust::Metadata);
+    receipt(Client::reaching(&settings, &reach, None, credentials(None)).unwrap().signal(&success()).await);
+    assert!(!wrong.requests().is_empty());
+    assert_eq!(metadata.time_ms(Moment::now()), None);
+}
+
+/// The year by this host's clock.
+fn year() -> i32 {
+    ros_signal_agent::clock::rfc3339(Moment::now().wall_ms)[..4].parse().unwrap()
+}
+
+#[test]
+fn home_network_and_region_decide_which_host_is_asked_first() {
+    let first = |home, network, region: &str| {
+        let settings = Ros { endpoint: Endpoint::Auto, home, network, ..settings("https://ros.example") };
+        let client = Client::new(&settings, credentials(None)).unwrap();
+        client.endpoint(region).unwrap().to_string()
+    };
+    for (home, network, region, host) in [
+        (Home::Auto, Network::Auto, "cn-hangzhou", "https://ros.vpc-proxy.aliyuncs.com/"),
+        (Home::Auto, Network::Auto, "eu-west-2", "https://ros.aliyuncs.com/"),
+        (Home::International, Network::Auto, "ap-southeast-1", "https://ros-intl.vpc-proxy.aliyuncs.com/"),
+        (Home::International, Network::Auto, "us-southeast-1", "https://ros-intl.aliyuncs.com/"),
+        (Home::China, Network::Public, "cn-hangzhou", "https://ros.aliyuncs.com/"),
+        (Home::China, Network::Vpc, "eu-west-2", "https://ros.vpc-proxy.aliyuncs.com/"),
+    ] {
+        assert_eq!(first(home, network, region), host, "{home:?} {network:?} {region}");
+    }
+}
+
+#[tokio::test]
+async fn the_host_that_served_is_asked_first_after_a_restart() {
+    let (sandbox, directory) = (sandbox().await, tempfile::tempdir().unwrap());
+    let dead = closed().await;
+    let start = || remembering(&[&[&dead, &sandbox.ros_url()]], directory.path());
+    let client = start();
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    receipt(client.signal(&success()).await);
+    written(directory.path()).await;
+    receipt(start().signal(&success()).await);
+}
+
+#[tokio::test]
+async fn a_remembered_host_that_is_gone_or_not_ours_costs_one_attempt_at_most() {
+    let (sandbox, directory) = (sandbox().await, tempfile::tempdir().unwrap());
+    let dead = closed().await;
+    let homes: &[&[&str]] = &[&[&sandbox.ros_url(), &dead]];
+    std::fs::write(directory.path().join("endpoint"), format!("{dead}/\n")).unwrap();
+    let client = remembering(homes, directory.path());
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    receipt(client.signal(&success()).await);
+
+    let stranger = Server::start(|_, _| http(200, &[], "{}")).await;
+    for foreign in [&stranger.url, "http://ros.example", "\0\0", ""] {
+        std::fs::write(directory.path().join("endpoint"), foreign).unwrap();
+        receipt(remembering(homes, directory.path()).signal(&success()).await);
+    }
+    assert!(stranger.requests().is_empty(), "what the file says is asked only if the configuration allows it");
+}
+
+#[tokio::test]
+async fn the_home_of_another_account_that_came_with_an_image_costs_one_attempt() {
+    let (china, international, directory) = (sandbox().await, sandbox().await, tempfile::tempdir().unwrap());
+    international.add_fault(Fault::new(Effect::error(404, "InvalidAccessKeyId.NotFound"))).unwrap();
+    std::fs::write(directory.path().join("endpoint"), international.ros_url()).unwrap();
+    let client = remembering(&[&[&china.ros_url()], &[&international.ros_url()]], directory.path());
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    receipt(client.signal(&request(SignalStatus::Success, 1)).await);
+    assert_eq!((china.requests().len(), international.requests().len()), (1, 1));
+}
+
+fn remembering(homes: &[&[&str]], directory: &Path) -> Client {
+    let parse = |hosts: &&[&str]| hosts.iter().map(|host| Url::parse(host).unwrap()).collect();
+    let homes: Vec<Vec<Url>> = homes.iter().map(parse).collect();
+    let remembered = Some(Remembered::in_directory(directory));
+    Client::with_hosts(&settings("http://127.0.0.1:1"), &homes, remembered, credentials(None)).unwrap()
+}
+
+/// Waits until the host that served stands in the directory.
+async fn written(directory: &Path) {
+    let wait = async {
+        while !directory.join("endpoint").exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("no host is remembered");
+}
+
+#[tokio::test]
+async fn a_sandbox_on_ipv6_only_is_reached() {
+    let mut config = Config::new(KEY_ID, Secret::from(KEY_SECRET));
+    config.listen = "[::1]:0".parse().unwrap();
+    let sandbox = Sandbox::start(config).await.unwrap();
+    sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", 2, 300.0)).unwrap();
+    receipt(client(&sandbox.ros_url()).signal(&success()).await);
+    let settings = Ros { ca_file: Some(sandbox.ca_file().to_owned()), ..settings(&sandbox.ros_tls_url()) };
+    receipt(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
 }
