@@ -166,3 +166,32 @@ fn last(check: &CheckView) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    fn clock(ros_ahead_ms: Option<i64>, metadata_ahead_ms: Option<i64>, verified_by: ClockTrust) -> ClockView {
+        ClockView { trust: verified_by, verified_by, ros_ahead_ms, metadata_ahead_ms }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_by_whose_word_and_what_judges_certificates() {
+        assert_eq!(
+            wrong_clock(&clock(Some(2 * DAY_MS), Some(2 * DAY_MS + 1), ClockTrust::Metadata)).as_deref(),
+            Some(
+                "this host's clock is 2days slow by the metadata service, 2days slow by ROS; certificates of ROS are judged by the time of \
+                 the metadata service"
+            )
+        );
+        assert_eq!(
+            wrong_clock(&clock(None, Some(-DAY_MS), ClockTrust::System)).as_deref(),
+            Some("this host's clock is 1day fast by the metadata service; certificates of ROS are judged by this host's clock")
+        );
+        for near in [Some(29_000), Some(-29_000), None] {
+            assert_eq!(wrong_clock(&clock(near, near, ClockTrust::Metadata)), None);
+        }
+    }
+}
