@@ -4,7 +4,7 @@ use crate::agent::{Identity, Input};
 use crate::config::Layout;
 use crate::credentials::Cache;
 use crate::instance::Metadata;
-use crate::plan::{Plan, Transport};
+use crate::plan::{NameSource, Plan, Transport, UniqueIdStrategy};
 use crate::retry::Random;
 use crate::ros::Client;
 use crate::signal::{Answer, Class, Refusal, SignalRequest};
@@ -21,6 +21,8 @@ pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
+    /// Names that ids of the plan are made of.
+    names: Vec<NameSource>,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
@@ -30,7 +32,7 @@ impl Outside {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
         let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
         let client = Arc::new(Client::new(&plan.ros, Arc::new(credentials)).map_err(|error| error.to_string())?);
-        Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
+        Ok(Self { environment: environment.clone(), metadata, client, names: names(plan), instance_id: Arc::default() })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
@@ -50,6 +52,7 @@ impl Outside {
     /// Asks who this host is.
     pub(super) fn identify(&self) -> impl Future<Output = Result<Identity, String>> + Send + 'static {
         let (metadata, client, known) = (Arc::clone(&self.metadata), Arc::clone(&self.client), Arc::clone(&self.instance_id));
+        let wanted = self.names.clone();
         async move {
             let found = metadata.identity().await.map_err(|error| match error.hint() {
                 Some(hint) => format!("{error}; hint: {hint}"),
@@ -59,7 +62,13 @@ impl Outside {
                 client.know_account(account);
             }
             *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.instance_id.clone());
-            Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id })
+            let mut names = Vec::new();
+            for source in wanted {
+                if let Ok(name) = metadata.name(source).await {
+                    names.push((source, name));
+                }
+            }
+            Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id, names })
         }
     }
 
@@ -92,6 +101,12 @@ impl Outside {
             vec![Input::Answered { send, answer }]
         }
     }
+}
+
+/// Each name that some signal needs, once.
+fn names(plan: &Plan) -> Vec<NameSource> {
+    let needs = |source| plan.signals.iter().any(|signal| signal.unique_id == UniqueIdStrategy::IntegerOf(source));
+    [NameSource::InstanceName, NameSource::Hostname].into_iter().filter(|source| needs(*source)).collect()
 }
 
 /// What the configuration files looked like, to see a change without reading them.

@@ -124,6 +124,11 @@ impl Caller {
         self.clock().skew_ms(Moment::now())
     }
 
+    /// The server's time in milliseconds since 1970, as far as it was measured, else this host's.
+    pub(crate) fn server_ms(&self) -> i64 {
+        self.clock().signing_ms(Moment::now())
+    }
+
     /// Makes one attempt at `endpoint`, within this time.
     ///
     /// # Errors
@@ -136,7 +141,8 @@ impl Caller {
         let attempt = Attempt { nonce: uuid::Uuid::new_v4().simple().to_string(), date_ms: self.clock().signing_ms(now) };
         let prepared = request::prepare(operation, self.scheme, endpoint, &keys, &attempt)
             .map_err(|invalid| Failed::Unsent(refusal::unsent(Class::Credentials, invalid.to_string(), None)))?;
-        let reply = exchange::exchange(&self.http, &prepared, &host, deadline, within).await.map_err(Failed::Silent)?;
+        let reply =
+            exchange::exchange(&self.http, &prepared, &host, operation.answer_limit(), deadline, within).await.map_err(Failed::Silent)?;
         let context = Context {
             host: &host,
             operation,

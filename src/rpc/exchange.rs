@@ -15,7 +15,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// All headers.
     pub(super) headers: HeaderMap,
-    /// At most [`body::LIMIT`] bytes.
+    /// Bounded.
     pub(super) body: Vec<u8>,
     /// Before the request went out.
     pub(super) sent: Moment,
@@ -24,6 +24,7 @@ pub(super) struct Reply {
 }
 
 /// Sends `prepared` and reads the answer, until `deadline`. `within` is the whole time of the attempt, for the message.
+/// Of the body at most `limit` bytes are read, [`body::LIMIT`] where there is none.
 ///
 /// # Errors
 /// If no complete answer came.
@@ -31,6 +32,7 @@ pub(super) async fn exchange(
     http: &reqwest::Client,
     prepared: &Prepared,
     host: &str,
+    limit: Option<usize>,
     deadline: Instant,
     within: Duration,
 ) -> Result<Reply, Trouble> {
@@ -49,7 +51,7 @@ pub(super) async fn exchange(
     };
     let received = Moment::now();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    match tokio::time::timeout_at(deadline, transport::read_body(response, body::LIMIT, host)).await {
+    match tokio::time::timeout_at(deadline, transport::read_body(response, limit.unwrap_or(body::LIMIT), host)).await {
         Err(_) => Err(Trouble::after_connecting(format!(
             "timed out after {} in the middle of the answer of {host}",
             humantime::format_duration(within)

@@ -356,7 +356,12 @@ impl World {
                 self.step(Input::Observed { run, observation });
             }
             Flight::Identify => {
-                let known = Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None };
+                let known = Identity {
+                    instance_id: INSTANCE.to_owned(),
+                    region: Some("cn-hangzhou".to_owned()),
+                    stack_id: None,
+                    names: Vec::new(),
+                };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }
