@@ -148,18 +148,18 @@ impl Core {
             Sighting::Failed(why) => self.confirmed(index, Outcome::Failed { why }),
             Sighting::RolledBack(why) => self.confirmed(index, Outcome::RolledBack { why }),
             Sighting::Denied(why) if !loudly => self.confirmed(index, Outcome::Unknown { why: format!("it may not be looked at: {why}") }),
-            Sighting::Denied(why) => self.look_on(index, why, Wait { missing: false, denied: true, asked_ms: LONGEST_MS }),
-            Sighting::NotCounted(why) => self.look_on(index, why, Wait { missing: true, denied: false, asked_ms: 0 }),
-            Sighting::Waiting(why) => self.look_on(index, why, Wait { missing: false, denied: false, asked_ms: 0 }),
+            Sighting::Denied(why) => self.look_on(index, &why, Wait { missing: false, denied: true, asked_ms: LONGEST_MS }),
+            Sighting::NotCounted(why) => self.look_on(index, &why, Wait { missing: true, denied: false, asked_ms: 0 }),
+            Sighting::Waiting(why) => self.look_on(index, &why, Wait { missing: false, denied: false, asked_ms: 0 }),
             Sighting::Missed { why, retry_after } => {
                 let asked_ms = retry_after.map_or(0, |wait| millis(wait.min(LONGEST_HINT)));
-                self.look_on(index, why, Wait { missing: false, denied: false, asked_ms });
+                self.look_on(index, &why, Wait { missing: false, denied: false, asked_ms });
             }
         }
     }
 
     /// Nothing final was seen: again later, or no more.
-    fn look_on(&mut self, index: usize, why: String, wait: Wait) {
+    fn look_on(&mut self, index: usize, why: &str, wait: Wait) {
         let Some(confirmation) = self.rounds.get_mut(index).and_then(|active| active.round.confirmation.as_mut()) else { return };
         confirmation.looks = confirmation.looks.saturating_add(1);
         let looks = confirmation.looks;
@@ -175,7 +175,7 @@ impl Core {
         confirming.missing = if wait.missing { confirming.missing.saturating_add(1) } else { 0 };
         let tell_missing = confirming.missing == MISSING_BEFORE_TOLD;
         let tell_denied = wait.denied && !std::mem::replace(&mut confirming.denied, true);
-        confirming.shown = Some(why.clone());
+        confirming.shown = Some(why.to_owned());
         if tell_missing {
             let text = format!(
                 "acknowledged, but not counted: {why}; it is not sent again; hint: does `resource` name the handle for which this condition waits?"
@@ -206,6 +206,7 @@ impl Core {
 }
 
 /// Before the next look.
+#[derive(Clone, Copy)]
 struct Wait {
     /// The condition was seen without the signal.
     missing: bool,

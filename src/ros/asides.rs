@@ -152,6 +152,10 @@ impl Client {
 }
 
 /// Off the loop's thread: half a megabyte takes a while.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "computing that ends soon, one at a time: it cannot hold up the look-up of names that shares the pool"
+)]
 async fn parsed(text: String) -> Result<Template, String> {
     let parsing = tokio::task::spawn_blocking(move || template::Template::parse(&text));
     parsing.await.unwrap_or_else(|_| Err("reading it was cut short".to_owned()))

@@ -1,12 +1,14 @@
 //! A world for the core: virtual time, a disk that forgets what was not synced, checks with a truth of their own, and a model of ROS
 //! that counts effective signals. Everything the core asks for is done here, with faults, and everything it does is judged.
 
+mod asides;
 mod judge;
 
 use super::super::*;
 use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
 use crate::signal::{Refusal, SignalStatus};
+pub(super) use asides::Teaching;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What may happen to the world, in order, each after some time.
@@ -42,6 +44,8 @@ pub(super) enum Happening {
     Retarget(usize),
     /// The operator says it himself.
     ByHand(SignalStatus),
+    /// What GetTemplate tells from now on.
+    Template(Teaching),
     /// The operator cancels it.
     Cancel,
     /// The agent is stopped in good order and started again.
@@ -99,6 +103,8 @@ enum Flight {
     NotRecorded,
     Looked { look: u64, target: Target },
     Answered { send: u64, answer: Answer },
+    Learned { learn: u64 },
+    Sighted { confirm: u64, target: Target, unique_id: UniqueId },
 }
 
 pub(super) struct World {
@@ -118,6 +124,7 @@ pub(super) struct World {
     writing: bool,
     weather: Weather,
     looks: Looks,
+    pub(super) teaching: Teaching,
     metadata: bool,
     truth: Vec<bool>,
     terminal: Vec<bool>,
@@ -185,6 +192,7 @@ impl World {
             writing: false,
             weather: Weather::Fine,
             looks: Looks::Answered,
+            teaching: Teaching::Denied,
             metadata: true,
             truth: vec![false; checks],
             terminal: vec![false; checks],
@@ -271,6 +279,7 @@ impl World {
                 let command = Command::Signal { resource: "WebReady".into(), status: *status, reason: BY_HAND.into() };
                 self.step(Input::Command { id: 3, command });
             }
+            Happening::Template(teaching) => self.teaching = *teaching,
             Happening::Cancel => {
                 self.ever_cancelled = true;
                 self.step(Input::Command { id: 4, command: Command::Cancel { signal: "web".into() } });
@@ -388,6 +397,14 @@ impl World {
                 self.step(Input::Looked { look, result });
             }
             Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
+            Flight::Learned { learn } => {
+                let lesson = self.lesson();
+                self.step(Input::Learned { learn, lesson });
+            }
+            Flight::Sighted { confirm, target, unique_id } => {
+                let sighting = self.sighting(&target, &unique_id);
+                self.judge_aside(Input::Sighted { confirm, sighting });
+            }
         }
     }
 
@@ -413,6 +430,7 @@ impl World {
             assert!(rounds, "a signal of the plan has no round");
         }
         self.judge_intents();
+        self.judge_deadlines();
         self.judge_agenda();
         if !self.core.stopping {
             self.judge_composites();
@@ -436,6 +454,11 @@ impl World {
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
             Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
             Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
+            Effect::Learn { learn, .. } => {
+                let took = 40 + self.chance(3_000) as BootMs;
+                self.fly(took, Flight::Learned { learn });
+            }
+            Effect::Confirm { confirm, target, unique_id, .. } => self.fly(60, Flight::Sighted { confirm, target, unique_id }),
             Effect::Send { send, request } => {
                 self.judge_send(&request);
                 let (delay, answer) = self.ros(&request);
