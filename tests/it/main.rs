@@ -31,3 +31,4 @@ mod rehearse;
 mod ros;
 mod service;
 mod systemd;
+mod template;

@@ -2,7 +2,7 @@
 
 use super::world::{AfterCompletion, Disk, Happening, Looks, Switches, Teaching, Weather, World};
 use crate::plan::{
-    Check, Composite, Confirm, Level, Name, OnDeadline, OnDegraded, OnUnwritable, Plan, Probe, Rule, UniqueIdStrategy, testing,
+    Check, Composite, Confirm, Level, Name, NameSource, OnDeadline, OnDegraded, OnUnwritable, Plan, Probe, Rule, UniqueIdStrategy, testing,
 };
 use crate::signal::SignalStatus;
 use proptest::prelude::*;
@@ -59,6 +59,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         1 => Just(UniqueIdStrategy::Instance),
         2 => Just(UniqueIdStrategy::Random),
         1 => Just(UniqueIdStrategy::Integer(3)),
+        1 => Just(UniqueIdStrategy::IntegerOf(NameSource::InstanceName)),
         1 => Just(UniqueIdStrategy::Template("{instance_id}-{signal}".to_owned())),
     ];
     let degraded = prop_oneof![Just(OnDegraded::Success), Just(OnDegraded::Warning), Just(OnDegraded::Wait)];

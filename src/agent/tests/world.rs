@@ -9,6 +9,7 @@ use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
 use crate::signal::{Refusal, SignalStatus};
 pub(super) use asides::Teaching;
+use asides::names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What may happen to the world, in order, each after some time.
@@ -142,6 +143,8 @@ pub(super) struct World {
     first_refused: bool,
     same_ms: (BootMs, u32),
     pub(super) notes: Vec<String>,
+    /// When the template was asked for, and when it was looked after the acknowledgement.
+    pub(super) asked: (Vec<BootMs>, Vec<BootMs>),
 }
 
 fn key(target: &Target) -> String {
@@ -208,6 +211,7 @@ impl World {
             first_refused: false,
             same_ms: (0, 0),
             notes: Vec::new(),
+            asked: Default::default(),
         };
         world.step(Input::Tick);
         world
@@ -365,12 +369,8 @@ impl World {
                 self.step(Input::Observed { run, observation });
             }
             Flight::Identify => {
-                let known = Identity {
-                    instance_id: INSTANCE.to_owned(),
-                    region: Some("cn-hangzhou".to_owned()),
-                    stack_id: None,
-                    names: Vec::new(),
-                };
+                let known =
+                    Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None, names: names() };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }
@@ -455,10 +455,15 @@ impl World {
             Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
             Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
             Effect::Learn { learn, .. } => {
+                self.asked.0.push(self.now.boot_ms);
                 let took = 40 + self.chance(3_000) as BootMs;
                 self.fly(took, Flight::Learned { learn });
             }
-            Effect::Confirm { confirm, target, unique_id, .. } => self.fly(60, Flight::Sighted { confirm, target, unique_id }),
+            Effect::Confirm { confirm, target, unique_id, .. } => {
+                assert!(!self.core.stopping, "it looks while it stops");
+                self.asked.1.push(self.now.boot_ms);
+                self.fly(60, Flight::Sighted { confirm, target, unique_id });
+            }
             Effect::Send { send, request } => {
                 self.judge_send(&request);
                 let (delay, answer) = self.ros(&request);

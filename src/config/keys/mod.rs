@@ -201,7 +201,12 @@ pub static ROS: Section = Section {
         ),
         key("signature", Shape::Word(&["acs3-hmac-sha256", "hmac-sha1"]), Toml("\"acs3-hmac-sha256\""), "How requests are signed."),
         key("timeout", MILLISECOND, Toml("\"10s\""), "Of one attempt, connecting included."),
-        key("poll", Shape::Flag, Toml("true"), "Look at the stack before a send, and read its template once in each round, where the RAM role permits it."),
+        key(
+            "poll",
+            Shape::Flag,
+            Toml("true"),
+            "Look at the stack before a send, and read its template once in each round, where the RAM role permits it.",
+        ),
         key("ca_file", Shape::Path, Absent("the system's only"), "PEM certificates trusted besides the system's."),
     ],
 };

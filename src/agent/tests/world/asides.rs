@@ -13,7 +13,18 @@ pub(in crate::agent::tests) enum Teaching {
     Taught { timeout_s: i64, left_ms: Option<i64> },
 }
 
+/// Names of this host.
+pub(super) fn names() -> Vec<(NameSource, String)> {
+    vec![(NameSource::InstanceName, "web-007".to_owned())]
+}
+
 impl World {
+    /// Another host has told the handle.
+    pub(in crate::agent::tests) fn another_host_signals(&mut self) {
+        let target = self.core.rounds[0].round.target.clone().unwrap();
+        self.received.entry(key(&target)).or_default().push(("another".to_owned(), SignalStatus::Success));
+    }
+
     pub(super) fn lesson(&self) -> Lesson {
         match self.teaching {
             Teaching::Denied => Lesson::Denied("Forbidden.RAM".to_owned()),
