@@ -6,9 +6,9 @@
 //! all in this run of the agent.
 //!
 //! **The deadline.** The condition's `Timeout` counts from when ROS began with the condition, which is when the stack says so; often long before
-//! this round began. What is learned is how much of it is left. The decision falls a part of that before the end: `margin`, or a quarter
-//! of what is left where that is shorter, and half as much again as room to send is kept by the same rule (see [`follow`]). Where the
-//! beginning is not known it is taken to be that of the round, and then the deadline is only ever brought forward.
+//! this round began. What is learned is how much of it is left. The deadline is then a `margin` before the stack's own, or a quarter of what is left
+//! where that is shorter, and the decision falls as much again before the deadline. Where the beginning is not known it is taken to be that
+//! of the round, and then the deadline is only ever brought forward.
 
 use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
@@ -19,9 +19,13 @@ use crate::signal::{Class, Learned};
 use crate::stack::{Lesson, advice};
 use crate::verdict::Timers;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a refusal by RAM is not questioned.
 const DENIED_FOR_MS: BootMs = 3_600_000;
+
+/// A signal needs this long at least before the stack stops waiting.
+const ROOM_TO_SEND_MS: BootMs = 5_000;
 
 /// Where the question for the template stands, for all signals.
 #[derive(Default)]
@@ -152,7 +156,7 @@ impl Core {
             (None, _) => "the template does not say who waits".to_owned(),
         };
         if let Some(timers) = self.timers(active).filter(|timers| timers.from_template && active.is_open()) {
-            let left = std::time::Duration::from_secs(u64::try_from(timers.decide_by.saturating_sub(self.now()) / 1000).unwrap_or(0));
+            let left = Duration::from_secs(u64::try_from(timers.decide_by.saturating_sub(self.now()) / 1000).unwrap_or(0));
             text.push_str(&format!(": {} left to decide", humantime::format_duration(left)));
         }
         self.note(NoteLevel::Info, format!("signal {name}: {text}"));
@@ -171,13 +175,15 @@ impl Core {
     pub(super) fn warnings(&self, active: &Active) -> Vec<String> {
         let (Some(signal), Some(learned)) = (self.plan.signal(&active.round.signal), &active.round.learned) else { return Vec::new() };
         let mut warnings = advice::warnings(signal, Resignal::Never, &learned.facts);
-        let last = active.started.saturating_add(millis(signal.deadline));
-        let over = self.waits_until(active).filter(|(until, _)| last > *until);
-        if let Some((until, _)) = over.filter(|_| signal.deadline_given && active.is_open()) {
-            let beyond = std::time::Duration::from_secs(u64::try_from(last.saturating_sub(until) / 1000).unwrap_or(0));
+        let decides = millis(signal.deadline.saturating_sub(signal.margin));
+        let waits = self.waits_until(active).map(|(until, _)| until.saturating_sub(active.started));
+        if let Some(waits) = waits.filter(|waits| signal.deadline_given && active.is_open() && decides > waits - ROOM_TO_SEND_MS) {
+            let shown = |ms: BootMs| humantime::format_duration(Duration::from_secs(u64::try_from(ms / 1000).unwrap_or(0)));
             warnings.push(format!(
-                "`deadline` ends {} after the stack has stopped waiting; hint: leave it out, then it follows the Timeout of the template",
-                humantime::format_duration(beyond)
+                "`deadline` - `margin` is {} after the start of the round, but the stack waits until {} after it; hint: leave `deadline` out, then it \
+                 follows the Timeout of the template, or make that longer",
+                shown(decides),
+                shown(waits)
             ));
         }
         warnings

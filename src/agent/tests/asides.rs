@@ -60,8 +60,9 @@ fn a_deadline_that_is_written_is_not_moved_but_one_that_comes_too_late_is_told()
     world.pass(300_000);
     let waiting = view(&world);
     assert_eq!((waiting.state.as_str(), waiting.deadline_from.as_deref()), ("pending", Some("configured")));
-    assert!(waiting.warnings[0].starts_with("`deadline` ends 10m"), "{:?}", waiting.warnings);
-    assert_eq!(noted(&world, "after the stack has stopped waiting"), 1);
+    let told = "`deadline` - `margin` is 14m 30s after the start of the round, but the stack waits until 4m";
+    assert!(waiting.warnings[0].starts_with(told), "{:?}", waiting.warnings);
+    assert_eq!(noted(&world, told), 1);
 }
 
 #[test]
