@@ -41,6 +41,7 @@ enum Operation {
     GetStackResource,
     ListStackEvents,
     ListStackResources,
+    GetTemplate,
 }
 
 impl Operation {
@@ -51,6 +52,7 @@ impl Operation {
             "GetStackResource" => Self::GetStackResource,
             "ListStackEvents" => Self::ListStackEvents,
             "ListStackResources" => Self::ListStackResources,
+            "GetTemplate" => Self::GetTemplate,
             _ => return None,
         })
     }
@@ -151,6 +153,7 @@ impl Answering<'_> {
         }
         let permitted = match operation {
             Operation::SignalResource => inner.switches.permit_signal_resource,
+            Operation::GetTemplate => inner.switches.permit_get_template,
             _ => inner.switches.permit_get_stack,
         };
         if !permitted {
@@ -166,6 +169,7 @@ impl Answering<'_> {
         match operation {
             Operation::GetStack => operations::get_stack(stack, request),
             Operation::GetStackResource => operations::get_stack_resource(inner, stack, request, fault, now),
+            Operation::GetTemplate => operations::get_template(stack, request),
             Operation::ListStackEvents => operations::list_stack_events(stack, request),
             Operation::ListStackResources | Operation::SignalResource => Ok(operations::list_stack_resources(stack)),
         }

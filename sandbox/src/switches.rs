@@ -73,6 +73,8 @@ pub struct Switches {
     pub permit_signal_resource: bool,
     /// RAM: whether `ros:GetStack`, `GetStackResource`, `ListStackEvents` and `ListStackResources` are allowed. Default true.
     pub permit_get_stack: bool,
+    /// RAM: whether `ros:GetTemplate` is allowed. Default true.
+    pub permit_get_template: bool,
     /// Metadata service: whether every read needs a token (hardened mode). Default false.
     pub require_metadata_token: bool,
     /// URL of a handle: the HTTP status of an acknowledgement. Default 200.
@@ -105,6 +107,7 @@ impl Default for Switches {
             default_format: Format::Json,
             permit_signal_resource: true,
             permit_get_stack: true,
+            permit_get_template: true,
             require_metadata_token: false,
             handle_accepted_status: 200,
             handle_answer: HandleAnswer::Json,

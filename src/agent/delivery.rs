@@ -414,6 +414,7 @@ impl Core {
             Answer::Accepted { request_id } => {
                 let at_ms = self.turn.now.wall_ms;
                 self.settle(index, Settlement::Acknowledged { request_id, at_ms });
+                self.begin_confirmation(index);
             }
             Answer::Refused(refusal) => self.refused(index, refusal),
         }

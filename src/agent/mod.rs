@@ -12,15 +12,17 @@
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
 //! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
-//! operator, `status` explains it all.
+//! operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
 
 mod checks;
 mod command;
 mod composites;
+mod confirmation;
 mod delivery;
 mod handles;
 mod rounds;
 pub mod status;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -30,15 +32,17 @@ pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
-use crate::plan::{Check, Name, Plan};
+use crate::plan::{Check, Name, NameSource, Plan, Signal, UniqueIdStrategy};
 use crate::retry::{Pace, Random, Schedule};
-use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
-use crate::stack::Look;
+use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
+use crate::stack::confirm::Sighting;
+use crate::stack::{Lesson, Look};
 use checks::CheckRun;
 use delivery::Durability;
 use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use template::Asking;
 
 /// How often the metadata service is asked again for a stack id that its tags do not show yet.
 const TARGET_RECHECK_MS: BootMs = 60_000;
@@ -64,6 +68,8 @@ pub struct Identity {
     pub region: Option<String>,
     /// Stack of the instance, where its tags are shown.
     pub stack_id: Option<String>,
+    /// Names that were asked for, because an id is made of them.
+    pub names: Vec<(NameSource, String)>,
 }
 
 /// What happened.
@@ -110,6 +116,20 @@ pub enum Input {
         send: u64,
         /// What came of it.
         answer: Answer,
+    },
+    /// What the template says, or why that is not known.
+    Learned {
+        /// The question of the `Learn` effect.
+        learn: u64,
+        /// What came of it.
+        lesson: Lesson,
+    },
+    /// A look after the acknowledgement came back.
+    Sighted {
+        /// The look of the `Confirm` effect.
+        confirm: u64,
+        /// What it showed.
+        sighting: Sighting,
     },
     /// A new valid plan.
     Replan(Arc<Plan>),
@@ -164,6 +184,28 @@ pub enum Effect {
         target: Target,
         /// And at this condition.
         condition: Option<String>,
+    },
+    /// Ask what the template of the stack says.
+    Learn {
+        /// Comes back in `Learned`.
+        learn: u64,
+        /// Which stack, and which handle in it.
+        target: Target,
+        /// The condition that the configuration names.
+        condition: Option<String>,
+    },
+    /// Look what became of an acknowledged signal.
+    Confirm {
+        /// Comes back in `Sighted`.
+        confirm: u64,
+        /// Which stack.
+        target: Target,
+        /// The condition that waits for it, where it is known.
+        condition: Option<String>,
+        /// The signal.
+        unique_id: UniqueId,
+        /// And what it said.
+        said: SignalStatus,
     },
     /// Make one attempt.
     Send {
@@ -243,6 +285,7 @@ pub struct Core {
     misconfigured: Option<String>,
     durability: Durability,
     looks_denied_until: Option<BootMs>,
+    asking: Asking,
     next_id: u64,
     effects: Vec<Effect>,
 }
@@ -295,6 +338,7 @@ impl Core {
             misconfigured: None,
             durability: Durability::loaded(document.generation),
             looks_denied_until: None,
+            asking: Asking::default(),
             next_id: 0,
             effects: Vec::new(),
         };
@@ -326,6 +370,8 @@ impl Core {
             Input::NotRecorded { error } => self.not_recorded(error),
             Input::Looked { look, result } => self.looked(look, result),
             Input::Answered { send, answer } => self.answered(send, answer),
+            Input::Learned { learn, lesson } => self.lesson(learn, lesson),
+            Input::Sighted { confirm, sighting } => self.sighted(confirm, sighting),
             Input::Replan(plan) => self.replan(plan),
             Input::Misconfigured(error) => self.misconfigured = Some(error),
             Input::Command { id, command } => {
@@ -340,6 +386,8 @@ impl Core {
         self.decide();
         self.deliver();
         self.run_checks();
+        self.learn();
+        self.look_for_confirmation();
         self.record();
         std::mem::take(&mut self.effects)
     }
@@ -399,7 +447,18 @@ impl Core {
             return false;
         }
         let unknown_host = self.identity.known.is_none() && !self.rounds.is_empty();
-        unknown_host || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none())
+        unknown_host || self.wants_name() || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none())
+    }
+
+    /// Whether the id of an open round is made of a name that is not known.
+    fn wants_name(&self) -> bool {
+        let Some(known) = &self.identity.known else { return false };
+        let lacks = |signal: &Signal| match signal.unique_id {
+            UniqueIdStrategy::IntegerOf(source) => !known.names.iter().any(|(name, _)| *name == source),
+            _ => false,
+        };
+        let is_open = |signal: &Signal| self.rounds.iter().any(|active| active.round.signal == signal.name && active.is_open());
+        self.plan.signals.iter().any(|signal| lacks(signal) && is_open(signal))
     }
 
     fn identify(&mut self) {
@@ -465,6 +524,8 @@ impl Core {
         self.misconfigured = None;
         self.identity.due = self.now();
         self.fit_plan();
+        self.learn_again();
+        self.confirm_again();
         self.note(NoteLevel::Info, format!("running {} checks for {} signals", self.plan.checks.len(), self.plan.signals.len()));
     }
 

@@ -114,7 +114,8 @@ fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
         ("pending" | "sending" | "not needed", _) => Style::Plain,
         _ => Style::Doubtful,
     };
-    let left = signal.decides_within_ms.map(span_ms).unwrap_or_default();
+    let by_template = if signal.deadline_from.as_deref() == Some("template") { " (template)" } else { "" };
+    let left = signal.decides_within_ms.map(|ms| format!("{}{by_template}", span_ms(ms))).unwrap_or_default();
     let why = match (&signal.reason, signal.verdict) {
         (Some(reason), Some(verdict)) if matches!(signal.state.as_str(), "acknowledged" | "sending") => format!("{verdict}: {reason}"),
         _ => signal.detail.clone(),
@@ -139,6 +140,17 @@ fn trouble(signal: &SignalStatusView) -> String {
     }
     if let (Some(request), Some(at)) = (&signal.request_id, &signal.settled_at) {
         let _ = writeln!(text, "{name}: acknowledged at {at}, RequestId {}", clean(request));
+    }
+    if let Some(confirmed) = &signal.confirmed {
+        let why = signal.confirmation.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+        let _ = writeln!(text, "{name}: confirmation: {confirmed}{why}");
+    }
+    for warning in &signal.warnings {
+        let (what, hint) = warning.split_once("; hint: ").unwrap_or((warning, ""));
+        let _ = writeln!(text, "{name}: warning: {}", clean(what));
+        if !hint.is_empty() {
+            let _ = writeln!(text, "  hint: {}", clean(hint));
+        }
     }
     text
 }

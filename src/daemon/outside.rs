@@ -7,7 +7,7 @@ use crate::config::Layout;
 use crate::credentials::Cache;
 use crate::handle;
 use crate::instance::Metadata;
-use crate::plan::{ClockTrust, HandleSource, Name, Plan, Transport};
+use crate::plan::{ClockTrust, HandleSource, Name, NameSource, Plan, Transport, UniqueIdStrategy};
 use crate::retry::Random;
 use crate::ros::{Client, Remembered};
 use crate::rpc::Reach;
@@ -31,6 +31,8 @@ pub(super) struct Outside {
     handles: Arc<handle::Client>,
     /// Where the URL of each signal lies that travels through it.
     handle_sources: Vec<(Name, HandleSource)>,
+    /// Names that ids of the plan are made of.
+    names: Vec<NameSource>,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
@@ -51,9 +53,9 @@ impl Outside {
             Transport::Handle(source) => Some((Arc::clone(&signal.name), source.clone())),
             _ => None,
         });
-        let handle_sources = handle_sources.collect();
         let (environment, trust) = (environment.clone(), plan.clock_trust);
-        Ok(Self { environment, metadata, client, trust, remembered, handles, handle_sources, instance_id: Arc::default() })
+        let (handle_sources, names) = (handle_sources.collect(), names(plan));
+        Ok(Self { environment, metadata, client, trust, remembered, handles, handle_sources, names, instance_id: Arc::default() })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
@@ -83,6 +85,7 @@ impl Outside {
     /// Asks who this host is.
     pub(super) fn identify(&self) -> impl Future<Output = Result<Identity, String>> + Send + 'static {
         let (metadata, client, known) = (Arc::clone(&self.metadata), Arc::clone(&self.client), Arc::clone(&self.instance_id));
+        let wanted = self.names.clone();
         async move {
             let found = metadata.identity().await.map_err(|error| match error.hint() {
                 Some(hint) => format!("{error}; hint: {hint}"),
@@ -92,7 +95,13 @@ impl Outside {
                 client.know_account(account);
             }
             *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.instance_id.clone());
-            Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id })
+            let mut names = Vec::new();
+            for source in wanted {
+                if let Ok(name) = metadata.name(source).await {
+                    names.push((source, name));
+                }
+            }
+            Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id, names })
         }
     }
 
@@ -127,6 +136,12 @@ impl Outside {
             vec![Input::Answered { send, answer }]
         }
     }
+}
+
+/// Each name that some signal needs, once.
+fn names(plan: &Plan) -> Vec<NameSource> {
+    let needs = |source| plan.signals.iter().any(|signal| signal.unique_id == UniqueIdStrategy::IntegerOf(source));
+    [NameSource::InstanceName, NameSource::Hostname].into_iter().filter(|source| needs(*source)).collect()
 }
 
 /// What the configuration files looked like, to see a change without reading them.

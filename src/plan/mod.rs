@@ -275,8 +275,29 @@ pub enum UniqueIdStrategy {
     Random,
     /// `integer:N`, for handles with `Mode: Full` and `Count >= 0`.
     Integer(u64),
+    /// `integer:instance-name`, `integer:hostname`: the number at the end of a name that the metadata service tells.
+    IntegerOf(NameSource),
     /// A template of `{instance_id}`, `{signal}`, `{resource}`, `{stack_id}`, `{region}`; checked for length when expanded.
     Template(String),
+}
+
+/// Which name of a host ends with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameSource {
+    /// `meta-data/instance/instance-name`.
+    InstanceName,
+    /// `meta-data/hostname`.
+    Hostname,
+}
+
+impl NameSource {
+    /// As `unique_id` writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::InstanceName => "instance-name",
+            Self::Hostname => "hostname",
+        }
+    }
 }
 
 /// `[check.NAME]`: a named question about this host.

@@ -31,6 +31,7 @@
 use super::{SignalStatus, UniqueId};
 use crate::clock::Stamp;
 use crate::plan::Name;
+use crate::stack::template::Facts;
 use serde::{Deserialize, Serialize};
 
 /// Entries of history that are kept.
@@ -135,6 +136,88 @@ pub struct Round {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settlement>,
+    /// What the template of the stack says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
+    /// What became of the signal after it was acknowledged; none: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation>,
+}
+
+/// What the template said, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// When it was learned.
+    pub at: Stamp,
+    /// The facts.
+    pub facts: Facts,
+    /// Milliseconds from then until the condition stops waiting; none: it is not known since when it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<i64>,
+}
+
+/// The looks after the acknowledgement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// How many there were that showed nothing final.
+    #[serde(default)]
+    pub looks: u32,
+    /// What they have shown; none: not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// What became of an acknowledged signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Counted, or the condition has what it waited for.
+    Counted {
+        /// What was seen.
+        why: String,
+    },
+    /// The condition has what it waited for, without it.
+    NotNeeded {
+        /// What was seen.
+        why: String,
+    },
+    /// The condition or the stack failed.
+    Failed {
+        /// What was seen.
+        why: String,
+    },
+    /// The stack is rolled back or deleted.
+    RolledBack {
+        /// What was seen.
+        why: String,
+    },
+    /// It cannot be known.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Outcome {
+    /// A few words for status, history and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Counted { .. } => "counted",
+            Self::NotNeeded { .. } => "not needed",
+            Self::Failed { .. } => "failed",
+            Self::RolledBack { .. } => "rolled back",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// What was seen, or why nothing was.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Counted { why } | Self::NotNeeded { why } | Self::Failed { why } | Self::RolledBack { why } | Self::Unknown { why } => {
+                why
+            }
+        }
+    }
 }
 
 impl Round {
@@ -150,6 +233,8 @@ impl Round {
             intent: None,
             series: 0,
             settled: None,
+            learned: None,
+            confirmation: None,
         }
     }
 }

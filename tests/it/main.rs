@@ -33,3 +33,4 @@ mod rehearse;
 mod ros;
 mod service;
 mod systemd;
+mod template;

@@ -17,7 +17,7 @@ use crate::process;
 use crate::retry::{Pace, Random, Schedule};
 use crate::ros::Client;
 use crate::rpc::Reach;
-use crate::signal::{Answer, Class, FIRST_ROUND, Place, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id};
+use crate::signal::{Answer, Class, FIRST_ROUND, Place, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id, with_name};
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -232,7 +232,7 @@ impl Asking<'_> {
         let needs_instance = match strategy {
             UniqueIdStrategy::Derived | UniqueIdStrategy::Instance => true,
             UniqueIdStrategy::Template(template) => template.contains("{instance_id}"),
-            UniqueIdStrategy::Integer(_) => false,
+            UniqueIdStrategy::Integer(_) | UniqueIdStrategy::IntegerOf(_) => false,
             UniqueIdStrategy::Random => {
                 let failure =
                     Failure::new(Exit::Failure, format!("signal {name} has unique_id = \"random\", which only an agent can remember"));
@@ -244,7 +244,16 @@ impl Asking<'_> {
             true => self.ask("the instance id", "--unique-id", async || metadata.instance_id().await).await?,
             false => NOT_ASKED.to_owned(),
         };
-        Ok(unique_id(strategy, &instance_id, &name, FIRST_ROUND, target, Uuid::nil())?)
+        let host_name = match strategy {
+            UniqueIdStrategy::IntegerOf(source) => {
+                Some(self.ask("the name of this host", "--unique-id", async || metadata.name(*source).await).await?)
+            }
+            _ => None,
+        };
+        let strategy = with_name(strategy, |_| host_name.clone()).map_err(|error| {
+            Failure::new(Exit::Failure, format!("signal {name}: {error}")).hint("give the host such a name in the template, or --unique-id")
+        })?;
+        Ok(unique_id(&strategy, &instance_id, &name, FIRST_ROUND, target, Uuid::nil())?)
     }
 
     /// Asks the metadata service until it answers, because a boot script may be faster than the network.

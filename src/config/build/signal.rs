@@ -10,8 +10,8 @@ use crate::config::keys;
 use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten, text};
 use crate::config::source::Place;
 use crate::config::times::times;
-use crate::plan::{Confirm, HandleMode, Level, Name, OnDeadline, OnDegraded, Plan, Signal, Transport, UniqueIdStrategy};
-use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id};
+use crate::plan::{Confirm, HandleMode, Level, Name, NameSource, OnDeadline, OnDegraded, Plan, Signal, Transport, UniqueIdStrategy};
+use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id, with_name};
 use humantime::format_duration;
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,8 +196,13 @@ fn strategy(value: &Value) -> Parsed<UniqueIdStrategy> {
         _ => {}
     }
     if let Some(number) = text.strip_prefix("integer:") {
+        let source = [NameSource::InstanceName, NameSource::Hostname].into_iter().find(|source| source.word() == number);
+        if let Some(source) = source {
+            return Ok(UniqueIdStrategy::IntegerOf(source));
+        }
+        let hint = "write \"integer:1\", or \"integer:instance-name\" or \"integer:hostname\" for the number at the end of that name";
         let number = number.parse().map(UniqueIdStrategy::Integer);
-        return number.map_err(|_| Problem::new("must have a number after `integer:`").hint("write \"integer:1\"").into());
+        return number.map_err(|_| Problem::new("must have a number, `instance-name` or `hostname` after `integer:`").hint(hint).into());
     }
     if !text.contains('{') {
         let problem = Problem::new("is neither a known strategy nor a template").hint_nearest(text, ["derived", "instance", "random"]);
@@ -236,9 +241,10 @@ fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, 
                 reader.notes.warn(place, message, Some("ROS deletes such signals before an update of the stack".to_owned()));
             }
         }
+        UniqueIdStrategy::IntegerOf(_) => {}
         _ => {
             let message = "a handle with mode \"Full\" and a count of 0 or more takes integer ids only";
-            let hint = "write unique_id = \"integer:N\" with another N on each host; any other id makes the next stack update fail";
+            let hint = "write unique_id = \"integer:N\" with another N on each host, or \"integer:instance-name\"; any other id makes the next stack update fail";
             reader.notes.misfit(place, message, Some(hint.to_owned()));
         }
     }
@@ -288,7 +294,16 @@ fn sample_id(signal: &Signal) -> Result<UniqueId, IdError> {
         stack_id: signal.stack_id.clone().unwrap_or_else(|| SAMPLE_STACK.to_owned()),
         resource: signal.resource.clone(),
     };
-    unique_id(&signal.unique_id, SAMPLE_INSTANCE, &signal.name, FIRST_ROUND, &target, Uuid::nil())
+    let strategy = with_name(&signal.unique_id, |source| Some(sample_name(source).to_owned()))?;
+    unique_id(&strategy, SAMPLE_INSTANCE, &signal.name, FIRST_ROUND, &target, Uuid::nil())
+}
+
+/// Two names that give two numbers.
+fn sample_name(source: NameSource) -> &'static str {
+    match source {
+        NameSource::InstanceName => "web-001",
+        NameSource::Hostname => "host-002",
+    }
 }
 
 fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
@@ -300,7 +315,7 @@ fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
                 keys::nearest(word, known).map(|near| format!("did you mean {{{near}}}?"))
             }
             IdError::Length(..) => Some("this is the id as an instance would have it; leave a part out".to_owned()),
-            IdError::Control(_) | IdError::Unclosed(_) => None,
+            IdError::Control(_) | IdError::Unclosed(_) | IdError::NoNumber { .. } | IdError::NoName(_) => None,
         };
         reader.notes.misfit(place, error.to_string(), hint);
         return;
