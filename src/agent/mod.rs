@@ -11,13 +11,14 @@
 //! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
-//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
+//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `lifecycle` knows the hooks of scaling groups, `command` serves the
 //! operator, `status` explains it all.
 
 mod checks;
 mod command;
 mod composites;
 mod delivery;
+mod lifecycle;
 mod rounds;
 pub mod status;
 #[cfg(test)]
@@ -28,9 +29,9 @@ pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
-use crate::plan::{Check, Name, Plan};
+use crate::plan::{Check, LifecycleHook, Name, Plan};
 use crate::retry::{Pace, Random, Schedule};
-use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
+use crate::signal::{Answer, Beat, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
 use crate::stack::Look;
 use checks::CheckRun;
 use delivery::Durability;
@@ -107,6 +108,13 @@ pub enum Input {
         /// What came of it.
         answer: Answer,
     },
+    /// A heartbeat came back.
+    Beaten {
+        /// The heartbeat of the `Beat` effect.
+        beat: u64,
+        /// What came of it.
+        result: Beat,
+    },
     /// A new valid plan.
     Replan(Arc<Plan>),
     /// A new configuration that cannot be used: the plan stays.
@@ -160,6 +168,26 @@ pub enum Effect {
         target: Target,
         /// And at this condition.
         condition: Option<String>,
+    },
+    /// Look whether a lifecycle hook holds this instance.
+    LookAtHook {
+        /// Comes back in `Looked`.
+        look: u64,
+        /// Its region counts.
+        target: Target,
+        /// Which.
+        hook: LifecycleHook,
+    },
+    /// Ask ESS to hold this instance for some more time.
+    Beat {
+        /// Comes back in `Beaten`.
+        beat: u64,
+        /// Its region counts.
+        target: Target,
+        /// Which.
+        hook: LifecycleHook,
+        /// How long from now.
+        covers: std::time::Duration,
     },
     /// Make one attempt.
     Send {
@@ -318,6 +346,7 @@ impl Core {
             Input::NotRecorded { error } => self.not_recorded(error),
             Input::Looked { look, result } => self.looked(look, result),
             Input::Answered { send, answer } => self.answered(send, answer),
+            Input::Beaten { beat, result } => self.beaten(beat, result),
             Input::Replan(plan) => self.replan(plan),
             Input::Misconfigured(error) => self.misconfigured = Some(error),
             Input::Command { id, command } => {
@@ -331,6 +360,7 @@ impl Core {
         self.settle_checks();
         self.decide();
         self.deliver();
+        self.beat();
         self.run_checks();
         self.record();
         std::mem::take(&mut self.effects)
@@ -341,7 +371,7 @@ impl Core {
         let identity = self.wants_identity().then_some(self.identity.due);
         let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
-        identity.into_iter().chain(checks).chain(rounds).chain(self.durability.wake()).min()
+        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.durability.wake()).min()
     }
 
     /// Another number means that [`Core::summary`] may say something else, but for time that passed.

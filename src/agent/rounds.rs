@@ -1,10 +1,11 @@
 //! Rounds: opened when a signal is first owed, decided once, never twice.
 
 use super::delivery::Delivery;
+use super::lifecycle::Heartbeat;
 use super::{Core, Effect, NoteLevel};
 use crate::check::clip;
 use crate::clock::{BootMs, millis};
-use crate::plan::{Name, Signal, UniqueIdStrategy};
+use crate::plan::{Name, Signal, Transport, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id};
 use crate::verdict::{self, Standing, Timers, Verdict};
 use std::fmt::Write as _;
@@ -28,12 +29,14 @@ pub(super) struct Active {
     pub(super) wake: Option<BootMs>,
     /// The way to the receipt.
     pub(super) delivery: Delivery,
+    /// What keeps a lifecycle hook waiting meanwhile.
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Active {
     /// A round that begins now.
     pub(super) fn begun(round: Round, now: BootMs) -> Self {
-        Self { round, started: now, extended: None, wake: None, delivery: Delivery::new(now) }
+        Self { round, started: now, extended: None, wake: None, delivery: Delivery::new(now), heartbeat: Heartbeat::new(now) }
     }
 
     /// Opened by an operator for a resource that no signal of the plan names.
@@ -64,7 +67,7 @@ impl Core {
             self.note(NoteLevel::Info, format!("signal {}: going on with the undelivered intent of an earlier run", round.signal));
         }
         let delivery = Delivery::resumed(decided, now.boot_ms);
-        Active { round, started, extended, wake: None, delivery }
+        Active { round, started, extended, wake: None, delivery, heartbeat: Heartbeat::new(now.boot_ms) }
     }
 
     /// Opens the rounds that the plan asks for and closes those it no longer does.
@@ -154,6 +157,9 @@ impl Core {
     pub(super) fn target(&self, signal: &Signal) -> Option<Target> {
         let identity = self.identity.known.as_ref();
         let region = signal.region.clone().or_else(|| identity?.region.clone())?;
+        if let Transport::LifecycleHook(hook) = &signal.transport {
+            return Some(Target::of_scaling_group(region, hook.scaling_group.as_deref(), &signal.resource));
+        }
         let stack_id = signal.stack_id.clone().or_else(|| identity?.stack_id.clone())?;
         Some(Target { region, stack_id, resource: signal.resource.clone() })
     }
@@ -357,7 +363,11 @@ impl Core {
         let text = match &settlement {
             Settlement::Acknowledged { request_id, .. } => {
                 let id = active.round.intent.as_ref().map_or("", |intent| intent.unique_id.as_str());
-                format!("acknowledged by ROS (request {request_id}) for unique id {id}")
+                let who = match active.round.target.as_ref().and_then(Target::scaling_group) {
+                    Some(_) => "ESS",
+                    None => "ROS",
+                };
+                format!("acknowledged by {who} (request {request_id}) for unique id {id}")
             }
             Settlement::NotNeeded { why, .. } => format!("not needed: {why}"),
             other => other.word().to_owned(),

@@ -3,11 +3,13 @@
 use crate::agent::{Identity, Input};
 use crate::config::Layout;
 use crate::credentials::Cache;
+use crate::ess;
 use crate::instance::Metadata;
-use crate::plan::{Plan, Transport};
+use crate::plan::{LifecycleHook, Plan, Transport};
 use crate::retry::Random;
 use crate::ros::Client;
-use crate::signal::{Answer, Class, Refusal, SignalRequest};
+use crate::signal::{Answer, Beat, Class, Refusal, SignalRequest, Target};
+use crate::stack::Look;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +23,7 @@ pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
+    ess: Arc<ess::Client>,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
@@ -29,8 +32,10 @@ impl Outside {
     pub(super) fn new(plan: &Plan, environment: &HashMap<String, String>) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
         let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
-        let client = Arc::new(Client::new(&plan.ros, Arc::new(credentials)).map_err(|error| error.to_string())?);
-        Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
+        let credentials = Arc::new(credentials);
+        let client = Arc::new(Client::new(&plan.ros, Arc::clone(&credentials)).map_err(|error| error.to_string())?);
+        let ess = ess::Client::new(&plan.ros, &plan.ess, environment, credentials).map_err(|error| error.to_string())?;
+        Ok(Self { environment: environment.clone(), metadata, client, ess: Arc::new(ess), instance_id: Arc::default() })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
@@ -50,6 +55,7 @@ impl Outside {
     /// Asks who this host is.
     pub(super) fn identify(&self) -> impl Future<Output = Result<Identity, String>> + Send + 'static {
         let (metadata, client, known) = (Arc::clone(&self.metadata), Arc::clone(&self.client), Arc::clone(&self.instance_id));
+        let ess = Arc::clone(&self.ess);
         async move {
             let found = metadata.identity().await.map_err(|error| match error.hint() {
                 Some(hint) => format!("{error}; hint: {hint}"),
@@ -57,17 +63,36 @@ impl Outside {
             })?;
             if let Some(account) = &found.account_id {
                 client.know_account(account);
+                ess.know_account(account);
             }
             *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.instance_id.clone());
             Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id })
         }
     }
 
+    /// Whether a lifecycle action of the hook waits for this instance.
+    pub(super) fn look_at_hook(&self, target: Target, hook: LifecycleHook) -> impl Future<Output = Look> + Send + 'static {
+        let (ess, known) = (Arc::clone(&self.ess), self.known());
+        async move { ess.look(&target.region, &hook, known.as_deref().unwrap_or_default()).await }
+    }
+
+    /// One heartbeat for the hook.
+    pub(super) fn beat(&self, target: Target, hook: LifecycleHook, covers: Duration) -> impl Future<Output = Beat> + Send + 'static {
+        let (ess, known) = (Arc::clone(&self.ess), self.known());
+        async move { ess.heartbeat(&target.region, &hook, known.as_deref().unwrap_or_default(), covers).await }
+    }
+
+    /// The instance id that the intents are made under.
+    fn known(&self) -> Option<String> {
+        self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// One attempt, after a look whether this is still the machine that decided: a copy of a running machine resumes without a boot.
     pub(super) fn send(&self, send: u64, request: SignalRequest) -> impl Future<Output = Vec<Input>> + Send + 'static {
         let client = Arc::clone(&self.client);
+        let ess = Arc::clone(&self.ess);
         let metadata = Arc::clone(&self.metadata);
-        let known = self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known();
         let identify = self.identify();
         async move {
             let now = tokio::time::timeout(RECHECK_TIMEOUT, metadata.instance_id()).await;
@@ -87,7 +112,9 @@ impl Outside {
             }
             let answer = match &request.transport {
                 Transport::Api => client.signal(&request).await,
-                Transport::Handle(_) | Transport::LifecycleHook(_) => return Vec::new(),
+                Transport::Handle(_) => return Vec::new(),
+                // An intent is made when the instance id is known, so that there is one.
+                Transport::LifecycleHook(hook) => ess.complete(&request, hook, known.as_deref().unwrap_or_default()).await,
             };
             vec![Input::Answered { send, answer }]
         }

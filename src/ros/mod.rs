@@ -5,4 +5,5 @@ mod client;
 mod endpoint;
 mod operations;
 
+pub(crate) use client::check_endpoint;
 pub use client::{Client, Error, ResourceAnswer, StackAnswer};

@@ -4,7 +4,7 @@ mod answer;
 mod ids;
 mod round;
 
-pub use answer::{Answer, Class, Refusal};
+pub use answer::{Answer, Beat, Class, Refusal};
 pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id};
 pub use round::{HISTORY_LIMIT, HistoryEntry, Intent, LedgerDocument, Round, Settlement, Target, remember};
 

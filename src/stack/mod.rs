@@ -12,6 +12,8 @@ pub enum Look {
     NobodyWaits(String),
     /// The stack is busy with something else: look again later, do not send yet.
     NotNow(String),
+    /// What would wait is not there yet: look again, until the deadline.
+    NotYet(String),
     /// RAM does not permit looking: send without.
     Denied(String),
     /// The look itself failed, or the stack is not found (too early, other home): send without.

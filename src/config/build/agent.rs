@@ -5,7 +5,7 @@ use crate::config::forms;
 use crate::config::fragment::Value;
 use crate::config::network;
 use crate::config::reader::{Parsed, Problem, Reader, shorten, text};
-use crate::plan::{Agent, Credentials, Endpoint, Instance, OnUnwritable, Provider, Ros, SignatureScheme};
+use crate::plan::{Agent, Credentials, Endpoint, Ess, Instance, OnUnwritable, Provider, Ros, SignatureScheme};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -75,6 +75,15 @@ pub(super) fn ros(reader: &mut Reader<'_>) -> Option<Ros> {
     let poll = reader.flag("poll");
     let ca_file = reader.optional("ca_file", forms::path);
     Some(Ros { endpoint: endpoint?, signature: signature?, ca_file: ca_file?, timeout: timeout?, poll: poll? })
+}
+
+/// `[ess]`.
+pub(super) fn ess(reader: &mut Reader<'_>) -> Option<Ess> {
+    let endpoint = reader.value("endpoint", |value| match text(value)? {
+        "auto" => Ok(Endpoint::Auto),
+        _ => network::url_with_tls(value, None).map(Endpoint::Url),
+    });
+    Some(Ess { endpoint: endpoint? })
 }
 
 /// Which keys of `[credentials]` belong to which provider.

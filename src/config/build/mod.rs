@@ -39,6 +39,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let empty = Table::default();
     let agent = agent::agent(&mut single(root, "agent", &keys::AGENT, &empty, notes), environment);
     let ros = agent::ros(&mut single(root, "ros", &keys::ROS, &empty, notes));
+    let ess = agent::ess(&mut single(root, "ess", &keys::ESS, &empty, notes));
     let credentials = agent::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
     let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
     let on_unwritable = agent::state(&mut single(root, "state", &keys::STATE, &empty, notes));
@@ -59,6 +60,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
         checks,
         agent: agent?.0,
         ros: ros?,
+        ess: ess?,
         credentials: credentials?,
         instance: instance?,
         on_unwritable: on_unwritable?,
