@@ -414,7 +414,10 @@ impl Ess {
             None => None,
             Some(word @ ("CONTINUE" | "ABANDON" | "ROLLBACK")) => Some(word.to_owned()),
             Some(_) => {
-                return Err(Refusal::bad_request("InvalidParamter", "The specified value of parameter LifecycleActionResult is not valid."));
+                return Err(Refusal::bad_request(
+                    "InvalidParamter",
+                    "The specified value of parameter LifecycleActionResult is not valid.",
+                ));
             }
         };
         let action = self.pending(request)?;

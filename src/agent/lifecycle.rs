@@ -112,7 +112,8 @@ impl Core {
             if at > now {
                 continue;
             }
-            let until = until.min(now.saturating_add(LONGEST_MS));
+            // Whole seconds, as ESS takes them.
+            let until = now.saturating_add(until.saturating_sub(now).saturating_add(999) / 1000 * 1000).min(now.saturating_add(LONGEST_MS));
             let beat = self.id();
             let Some(active) = self.rounds.get_mut(index) else { continue };
             let Some(target) = active.round.target.clone() else { continue };

@@ -112,11 +112,11 @@ pub(super) struct Actions {
 impl Actions {
     /// Takes a page in; gives the token of the next one.
     pub(super) fn read(&mut self, body: &Body, instance_id: &str, wanted: &LifecycleHook) -> Option<String> {
-        let fits = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         for entry in list::<Entry>(body, "LifecycleActions") {
             let instances = entry.instance_ids.unwrap_or_default();
             let ours = instances.iter().any(|id| id == instance_id);
-            let named = fits(&wanted.hook, &entry.lifecycle_hook_id) && fits(&wanted.action_token, &entry.lifecycle_action_token);
+            // A search is made without a token, or with one that ESS has refused.
+            let named = wanted.hook.as_ref().is_none_or(|hook| *hook == entry.lifecycle_hook_id);
             if !ours || !named || self.pending.len() + self.over.len() >= KEPT {
                 continue;
             }

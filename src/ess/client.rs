@@ -62,8 +62,8 @@ pub struct Client {
 struct Learned {
     hosts: Vec<Hosts>,
     pending: Vec<(LifecycleHook, Action)>,
-    /// Tokens that ESS has refused: they are looked at before they are used again.
-    doubted: Vec<String>,
+    /// Hooks of whose actions ESS has refused the token: what the configuration says of them is no longer believed.
+    doubted: Vec<LifecycleHook>,
 }
 
 /// Whose action is meant.
@@ -135,7 +135,7 @@ impl Client {
                 self.forget(hook);
                 Answer::Accepted { request_id: body.request_id }
             }
-            Err(refusal) => Answer::Refused(self.judged(wanted, &action, refusal)),
+            Err(refusal) => Answer::Refused(self.judged(wanted, refusal)),
         }
     }
 
@@ -152,19 +152,20 @@ impl Client {
         match self.attempt(region, operation).await {
             Ok(_) => Beat::Recorded,
             Err(refusal) if refusal.code.as_deref().is_some_and(|code| EXHAUSTED.contains(&code)) => Beat::Exhausted(refusal.message),
-            Err(refusal) if refusal.code.as_deref() == Some(NOT_PENDING) => Beat::NotYet(self.judged(wanted, &action, refusal).message),
+            Err(refusal) if refusal.code.as_deref() == Some(NOT_PENDING) => Beat::NotYet(self.judged(wanted, refusal).message),
             Err(refusal) => Beat::Failed(refusal),
         }
     }
 
-    /// A refusal of the token means that it is looked at before it is used again, which shows whether anybody waits.
-    fn judged(&self, wanted: Wanted<'_>, action: &Action, refusal: Refusal) -> Refusal {
+    /// A refusal of the token means that the action is looked for before the next attempt, which shows whether anybody waits.
+    fn judged(&self, wanted: Wanted<'_>, refusal: Refusal) -> Refusal {
         if refusal.code.as_deref() != Some(NOT_PENDING) {
             return refusal;
         }
         self.forget(wanted.hook);
         let mut learned = self.learned();
-        keep(&mut learned.doubted, action.token.clone());
+        learned.doubted.retain(|doubted| doubted != wanted.hook);
+        keep(&mut learned.doubted, wanted.hook.clone());
         Refusal { class: Class::TooEarly, ..refusal }
     }
 
@@ -190,6 +191,12 @@ impl Client {
                 return Err(unsent(Class::Transient, message, None));
             }
         };
+        let found = match found {
+            Found::NotYet(why) if self.is_doubted(wanted.hook) => {
+                Found::Over(format!("ESS does not take the token of the lifecycle action any more, and {why}"))
+            }
+            found => found,
+        };
         if let Found::Pending(action) = &found {
             let mut learned = self.learned();
             keep(&mut learned.pending, (wanted.hook.clone(), action.clone()));
@@ -200,8 +207,12 @@ impl Client {
     /// The action as the configuration names it, unless ESS has refused it.
     fn given(&self, hook: &LifecycleHook) -> Option<Action> {
         let (Some(id), Some(token)) = (&hook.hook, &hook.action_token) else { return None };
-        let doubted = self.learned().doubted.contains(token);
-        (!doubted).then(|| Action { hook: id.clone(), token: token.clone(), others: 0 })
+        (!self.is_doubted(hook)).then(|| Action { hook: id.clone(), token: token.clone(), others: 0 })
+    }
+
+    /// ESS has refused a token of this hook.
+    fn is_doubted(&self, hook: &LifecycleHook) -> bool {
+        self.learned().doubted.contains(hook)
     }
 
     fn forget(&self, hook: &LifecycleHook) {

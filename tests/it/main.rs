@@ -29,5 +29,6 @@ mod probe;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod ros;
+mod scaling;
 mod service;
 mod systemd;
