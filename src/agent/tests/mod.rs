@@ -1,5 +1,6 @@
 //! The core against a model of ROS: stories told step by step, and random histories of faults, crashes and reboots.
 
+mod hooks;
 mod properties;
 mod stories;
 mod targets;
