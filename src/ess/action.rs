@@ -25,6 +25,8 @@ pub(super) struct Action {
     pub(super) hook: String,
     /// `LifecycleActionToken`.
     pub(super) token: String,
+    /// The scaling group, where it is known: for the ARN in hints.
+    pub(super) group: Option<String>,
     /// Other instances that it holds as well.
     pub(super) others: usize,
 }
@@ -122,7 +124,7 @@ impl Actions {
             }
             let (hook, token) = (entry.lifecycle_hook_id, entry.lifecycle_action_token);
             if entry.lifecycle_action_status == "Pending" {
-                self.pending.push(Action { hook, token, others: instances.len() - 1 });
+                self.pending.push(Action { hook, token, group: None, others: instances.len() - 1 });
                 continue;
             }
             let result = entry.lifecycle_action_result.filter(|result| !result.is_empty()).map(|result| format!(" ({result})"));
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn the_pending_action_that_names_this_instance_is_taken() {
         let entries = [entry("ash-1", "Pending", &["i-2"]), entry("ash-2", "Pending", &["i-1"]), entry("ash-3", "Timeout", &["i-1"])];
-        let action = Action { hook: "ash-2".into(), token: "token-ash-2".into(), others: 0 };
+        let action = Action { hook: "ash-2".into(), token: "token-ash-2".into(), group: None, others: 0 };
         assert_eq!(judged(&entries, &hook(None)), Some(Found::Pending(action)));
         assert_eq!(judged(&entries[..1], &hook(None)), None, "that of another instance is none");
     }
@@ -197,7 +199,7 @@ mod tests {
         let entries = [entry("ash-1", "Pending", &["i-1", "i-2"]), entry("ash-2", "Pending", &["i-1"])];
         assert!(matches!(judged(&entries, &hook(None)), Some(Found::Several(text)) if text.contains("ash-1, ash-2")));
         let named = judged(&entries, &hook(Some("ash-1")));
-        assert_eq!(named, Some(Found::Pending(Action { hook: "ash-1".into(), token: "token-ash-1".into(), others: 1 })));
+        assert_eq!(named, Some(Found::Pending(Action { hook: "ash-1".into(), token: "token-ash-1".into(), group: None, others: 1 })));
     }
 
     #[test]

@@ -128,8 +128,7 @@ impl Client {
             let (others, hook) = (action.others, &action.hook);
             tracing::warn!(target: "ess", "the lifecycle action of hook {hook} holds {others} more instances: {result} holds for them too");
         }
-        let group = hook.scaling_group.as_deref();
-        let operation = operations::complete_lifecycle_action(wanted.region, group, &action, result, &request.client_token);
+        let operation = operations::complete_lifecycle_action(wanted.region, &action, result, &request.client_token);
         match self.attempt(wanted.region, operation).await {
             Ok(body) => {
                 self.forget(hook);
@@ -148,7 +147,7 @@ impl Client {
             Ok(Found::Over(why)) => return Beat::Over(why),
             Err(refusal) => return Beat::Failed(refusal),
         };
-        let operation = operations::record_lifecycle_action_heartbeat(region, hook.scaling_group.as_deref(), &action, covers);
+        let operation = operations::record_lifecycle_action_heartbeat(region, &action, covers);
         match self.attempt(region, operation).await {
             Ok(_) => Beat::Recorded,
             Err(refusal) if refusal.code.as_deref().is_some_and(|code| EXHAUSTED.contains(&code)) => Beat::Exhausted(refusal.message),
@@ -207,7 +206,7 @@ impl Client {
     /// The action as the configuration names it, unless ESS has refused it.
     fn given(&self, hook: &LifecycleHook) -> Option<Action> {
         let (Some(id), Some(token)) = (&hook.hook, &hook.action_token) else { return None };
-        (!self.is_doubted(hook)).then(|| Action { hook: id.clone(), token: token.clone(), others: 0 })
+        (!self.is_doubted(hook)).then(|| Action { hook: id.clone(), token: token.clone(), group: hook.scaling_group.clone(), others: 0 })
     }
 
     /// ESS has refused a token of this hook.
@@ -321,7 +320,10 @@ impl Search<'_> {
             self.actions_in_progress(&group, &mut actions).await?;
         }
         let none = || Found::NotYet(format!("no lifecycle action of scaling group {group} names this instance"));
-        Ok(actions.judge().unwrap_or_else(none))
+        Ok(match actions.judge().unwrap_or_else(none) {
+            Found::Pending(action) => Found::Pending(Action { group: Some(group), ..action }),
+            found => found,
+        })
     }
 
     async fn actions_in_progress(&mut self, group: &str, actions: &mut Actions) -> Result<(), Refusal> {

@@ -50,7 +50,6 @@ pub(super) fn describe_lifecycle_actions(
 /// Ends the wait.
 pub(super) fn complete_lifecycle_action(
     region: &str,
-    group: Option<&str>,
     action: &Action,
     result: &'static str,
     token: &ClientToken,
@@ -58,20 +57,15 @@ pub(super) fn complete_lifecycle_action(
     let mut parameters = of_action(region, action)?;
     parameters.push(("LifecycleActionResult", result.to_owned()));
     parameters.push(("ClientToken", token.as_str().to_owned()));
-    Ok(operation("CompleteLifecycleAction", group, parameters))
+    Ok(operation("CompleteLifecycleAction", action.group.as_deref(), parameters))
 }
 
 /// Prolongs the wait.
-pub(super) fn record_lifecycle_action_heartbeat(
-    region: &str,
-    group: Option<&str>,
-    action: &Action,
-    covers: Duration,
-) -> Result<Operation, Invalid> {
+pub(super) fn record_lifecycle_action_heartbeat(region: &str, action: &Action, covers: Duration) -> Result<Operation, Invalid> {
     let mut parameters = of_action(region, action)?;
     let seconds = covers.as_secs().clamp(*HEARTBEAT_SECONDS.start(), *HEARTBEAT_SECONDS.end());
     parameters.push(("HeartbeatTimeout", seconds.to_string()));
-    Ok(operation("RecordLifecycleActionHeartbeat", group, parameters))
+    Ok(operation("RecordLifecycleActionHeartbeat", action.group.as_deref(), parameters))
 }
 
 /// `LifecycleActionResult` of a verdict. A WARNING lets the instance in: ESS knows nothing between the two.
@@ -108,7 +102,7 @@ mod tests {
     const REGION: &str = "cn-hangzhou";
 
     fn action() -> Action {
-        Action { hook: "ash-1".to_owned(), token: "B54F6A39-0000".to_owned(), others: 0 }
+        Action { hook: "ash-1".to_owned(), token: "B54F6A39-0000".to_owned(), group: Some("asg-1".to_owned()), others: 0 }
     }
 
     fn named(operation: &Operation) -> Vec<String> {
@@ -129,7 +123,7 @@ mod tests {
         assert_eq!(named(&actions), ["RegionId=cn-hangzhou", "ScalingActivityId=asa-1", "MaxResults=10", "NextToken=AAA=="]);
         let target = Target { region: REGION.into(), stack_id: "asg-1".into(), resource: "lifecycle-hook".into() };
         let token = client_token(&target, &UniqueId::new("u").unwrap(), SignalStatus::Success, 0);
-        let complete = complete_lifecycle_action(REGION, Some("asg-1"), &action(), "CONTINUE", &token).unwrap();
+        let complete = complete_lifecycle_action(REGION, &action(), "CONTINUE", &token).unwrap();
         let names: Vec<_> = complete.parameters.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["RegionId", "LifecycleHookId", "LifecycleActionToken", "LifecycleActionResult", "ClientToken"]);
         assert_eq!(complete.resource, "scalinggroup/asg-1");
@@ -138,7 +132,7 @@ mod tests {
     #[test]
     fn a_heartbeat_stays_within_the_limits_of_its_page() {
         for (asked, sent) in [(0, "30"), (31, "31"), (21_600, "21600"), (90_000, "21600")] {
-            let operation = record_lifecycle_action_heartbeat(REGION, None, &action(), Duration::from_secs(asked)).unwrap();
+            let operation = record_lifecycle_action_heartbeat(REGION, &action(), Duration::from_secs(asked)).unwrap();
             assert_eq!(operation.parameter("HeartbeatTimeout"), Some(sent));
         }
     }
@@ -154,7 +148,7 @@ mod tests {
     #[test]
     fn wrong_parameters_are_refused_by_name_before_anything_is_sent() {
         let bad = Action { token: "a b".to_owned(), ..action() };
-        let refused = record_lifecycle_action_heartbeat(REGION, None, &bad, Duration::from_secs(60)).unwrap_err();
+        let refused = record_lifecycle_action_heartbeat(REGION, &bad, Duration::from_secs(60)).unwrap_err();
         assert!(refused.to_string().starts_with("LifecycleActionToken"), "{refused}");
         assert!(describe_scaling_instances("a/b", None, "i-1").unwrap_err().to_string().starts_with("RegionId"));
     }
