@@ -339,11 +339,14 @@ impl Ess {
         let groups = self.groups.iter().filter(|(id, found)| found.spec.region == region && group.is_none_or(|wanted| wanted == **id));
         let members = groups.flat_map(|(group, found)| found.members().into_iter().map(move |member| (group, member)));
         let entry = |(group, (id, state, activity)): (&String, (&str, &'static str, &str))| {
-            let mut entry = json!({"InstanceId": id, "ScalingGroupId": group, "LifecycleState": state, "HealthStatus": "Healthy"});
-            if switches.instances_tell_activity {
-                entry["ScalingActivityId"] = Value::from(activity);
-            }
-            entry
+            let activity = switches.instances_tell_activity.then_some(activity);
+            json!({
+                "InstanceId": id,
+                "ScalingGroupId": group,
+                "LifecycleState": state,
+                "HealthStatus": "Healthy",
+                "ScalingActivityId": activity,
+            })
         };
         let listed = members.filter(|(_, (id, state, _))| {
             (ids.is_empty() || ids.contains(id)) && (switches.pending_instances_listed || !state.starts_with("Pending"))
