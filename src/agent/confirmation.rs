@@ -12,7 +12,7 @@ use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::{Confirm, Signal, Transport};
 use crate::retry::LONGEST_HINT;
-use crate::signal::{Confirmation, Outcome};
+use crate::signal::{Confirmation, Outcome, Target};
 use crate::stack::confirm::Sighting;
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ impl Core {
     pub(super) fn begin_confirmation(&mut self, index: usize) {
         let due = self.now().saturating_add(self.wait_before(0));
         let Some(active) = self.rounds.get(index) else { return };
-        if !self.plan.signal(&active.round.signal).is_some_and(|signal| self.is_to_confirm(signal)) {
+        let wanted = self.plan.signal(&active.round.signal).is_some_and(|signal| self.is_to_confirm(signal));
+        if !wanted || !active.round.target.as_ref().is_some_and(Target::is_known) {
             return;
         }
         if let Some(active) = self.rounds.get_mut(index) {

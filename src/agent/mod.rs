@@ -11,7 +11,7 @@
 //! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
-//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
+//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `lifecycle` knows the hooks of scaling groups, `command` serves the
 //! operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
 
 mod checks;
@@ -20,6 +20,7 @@ mod composites;
 mod confirmation;
 mod delivery;
 mod handles;
+mod lifecycle;
 mod rounds;
 pub mod status;
 mod template;
@@ -32,9 +33,9 @@ pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
-use crate::plan::{Check, Name, NameSource, Plan, Signal, UniqueIdStrategy};
+use crate::plan::{Check, LifecycleHook, Name, NameSource, Plan, Signal, UniqueIdStrategy};
 use crate::retry::{Pace, Random, Schedule};
-use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
+use crate::signal::{Answer, Beat, Class, HistoryEntry, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
 use crate::stack::confirm::Sighting;
 use crate::stack::{Lesson, Look};
 use checks::CheckRun;
@@ -131,6 +132,13 @@ pub enum Input {
         /// What it showed.
         sighting: Sighting,
     },
+    /// A heartbeat came back.
+    Beaten {
+        /// The heartbeat of the `Beat` effect.
+        beat: u64,
+        /// What came of it.
+        result: Beat,
+    },
     /// A new valid plan.
     Replan(Arc<Plan>),
     /// A new configuration that cannot be used: the plan stays.
@@ -206,6 +214,26 @@ pub enum Effect {
         unique_id: UniqueId,
         /// And what it said.
         said: SignalStatus,
+    },
+    /// Look whether a lifecycle hook holds this instance.
+    LookAtHook {
+        /// Comes back in `Looked`.
+        look: u64,
+        /// Its region counts.
+        target: Target,
+        /// Which.
+        hook: LifecycleHook,
+    },
+    /// Ask ESS to hold this instance for some more time.
+    Beat {
+        /// Comes back in `Beaten`.
+        beat: u64,
+        /// Its region counts.
+        target: Target,
+        /// Which.
+        hook: LifecycleHook,
+        /// How long from now.
+        covers: std::time::Duration,
     },
     /// Make one attempt.
     Send {
@@ -372,6 +400,7 @@ impl Core {
             Input::Answered { send, answer } => self.answered(send, answer),
             Input::Learned { learn, lesson } => self.lesson(learn, lesson),
             Input::Sighted { confirm, sighting } => self.sighted(confirm, sighting),
+            Input::Beaten { beat, result } => self.beaten(beat, result),
             Input::Replan(plan) => self.replan(plan),
             Input::Misconfigured(error) => self.misconfigured = Some(error),
             Input::Command { id, command } => {
@@ -385,6 +414,7 @@ impl Core {
         self.settle_checks();
         self.decide();
         self.deliver();
+        self.beat();
         self.run_checks();
         self.learn();
         self.look_for_confirmation();
@@ -397,7 +427,7 @@ impl Core {
         let identity = self.wants_identity().then_some(self.identity.due);
         let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
-        identity.into_iter().chain(checks).chain(rounds).chain(self.durability.wake()).min()
+        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.durability.wake()).min()
     }
 
     /// Another number means that [`Core::summary`] may say something else, but for time that passed.

@@ -2,11 +2,12 @@
 
 use super::confirmation::Confirming;
 use super::delivery::Delivery;
+use super::lifecycle::Heartbeat;
 use super::template::Learning;
 use super::{Core, Effect, NoteLevel};
 use crate::check::clip;
 use crate::clock::{BootMs, millis};
-use crate::plan::{Name, Signal, UniqueIdStrategy};
+use crate::plan::{Name, Signal, Transport, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id, with_name};
 use crate::verdict::{self, Standing, Timers, Verdict};
 use std::fmt::Write as _;
@@ -36,13 +37,24 @@ pub(super) struct Active {
     pub(super) learned_at: BootMs,
     /// The looks after the receipt.
     pub(super) confirming: Option<Confirming>,
+    /// What keeps a lifecycle hook waiting meanwhile.
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Active {
     /// A round that begins now.
     pub(super) fn begun(round: Round, now: BootMs) -> Self {
-        let (delivery, learning) = (Delivery::new(now), Learning::new(now));
-        Self { round, started: now, extended: None, wake: None, delivery, learning, learned_at: now, confirming: None }
+        Self {
+            round,
+            started: now,
+            extended: None,
+            wake: None,
+            delivery: Delivery::new(now),
+            learning: Learning::new(now),
+            learned_at: now,
+            confirming: None,
+            heartbeat: Heartbeat::new(now),
+        }
     }
 
     /// Opened by an operator for a resource that no signal of the plan names.
@@ -75,7 +87,8 @@ impl Core {
         let delivery = Delivery::resumed(decided, now.boot_ms);
         let learned_at = round.learned.as_ref().map_or(now.boot_ms, |learned| learned.at.on_boot_clock(&self.boot_id, now));
         let confirming = self.resumed_confirmation(round.confirmation.as_ref());
-        Active { round, started, extended, wake: None, delivery, learning: Learning::new(now.boot_ms), learned_at, confirming }
+        let (learning, heartbeat) = (Learning::new(now.boot_ms), Heartbeat::new(now.boot_ms));
+        Active { round, started, extended, wake: None, delivery, learning, learned_at, confirming, heartbeat }
     }
 
     /// Opens the rounds that the plan asks for and closes those it no longer does.
@@ -168,6 +181,9 @@ impl Core {
         }
         let identity = self.identity.known.as_ref();
         let region = signal.region.clone().or_else(|| identity?.region.clone())?;
+        if let Transport::LifecycleHook(hook) = &signal.transport {
+            return Some(Target::of_scaling_group(region, hook.scaling_group.as_deref(), &signal.resource));
+        }
         let stack_id = signal.stack_id.clone().or_else(|| identity?.stack_id.clone())?;
         Some(Target { region, stack_id, resource: signal.resource.clone() })
     }
@@ -376,7 +392,11 @@ impl Core {
         let text = match &settlement {
             Settlement::Acknowledged { request_id, .. } => {
                 let id = active.round.intent.as_ref().map_or("", |intent| intent.unique_id.as_str());
-                format!("acknowledged by ROS (request {request_id}) for unique id {id}")
+                let who = match active.round.target.as_ref().and_then(Target::scaling_group) {
+                    Some(_) => "ESS",
+                    None => "ROS",
+                };
+                format!("acknowledged by {who} (request {request_id}) for unique id {id}")
             }
             Settlement::NotNeeded { why, .. } => format!("not needed: {why}"),
             other => other.word().to_owned(),

@@ -15,7 +15,7 @@ use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::{Resignal, Signal, Transport};
 use crate::retry::{Pace, Schedule};
-use crate::signal::{Class, Learned};
+use crate::signal::{Class, Learned, Target};
 use crate::stack::{Lesson, advice};
 use crate::verdict::Timers;
 use std::sync::Arc;
@@ -84,7 +84,9 @@ impl Core {
     /// Nothing is known of this boot's round yet, and it still matters.
     fn may_learn(&self, active: &Active) -> bool {
         let known = active.round.learned.as_ref().is_some_and(|learned| learned.at.boot_id == self.boot_id || !active.is_open());
-        active.round.target.is_some() && !known && (active.round.settled.is_none() || active.confirming.is_some())
+        active.round.target.as_ref().is_some_and(Target::is_known)
+            && !known
+            && (active.round.settled.is_none() || active.confirming.is_some())
     }
 
     /// When time alone makes a round ask.

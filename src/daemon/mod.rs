@@ -344,6 +344,14 @@ impl Daemon {
                 };
                 self.calls.spawn(looking);
             }
+            Effect::LookAtHook { look, target, hook } => {
+                let looking = self.outside.look_at_hook(target, hook);
+                self.calls.spawn(async move { vec![Input::Looked { look, result: looking.await }] });
+            }
+            Effect::Beat { beat, target, hook, covers } => {
+                let beating = self.outside.beat(target, hook, covers);
+                self.calls.spawn(async move { vec![Input::Beaten { beat, result: beating.await }] });
+            }
             Effect::Send { send, request } => {
                 let sending = self.outside.send(send, request);
                 self.calls.spawn(sending);

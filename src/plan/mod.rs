@@ -62,6 +62,8 @@ pub struct Plan {
     pub agent: Agent,
     /// `[ros]`.
     pub ros: Ros,
+    /// `[ess]`.
+    pub ess: Ess,
     /// `[credentials]`.
     pub credentials: Credentials,
     /// `[instance]`.
@@ -139,6 +141,13 @@ pub struct Ros {
     pub timeout: Duration,
     /// `poll`: look at the stack before a send, where that is permitted.
     pub poll: bool,
+}
+
+/// `[ess]`: how Auto Scaling is reached, for lifecycle hooks. All else is as `[ros]` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ess {
+    /// `endpoint`: `auto` or a URL.
+    pub endpoint: Endpoint,
 }
 
 /// How requests are signed.
@@ -410,6 +419,7 @@ pub mod testing {
                 socket: PathBuf::from("/run/ros-signal-agent/control.sock"),
                 log: "info".to_owned(),
             },
+            ess: Ess { endpoint: Endpoint::Auto },
             ros: Ros {
                 endpoint: Endpoint::Auto,
                 home: Home::Auto,

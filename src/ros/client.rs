@@ -384,7 +384,8 @@ pub(super) fn explain(refusal: Refusal) -> String {
     refusal.hint.map_or(refusal.message.clone(), |hint| format!("{}; {hint}", refusal.message))
 }
 
-fn check_endpoint(url: &Url) -> Result<Url, Error> {
+/// That a URL is usable as an endpoint: encrypted but on loopback, and without user, query and fragment.
+pub(crate) fn check_endpoint(url: &Url) -> Result<Url, Error> {
     let usable =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none() && url.has_host();
     match url.scheme() {

@@ -8,5 +8,6 @@ mod hosts;
 mod operations;
 mod remembered;
 
+pub(crate) use client::check_endpoint;
 pub use client::{Client, Error, ResourceAnswer, StackAnswer};
 pub use remembered::Remembered;

@@ -4,7 +4,7 @@ mod answer;
 mod ids;
 mod round;
 
-pub use answer::{Answer, Class, Refusal};
+pub use answer::{Answer, Beat, Class, Refusal};
 pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id, with_name};
 pub use round::{
     Confirmation, HISTORY_LIMIT, HistoryEntry, Intent, Learned, LedgerDocument, Outcome, Place, Round, Settlement, Target, remember,

@@ -42,11 +42,17 @@ pub const HISTORY_LIMIT: usize = 64;
 pub struct Target {
     /// `RegionId`.
     pub region: String,
-    /// `StackId`.
+    /// `StackId`; for a lifecycle hook what [`Target::of_scaling_group`] says.
     pub stack_id: String,
     /// `LogicalResourceId`.
     pub resource: String,
 }
+
+/// Stands before the ID of a scaling group where a stack has its id. No id of a stack has a colon, and ROS is never asked with one.
+const SCALING_GROUP: &str = "scaling-group:";
+
+/// Stands for a scaling group that is looked for.
+const ANY_GROUP: &str = "any";
 
 impl Target {
     /// Stands for the region or the stack of a handle whose URL does not name them. No region and no stack can be called so.
@@ -54,7 +60,17 @@ impl Target {
 
     /// Whether ROS can be asked about it.
     pub fn is_known(&self) -> bool {
-        self.region != Self::UNNAMED && self.stack_id != Self::UNNAMED
+        self.region != Self::UNNAMED && self.stack_id != Self::UNNAMED && self.scaling_group().is_none()
+    }
+
+    /// What a lifecycle hook has in place of a stack: its scaling group, as far as the configuration names it.
+    pub fn of_scaling_group(region: String, group: Option<&str>, resource: &str) -> Self {
+        Self { region, stack_id: format!("{SCALING_GROUP}{}", group.unwrap_or(ANY_GROUP)), resource: resource.to_owned() }
+    }
+
+    /// Whether this is a lifecycle hook: the inner option is the ID of its scaling group, where it is configured.
+    pub fn scaling_group(&self) -> Option<Option<&str>> {
+        self.stack_id.strip_prefix(SCALING_GROUP).map(|group| Some(group).filter(|group| *group != ANY_GROUP))
     }
 }
 

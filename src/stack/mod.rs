@@ -17,6 +17,8 @@ pub enum Look {
     NobodyWaits(String),
     /// The stack is busy with something else: look again later, do not send yet.
     NotNow(String),
+    /// What would wait is not there yet: look again, until the deadline.
+    NotYet(String),
     /// RAM does not permit looking: send without.
     Denied(String),
     /// Nobody can be asked without credentials: a transport that needs none sends without, others wait as for a failed look.

@@ -2,6 +2,7 @@
 
 mod asides;
 mod handles;
+mod hooks;
 mod properties;
 mod stories;
 mod targets;

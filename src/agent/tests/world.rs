@@ -470,6 +470,7 @@ impl World {
                 self.fly(delay, Flight::Answered { send, answer });
             }
             Effect::Note(note) => self.notes.push(note.text),
+            Effect::LookAtHook { .. } | Effect::Beat { .. } => panic!("no signal here is for a lifecycle hook"),
             Effect::Report(_) | Effect::Reply { .. } => {}
         }
     }

@@ -152,6 +152,14 @@ impl Asking<'_> {
         if let Some(place) = place {
             return self.resolve_handle(wanted, overrides, planned, place, way).await;
         }
+        if let Some(signal) = planned
+            && matches!(signal.transport, Transport::LifecycleHook(_))
+        {
+            let message = format!("signal {} answers a lifecycle hook, which only the running agent can do", signal.name);
+            return Err(Failure::new(Exit::Failure, message)
+                .hint("start the agent, and leave --direct, --stack-id, --region and --unique-id out")
+                .into());
+        }
         // Like the agent: a resource that no signal names goes where the first signal goes.
         let near = planned.or(loaded.plan.signals.first().map(AsRef::as_ref));
         let stack_id = overrides.stack_id.or_else(|| near?.stack_id.clone()).or_else(|| of_stack(loaded, "stack_id"));

@@ -229,6 +229,18 @@ pub static ROS: Section = Section {
     ],
 };
 
+/// `[ess]`.
+pub static ESS: Section = Section {
+    header: "[ess]",
+    about: "How Auto Scaling is reached, for `transport = \"lifecycle-hook\"`. Signature, timeout and certificates are those of `[ros]`.",
+    keys: &[key(
+        "endpoint",
+        Shape::Text,
+        Toml("\"auto\""),
+        "`auto` (the environment variable `ESS_ENDPOINT`, else the region's VPC host, then its public one) or a URL. `http://` is for loopback only.",
+    )],
+};
+
 /// `[credentials]`.
 pub static CREDENTIALS: Section = Section {
     header: "[credentials]",
@@ -455,9 +467,10 @@ pub static CHECK: Section = Section {
 };
 
 /// Tables that stand alone, by name.
-pub static SINGLE: [(&str, &Section); 7] = [
+pub static SINGLE: [(&str, &Section); 8] = [
     ("agent", &AGENT),
     ("ros", &ROS),
+    ("ess", &ESS),
     ("credentials", &CREDENTIALS),
     ("instance", &INSTANCE),
     ("clock", &CLOCK),
