@@ -226,6 +226,18 @@ impl Metadata {
         self.token.lock().await.is_some()
     }
 
+    /// The name that may end with the number of this host in its group.
+    ///
+    /// # Errors
+    /// If the service does not tell it.
+    pub async fn name(&self, source: plan::NameSource) -> Result<String, Error> {
+        let path = match source {
+            plan::NameSource::InstanceName => "meta-data/instance/instance-name",
+            plan::NameSource::Hostname => "meta-data/hostname",
+        };
+        self.checked(path, is_name).await
+    }
+
     async fn checked(&self, path: &'static str, is_right: fn(&str) -> bool) -> Result<String, Error> {
         let document = self.get(path).await?;
         let text = document.text.expose();
@@ -389,6 +401,11 @@ fn is_region(text: &str) -> bool {
 
 fn is_account(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Names of instances have up to 128 characters of any script.
+fn is_name(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c == '<')
 }
 
 fn is_stack_id(text: &str) -> bool {

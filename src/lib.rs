@@ -19,6 +19,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod daemon;
+pub mod ess;
 pub mod handle;
 pub mod instance;
 pub mod interrupt;

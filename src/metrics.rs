@@ -151,11 +151,17 @@ fn register_signals(registry: &mut Registry, signals: &[SignalStatusView]) {
     let attempts = Family::<SignalLabels, Counter>::default();
     let healthy = Family::<SignalLabels, Gauge>::default();
     let decides = Family::<SignalLabels, Real>::default();
+    let confirmed = Family::<SignalStateLabels, Gauge>::default();
+    let warnings = Family::<SignalLabels, Gauge>::default();
     for signal in signals {
         let labels = SignalLabels { signal: signal.name.clone(), resource: signal.resource.clone() };
         state.get_or_create(&SignalStateLabels { signal: signal.name.clone(), state: signal.state.clone() }).set(1);
         attempts.get_or_create(&labels).inc_by(u64::from(signal.attempts));
         healthy.get_or_create(&labels).set(i64::from(signal.healthy));
+        if let Some(word) = &signal.confirmed {
+            confirmed.get_or_create(&SignalStateLabels { signal: signal.name.clone(), state: word.clone() }).set(1);
+        }
+        warnings.get_or_create(&labels).set(i64::try_from(signal.warnings.len()).unwrap_or(i64::MAX));
         if let Some(within) = signal.decides_within_ms {
             decides.get_or_create(&labels).set(seconds(within));
         }
@@ -163,6 +169,8 @@ fn register_signals(registry: &mut Registry, signals: &[SignalStatusView]) {
     registry.register("signal_state", "State of a signal: 1 for the state it is in", state);
     registry.register("signal_attempts", "Attempts to send since the agent started", attempts);
     registry.register("signal_healthy", "All required checks have been passing for min_healthy_time", healthy);
+    registry.register("signal_confirmed", "What was seen after the acknowledgement: 1 for what it is", confirmed);
+    registry.register("signal_warnings", "What does not fit between the configuration and the template of the stack", warnings);
     registry.register_with_unit("signal_decides_within", "Time until the decision at the latest", Unit::Seconds, decides);
 }
 

@@ -20,6 +20,8 @@ pub struct Timers {
     pub decide_by: BootMs,
     /// `deadline`: a window that is complete by then is still waited for.
     pub last: BootMs,
+    /// They follow the Timeout in the template, and not `deadline`.
+    pub from_template: bool,
 }
 
 /// A verdict, or not yet.
@@ -108,11 +110,15 @@ fn healthy(signal: &Signal, standings: &[Standing<'_>], timers: Timers, at: Boot
 
 fn at_deadline(signal: &Signal, standings: &[Standing<'_>], now: BootMs, timers: Timers) -> Decision {
     let after = humantime::format_duration(std::time::Duration::from_secs(u64::try_from((now - timers.started) / 1000).unwrap_or(0)));
-    let mut reason = format!(
-        "deadline {} (less margin {}) reached {after} after the start of the round: ",
-        humantime::format_duration(signal.deadline),
-        humantime::format_duration(signal.margin)
-    );
+    let mut reason = if timers.from_template {
+        format!("the time that the template's Timeout leaves was up {after} after the start of the round: ")
+    } else {
+        format!(
+            "deadline {} (less margin {}) reached {after} after the start of the round: ",
+            humantime::format_duration(signal.deadline),
+            humantime::format_duration(signal.margin)
+        )
+    };
     reason.push_str(&not_ready(standings).unwrap_or_else(|| "healthy, but not for min_healthy_time".to_owned()));
     match signal.on_deadline {
         OnDeadline::Failure => decided(SignalStatus::Failure, reason),
@@ -190,7 +196,7 @@ mod tests {
         checks: Vec<(Arc<Check>, CheckState)>,
     }
 
-    const TIMERS: Timers = Timers { started: 0, decide_by: 870_000, last: 900_000 };
+    const TIMERS: Timers = Timers { started: 0, decide_by: 870_000, last: 900_000, from_template: false };
 
     impl Host {
         fn new(levels: &[Level]) -> Self {

@@ -1104,7 +1104,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__signal)
-            opts="-r -s -e -v -h --resource --status --exit-code --reason --stack-id --region --unique-id --timeout --no-wait --direct --json --config --root --socket --log-format --log --verbose --help cancel help"
+            opts="-r -s -e -d -v -h --resource --status --exit-code --reason --handle-file --data-binary --data --stack-id --region --unique-id --timeout --no-wait --direct --json --config --root --socket --log-format --log --verbose --help cancel help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1135,6 +1135,22 @@ _ros__signal__agent() {
                     return 0
                     ;;
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --handle-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-binary)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -76,7 +76,9 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal
 failure\t''
 warning\t''"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s e -l exit-code -d 'Exit code of what was done, such as $?, 0 to 255: 0 says success, all else failure' -r
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l reason -d 'Why, for status and history; ROS has no place for it' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l reason -d 'Why, for status and history; only a handle\'s URL can carry it to ROS' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l handle-file -d 'Post to the URL of the handle in this file (its CurlCli or URL), "-" for standard input; sends alone, without credentials' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -s d -l data -l data-binary -d 'With --handle-file: what to say as templates write it for ros-notify, such as \'{"status": "SUCCESS", "data": "..."}\', or @FILE' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l stack-id -d 'Stack to tell; sends alone [default: configuration, then instance metadata]' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l region -d 'Region of the stack; sends alone [default: configuration, then instance metadata]' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand signal; and not __fish_seen_subcommand_from cancel help" -l unique-id -d 'Id under which ROS counts the signal once; sends alone [default: as the agent would]' -r

@@ -41,6 +41,7 @@ enum Operation {
     GetStackResource,
     ListStackEvents,
     ListStackResources,
+    GetTemplate,
 }
 
 impl Operation {
@@ -51,9 +52,18 @@ impl Operation {
             "GetStackResource" => Self::GetStackResource,
             "ListStackEvents" => Self::ListStackEvents,
             "ListStackResources" => Self::ListStackResources,
+            "GetTemplate" => Self::GetTemplate,
             _ => return None,
         })
     }
+}
+
+/// `Version` of ESS, which stands on the same listener.
+const ESS_VERSION: &str = "2022-02-22";
+
+/// The version of the API that is asked for.
+fn version_of(request: &Request) -> Option<String> {
+    request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned))
 }
 
 /// What the record of requests wants to know of an answer.
@@ -143,14 +153,17 @@ impl Answering<'_> {
         inner.gate.judge(request, &claim, now, told)?;
         self.seen.verified = true;
         let action = request.action().ok_or_else(|| Refusal::missing_parameter("Action"))?;
+        if version_of(request).as_deref() == Some(ESS_VERSION) {
+            return self.scaling(inner, request, &action, fault, now);
+        }
         let operation = Operation::parse(&action)
             .ok_or_else(|| Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method."))?;
-        let version = request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned));
-        if version.as_deref() != Some("2019-09-10") {
+        if version_of(request).as_deref() != Some("2019-09-10") {
             return Err(Refusal::bad_request("NoSuchVersion", "The specified version does not exist, 2019-09-10 does."));
         }
         let permitted = match operation {
             Operation::SignalResource => inner.switches.permit_signal_resource,
+            Operation::GetTemplate => inner.switches.permit_get_template,
             _ => inner.switches.permit_get_stack,
         };
         if !permitted {
@@ -166,16 +179,52 @@ impl Answering<'_> {
         match operation {
             Operation::GetStack => operations::get_stack(stack, request),
             Operation::GetStackResource => operations::get_stack_resource(inner, stack, request, fault, now),
+            Operation::GetTemplate => operations::get_template(stack, request),
             Operation::ListStackEvents => operations::list_stack_events(stack, request),
             Operation::ListStackResources | Operation::SignalResource => Ok(operations::list_stack_resources(stack)),
+        }
+    }
+
+    /// An operation of ESS.
+    fn scaling(
+        &mut self,
+        inner: &mut Inner,
+        request: &Request,
+        action: &str,
+        fault: Option<&Scripted>,
+        now: Moment,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let reads = match action {
+            "DescribeScalingInstances" | "DescribeScalingActivities" | "DescribeLifecycleActions" => true,
+            "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat" => false,
+            _ => return Err(Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method.")),
+        };
+        let switches = inner.switches;
+        let permitted = if reads { switches.permit_ess_describe } else { switches.permit_ess_lifecycle };
+        if !permitted {
+            let denied_action = Some(format!("ess:{action}"));
+            return Err(Refusal { denied_action, ..Refusal::denied(action) });
+        }
+        if let Some(Scripted::Gateway(refusal)) = fault {
+            return Err(refusal.clone());
+        }
+        match action {
+            "CompleteLifecycleAction" => self.once(inner, request, |inner| inner.ess.complete(request)).map(|()| Map::new()),
+            "RecordLifecycleActionHeartbeat" => inner.ess.heartbeat(request, now, &switches).map(|()| Map::new()),
+            _ => inner.ess.describe(action, request, &switches),
         }
     }
 
     /// SignalResource, once per ClientToken.
     fn signal_resource(&mut self, inner: &mut Inner, request: &Request, fault: Option<&Scripted>, now: Moment) -> Result<(), Refusal> {
         let wanted = SignalResource::read(request)?;
+        self.once(inner, request, |inner| wanted.run(inner, request, fault, now))
+    }
+
+    /// An operation that is done once per ClientToken.
+    fn once(&mut self, inner: &mut Inner, request: &Request, run: impl FnOnce(&mut Inner) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let Some(token) = client_token(request)? else {
-            return wanted.run(inner, request, fault, now);
+            return run(inner);
         };
         let parameters = fingerprint(request);
         if let Some(earlier) = inner.client_tokens.calls.get(token) {
@@ -187,7 +236,7 @@ impl Answering<'_> {
             self.request_id.clone_from(&earlier.request_id);
             return earlier.result.clone();
         }
-        let result = wanted.run(inner, request, fault, now);
+        let result = run(inner);
         if result.is_ok() || inner.switches.tokens_replay_errors {
             let call = Call { parameters, request_id: self.request_id.clone(), result: result.clone() };
             inner.client_tokens.remember(token, call);

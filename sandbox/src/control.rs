@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::clock::{FURTHEST_SECONDS, rfc3339, span};
+use crate::ess::{ScalingError, ScalingGroupSpec, Transition};
 use crate::faults::Fault;
 use crate::request::Request;
 use crate::stack::spec::StackSpec;
@@ -45,6 +46,13 @@ struct Available {
     resource: String,
 }
 
+/// `POST /scaling-groups/ID/scale-out` and `scale-in`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scaled {
+    instances: Vec<String>,
+}
+
 /// Answers a request to the control interface.
 pub(crate) fn answer(world: &World, request: &Request) -> Answer {
     world.advance();
@@ -59,6 +67,7 @@ fn route(world: &World, request: &Request) -> Result<Value> {
     let (room, rest) = path.split_once('/').unwrap_or((path, ""));
     match (request.method.as_str(), room, rest) {
         ("PUT" | "GET" | "POST" | "DELETE", "stacks", _) => stacks(world, request, rest),
+        ("PUT" | "GET" | "POST", "scaling-groups", _) => scaling_groups(world, request, rest),
         ("POST", "faults", "") => {
             let fault: Fault = body(request)?;
             let now = world.clock.now();
@@ -102,7 +111,7 @@ fn route(world: &World, request: &Request) -> Result<Value> {
             Ok(json!({}))
         }
         _ => Err(not_found(format!(
-            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /faults, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
+            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /scaling-groups/ID, /scaling-groups/ID/scale-out, /scaling-groups/ID/scale-in, /faults, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
             request.method
         ))),
     }
@@ -134,6 +143,26 @@ fn stacks(world: &World, request: &Request, rest: &str) -> Result<Value> {
         }
         _ => Err(not_found(format!("no {} /stacks/{rest} here", request.method))),
     }
+}
+
+fn scaling_groups(world: &World, request: &Request, rest: &str) -> Result<Value> {
+    let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let view =
+        || world.lock().ess.view(id).map(|view| json!(view)).ok_or_else(|| not_found(ScalingError::Unknown(id.to_owned()).to_string()));
+    let transition = match (request.method.as_str(), below) {
+        ("GET", "") => return view(),
+        ("PUT", "") => {
+            let spec: ScalingGroupSpec = body(request)?;
+            world.lock().ess.put(id, &spec).map_err(wrong)?;
+            return view();
+        }
+        ("POST", "scale-out") => Transition::ScaleOut,
+        ("POST", "scale-in") => Transition::ScaleIn,
+        _ => return Err(not_found(format!("no {} /scaling-groups/{rest} here", request.method))),
+    };
+    let told: Scaled = body(request)?;
+    let activity = world.scale(id, transition, &told.instances).map_err(wrong)?;
+    Ok(json!({"activity": activity}))
 }
 
 /// Switches that are not named keep their setting.

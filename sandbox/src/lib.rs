@@ -14,7 +14,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `metadata`;
+//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `metadata`;
 //! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `control` scripts it all.
 
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ mod answer;
 mod api;
 mod clock;
 mod control;
+mod ess;
 mod faults;
 mod gate;
 mod handle;
@@ -54,6 +55,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+pub use crate::ess::{ActionView, HookSpec, ScalingError, ScalingGroupSpec, ScalingGroupView, Transition};
 pub use crate::faults::{Effect, Fault, FaultError, Match, When};
 pub use crate::metadata::MetadataError;
 pub use crate::records::RequestRecord;
@@ -263,6 +265,30 @@ impl Sandbox {
     /// Makes a handle available that was created with `too_early`. False if there is no such stack or handle.
     pub fn make_available(&self, stack: &str, handle: &str) -> bool {
         self.running.world.make_available(stack, handle)
+    }
+
+    /// Creates a scaling group, or gives it other hooks, as `PUT /scaling-groups/ID` does.
+    ///
+    /// # Errors
+    /// The description makes no sense; nothing has been changed.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
+    pub fn put_scaling_group(&self, id: &str, spec: ScalingGroupSpec) -> Result<(), ScalingError> {
+        self.running.world.lock().ess.put(id, &spec)
+    }
+
+    /// Begins a scaling activity that adds or removes these instances, held by the group's hooks; gives its id.
+    ///
+    /// # Errors
+    /// There is no such group, or too much of something.
+    pub fn scale(&self, group: &str, transition: Transition, instances: &[&str]) -> Result<String, ScalingError> {
+        let instances: Vec<String> = instances.iter().map(|id| (*id).to_owned()).collect();
+        self.running.world.scale(group, transition, &instances)
+    }
+
+    /// A scaling group as it stands.
+    pub fn scaling_group(&self, id: &str) -> Option<ScalingGroupView> {
+        self.running.world.advance();
+        self.running.world.lock().ess.view(id)
     }
 
     /// The requests that ROS and the metadata service saw, oldest first; the last 4096.

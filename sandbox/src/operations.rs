@@ -35,13 +35,30 @@ pub(crate) fn get_stack(stack: &Stack, request: &Request) -> Result<Members, Ref
         "UpdateTime": stack.updated.map(ros_time),
         "DisableRollback": !stack.rollback,
         "TimeoutInMinutes": 60,
-        "Parameters": [],
+        "Parameters": stack.parameters.iter().map(|(key, value)| json!({"ParameterKey": key, "ParameterValue": value})).collect::<Vec<_>>(),
         "Outputs": [],
         "Tags": [],
         "NotificationURLs": [],
         "StackType": "ROS",
         "OperationInfo": {"Action": stack.status.action()},
         "ResourceProgress": progress,
+    });
+    Ok(without_nulls(members))
+}
+
+/// Both stages are the same here: nothing is transformed.
+pub(crate) fn get_template(stack: &Stack, request: &Request) -> Result<Members, Refusal> {
+    if !matches!(request.parameter("TemplateStage"), None | Some("Processed" | "Original")) {
+        return Err(Refusal::invalid_parameter("TemplateStage", "it must be Processed or Original"));
+    }
+    let members = json!({
+        "TemplateBody": stack.template_body(),
+        "StackId": stack.id,
+        "RegionId": stack.region,
+        "CreateTime": ros_time(stack.created),
+        "UpdateTime": stack.updated.map(ros_time),
+        "Description": "",
+        "Interface": "{}",
     });
     Ok(without_nulls(members))
 }

@@ -9,11 +9,13 @@
 //! - `put`: creation, update and forced statuses
 //! - `signal`: arrival of a signal and the look of a condition at its signals
 //! - `view`: what can be read back
+//! - `template`: the template that GetTemplate shows
 
 mod put;
 mod signal;
 pub(crate) mod spec;
 pub(crate) mod status;
+mod template;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
@@ -53,6 +55,9 @@ pub(crate) struct Stack {
     operation: u32,
     pub(crate) resources: BTreeMap<String, Resource>,
     pub(crate) events: VecDeque<StackEvent>,
+    /// As given; none: made from the resources.
+    template: Option<String>,
+    pub(crate) parameters: BTreeMap<String, String>,
     /// What happened since it was last taken; the timeline.
     outbox: Vec<TimelineEvent>,
 }

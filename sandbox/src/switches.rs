@@ -73,6 +73,20 @@ pub struct Switches {
     pub permit_signal_resource: bool,
     /// RAM: whether `ros:GetStack`, `GetStackResource`, `ListStackEvents` and `ListStackResources` are allowed. Default true.
     pub permit_get_stack: bool,
+    /// RAM: whether `ros:GetTemplate` is allowed. Default true.
+    pub permit_get_template: bool,
+    /// RAM: whether the describing operations of ESS are allowed. Default true.
+    pub permit_ess_describe: bool,
+    /// RAM: whether `ess:CompleteLifecycleAction` and `ess:RecordLifecycleActionHeartbeat` are allowed. Default true.
+    pub permit_ess_lifecycle: bool,
+    /// Whether DescribeScalingInstances tells the `ScalingActivityId` of an instance that a hook still holds. Default true.
+    pub instances_tell_activity: bool,
+    /// Whether DescribeScalingInstances lists an instance that a hook still holds. Default true.
+    pub pending_instances_listed: bool,
+    /// Whether all instances of an activity share one lifecycle action for each hook. Default false: each has its own.
+    pub one_action_for_all: bool,
+    /// Whether the time of a heartbeat is added to what is left, and does not begin anew. Default false.
+    pub heartbeats_add: bool,
     /// Metadata service: whether every read needs a token (hardened mode). Default false.
     pub require_metadata_token: bool,
     /// URL of a handle: the HTTP status of an acknowledgement. Default 200.
@@ -105,6 +119,13 @@ impl Default for Switches {
             default_format: Format::Json,
             permit_signal_resource: true,
             permit_get_stack: true,
+            permit_get_template: true,
+            permit_ess_describe: true,
+            permit_ess_lifecycle: true,
+            instances_tell_activity: true,
+            pending_instances_listed: true,
+            one_action_for_all: false,
+            heartbeats_add: false,
             require_metadata_token: false,
             handle_accepted_status: 200,
             handle_answer: HandleAnswer::Json,

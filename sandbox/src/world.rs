@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use crate::answer::{self, Answer, Outcome};
 use crate::api::{self, ClientTokens, Scripted, Seen};
 use crate::clock::{Clock, Moment, rfc3339};
+use crate::ess::{Ess, ScalingError, Transition};
 use crate::faults::Faults;
 use crate::gate::Gate;
 use crate::handle;
@@ -42,6 +43,7 @@ pub(crate) struct World {
 pub(crate) struct Inner {
     pub(crate) switches: Switches,
     pub(crate) stacks: BTreeMap<String, Stack>,
+    pub(crate) ess: Ess,
     pub(crate) gate: Gate,
     pub(crate) client_tokens: ClientTokens,
     pub(crate) faults: Faults,
@@ -57,6 +59,7 @@ impl World {
             inner: Mutex::new(Inner {
                 switches,
                 stacks: BTreeMap::new(),
+                ess: Ess::default(),
                 gate,
                 client_tokens: ClientTokens::default(),
                 faults: Faults::default(),
@@ -79,6 +82,7 @@ impl World {
     pub(crate) fn advance(&self) {
         let now = self.clock.now();
         let mut inner = self.lock();
+        inner.ess.advance(now);
         let switches = inner.switches;
         for stack in inner.stacks.values_mut().filter(|stack| stack.next_due().is_some_and(|due| due <= now)) {
             stack.advance(now, &switches);
@@ -88,7 +92,9 @@ impl World {
 
     /// How long until a stack has something to do.
     pub(crate) fn until_due(&self) -> Option<Duration> {
-        let due = self.lock().stacks.values().filter_map(Stack::next_due).min()?;
+        let inner = self.lock();
+        let due = inner.stacks.values().filter_map(Stack::next_due).chain(inner.ess.next_due()).min()?;
+        drop(inner);
         Some(Duration::try_from(due - self.clock.now()).unwrap_or(Duration::ZERO))
     }
 
@@ -115,6 +121,17 @@ impl World {
         drop(inner);
         self.due_changed.notify_one();
         Ok(())
+    }
+
+    /// Begins a scaling activity.
+    pub(crate) fn scale(&self, group: &str, transition: Transition, instances: &[String]) -> Result<String, ScalingError> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let switches = inner.switches;
+        let activity = inner.ess.scale(group, transition, instances, now, &switches)?;
+        drop(inner);
+        self.due_changed.notify_one();
+        Ok(activity)
     }
 
     /// Makes a handle available that was too early until told. False if there is no such stack or handle.

@@ -263,8 +263,9 @@ impl Core {
             if at > now || self.identity.known.is_none() || !self.is_durable_enough(&active.delivery) {
                 continue;
             }
+            let hook = matches!(self.transport(active), Transport::LifecycleHook(_));
             let can_look = active.round.target.as_ref().is_some_and(Target::is_known);
-            if can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
+            if hook || can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
                 self.look(index);
             } else {
                 self.send(index);
@@ -286,16 +287,20 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         let Some(target) = active.round.target.clone() else { return };
         active.delivery.phase = Phase::Looking(look);
+        if self.look_at_hook(index, look) {
+            return;
+        }
+        let Some(active) = self.rounds.get(index) else { return };
         let condition = self.plan.signal(&active.round.signal).and_then(|signal| signal.condition.clone());
         self.effects.push(Effect::Look { look, target, condition });
     }
 
     fn send(&mut self, index: usize) {
         let send = self.id();
+        let Some(transport) = self.rounds.get(index).map(|active| self.transport(active)) else { return };
         let Some(active) = self.rounds.get_mut(index) else { return };
         let (Some(target), Some(intent)) = (&active.round.target, &active.round.intent) else { return };
         let client_token = client_token(target, &intent.unique_id, intent.status, active.round.series);
-        let transport = self.plan.signal(&active.round.signal).map_or(Transport::Api, |signal| signal.transport.clone());
         let request = SignalRequest {
             target: target.clone(),
             transport,
@@ -321,6 +326,13 @@ impl Core {
             Look::Waiting => self.send_if_durable(index),
             Look::Failed { why, retry_after } => self.look_failed(index, &why, retry_after),
             Look::NoCredentials(why) => self.looked_without_credentials(index, &why),
+            Look::NotYet(why) => self.not_yet(index, why),
+            // The attempt is refused likewise, with the statement to grant.
+            Look::Denied(_)
+                if self.rounds.get(index).is_some_and(|active| matches!(self.transport(active), Transport::LifecycleHook(_))) =>
+            {
+                self.send_if_durable(index);
+            }
             Look::Denied(why) => {
                 self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
                 self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));
@@ -378,7 +390,7 @@ impl Core {
     }
 
     /// Looks again after `delay`.
-    fn hold_back(&mut self, index: usize, delay: BootMs, text: String) {
+    pub(super) fn hold_back(&mut self, index: usize, delay: BootMs, text: String) {
         let now = self.now();
         let Some(active) = self.rounds.get_mut(index) else { return };
         let name = Arc::clone(&active.round.signal);
@@ -414,6 +426,7 @@ impl Core {
             Answer::Accepted { request_id } => {
                 let at_ms = self.turn.now.wall_ms;
                 self.settle(index, Settlement::Acknowledged { request_id, at_ms });
+                self.begin_confirmation(index);
             }
             Answer::Refused(refusal) => self.refused(index, refusal),
         }

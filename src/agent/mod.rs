@@ -11,16 +11,19 @@
 //! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
-//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `command` serves the
-//! operator, `status` explains it all.
+//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `lifecycle` knows the hooks of scaling groups, `command` serves the
+//! operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
 
 mod checks;
 mod command;
 mod composites;
+mod confirmation;
 mod delivery;
 mod handles;
+mod lifecycle;
 mod rounds;
 pub mod status;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -30,15 +33,17 @@ pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
-use crate::plan::{Check, Name, Plan};
+use crate::plan::{Check, LifecycleHook, Name, NameSource, Plan, Signal, UniqueIdStrategy};
 use crate::retry::{Pace, Random, Schedule};
-use crate::signal::{Answer, Class, HistoryEntry, LedgerDocument, SignalRequest, Target};
-use crate::stack::Look;
+use crate::signal::{Answer, Beat, Class, HistoryEntry, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
+use crate::stack::confirm::Sighting;
+use crate::stack::{Lesson, Look};
 use checks::CheckRun;
 use delivery::Durability;
 use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use template::Asking;
 
 /// How often the metadata service is asked again for a stack id that its tags do not show yet.
 const TARGET_RECHECK_MS: BootMs = 60_000;
@@ -64,6 +69,8 @@ pub struct Identity {
     pub region: Option<String>,
     /// Stack of the instance, where its tags are shown.
     pub stack_id: Option<String>,
+    /// Names that were asked for, because an id is made of them.
+    pub names: Vec<(NameSource, String)>,
 }
 
 /// What happened.
@@ -110,6 +117,27 @@ pub enum Input {
         send: u64,
         /// What came of it.
         answer: Answer,
+    },
+    /// What the template says, or why that is not known.
+    Learned {
+        /// The question of the `Learn` effect.
+        learn: u64,
+        /// What came of it.
+        lesson: Lesson,
+    },
+    /// A look after the acknowledgement came back.
+    Sighted {
+        /// The look of the `Confirm` effect.
+        confirm: u64,
+        /// What it showed.
+        sighting: Sighting,
+    },
+    /// A heartbeat came back.
+    Beaten {
+        /// The heartbeat of the `Beat` effect.
+        beat: u64,
+        /// What came of it.
+        result: Beat,
     },
     /// A new valid plan.
     Replan(Arc<Plan>),
@@ -164,6 +192,48 @@ pub enum Effect {
         target: Target,
         /// And at this condition.
         condition: Option<String>,
+    },
+    /// Ask what the template of the stack says.
+    Learn {
+        /// Comes back in `Learned`.
+        learn: u64,
+        /// Which stack, and which handle in it.
+        target: Target,
+        /// The condition that the configuration names.
+        condition: Option<String>,
+    },
+    /// Look what became of an acknowledged signal.
+    Confirm {
+        /// Comes back in `Sighted`.
+        confirm: u64,
+        /// Which stack.
+        target: Target,
+        /// The condition that waits for it, where it is known.
+        condition: Option<String>,
+        /// The signal.
+        unique_id: UniqueId,
+        /// And what it said.
+        said: SignalStatus,
+    },
+    /// Look whether a lifecycle hook holds this instance.
+    LookAtHook {
+        /// Comes back in `Looked`.
+        look: u64,
+        /// Its region counts.
+        target: Target,
+        /// Which.
+        hook: LifecycleHook,
+    },
+    /// Ask ESS to hold this instance for some more time.
+    Beat {
+        /// Comes back in `Beaten`.
+        beat: u64,
+        /// Its region counts.
+        target: Target,
+        /// Which.
+        hook: LifecycleHook,
+        /// How long from now.
+        covers: std::time::Duration,
     },
     /// Make one attempt.
     Send {
@@ -243,6 +313,7 @@ pub struct Core {
     misconfigured: Option<String>,
     durability: Durability,
     looks_denied_until: Option<BootMs>,
+    asking: Asking,
     next_id: u64,
     effects: Vec<Effect>,
 }
@@ -295,6 +366,7 @@ impl Core {
             misconfigured: None,
             durability: Durability::loaded(document.generation),
             looks_denied_until: None,
+            asking: Asking::default(),
             next_id: 0,
             effects: Vec::new(),
         };
@@ -326,6 +398,9 @@ impl Core {
             Input::NotRecorded { error } => self.not_recorded(error),
             Input::Looked { look, result } => self.looked(look, result),
             Input::Answered { send, answer } => self.answered(send, answer),
+            Input::Learned { learn, lesson } => self.lesson(learn, lesson),
+            Input::Sighted { confirm, sighting } => self.sighted(confirm, sighting),
+            Input::Beaten { beat, result } => self.beaten(beat, result),
             Input::Replan(plan) => self.replan(plan),
             Input::Misconfigured(error) => self.misconfigured = Some(error),
             Input::Command { id, command } => {
@@ -339,7 +414,10 @@ impl Core {
         self.settle_checks();
         self.decide();
         self.deliver();
+        self.beat();
         self.run_checks();
+        self.learn();
+        self.look_for_confirmation();
         self.record();
         std::mem::take(&mut self.effects)
     }
@@ -349,7 +427,7 @@ impl Core {
         let identity = self.wants_identity().then_some(self.identity.due);
         let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
-        identity.into_iter().chain(checks).chain(rounds).chain(self.durability.wake()).min()
+        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.durability.wake()).min()
     }
 
     /// Another number means that [`Core::summary`] may say something else, but for time that passed.
@@ -399,7 +477,18 @@ impl Core {
             return false;
         }
         let unknown_host = self.identity.known.is_none() && !self.rounds.is_empty();
-        unknown_host || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none())
+        unknown_host || self.wants_name() || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none())
+    }
+
+    /// Whether the id of an open round is made of a name that is not known.
+    fn wants_name(&self) -> bool {
+        let Some(known) = &self.identity.known else { return false };
+        let lacks = |signal: &Signal| match signal.unique_id {
+            UniqueIdStrategy::IntegerOf(source) => !known.names.iter().any(|(name, _)| *name == source),
+            _ => false,
+        };
+        let is_open = |signal: &Signal| self.rounds.iter().any(|active| active.round.signal == signal.name && active.is_open());
+        self.plan.signals.iter().any(|signal| lacks(signal) && is_open(signal))
     }
 
     fn identify(&mut self) {
@@ -465,6 +554,8 @@ impl Core {
         self.misconfigured = None;
         self.identity.due = self.now();
         self.fit_plan();
+        self.learn_again();
+        self.confirm_again();
         self.note(NoteLevel::Info, format!("running {} checks for {} signals", self.plan.checks.len(), self.plan.signals.len()));
     }
 

@@ -1,11 +1,14 @@
 //! Rounds: opened when a signal is first owed, decided once, never twice.
 
+use super::confirmation::Confirming;
 use super::delivery::Delivery;
+use super::lifecycle::Heartbeat;
+use super::template::Learning;
 use super::{Core, Effect, NoteLevel};
 use crate::check::clip;
 use crate::clock::{BootMs, millis};
-use crate::plan::{Name, Signal, UniqueIdStrategy};
-use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id};
+use crate::plan::{Name, Signal, Transport, UniqueIdStrategy};
+use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id, with_name};
 use crate::verdict::{self, Standing, Timers, Verdict};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -28,12 +31,30 @@ pub(super) struct Active {
     pub(super) wake: Option<BootMs>,
     /// The way to the receipt.
     pub(super) delivery: Delivery,
+    /// The question what the template says.
+    pub(super) learning: Learning,
+    /// When it was answered, on this boot's clock.
+    pub(super) learned_at: BootMs,
+    /// The looks after the receipt.
+    pub(super) confirming: Option<Confirming>,
+    /// What keeps a lifecycle hook waiting meanwhile.
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Active {
     /// A round that begins now.
     pub(super) fn begun(round: Round, now: BootMs) -> Self {
-        Self { round, started: now, extended: None, wake: None, delivery: Delivery::new(now) }
+        Self {
+            round,
+            started: now,
+            extended: None,
+            wake: None,
+            delivery: Delivery::new(now),
+            learning: Learning::new(now),
+            learned_at: now,
+            confirming: None,
+            heartbeat: Heartbeat::new(now),
+        }
     }
 
     /// Opened by an operator for a resource that no signal of the plan names.
@@ -64,7 +85,10 @@ impl Core {
             self.note(NoteLevel::Info, format!("signal {}: going on with the undelivered intent of an earlier run", round.signal));
         }
         let delivery = Delivery::resumed(decided, now.boot_ms);
-        Active { round, started, extended, wake: None, delivery }
+        let learned_at = round.learned.as_ref().map_or(now.boot_ms, |learned| learned.at.on_boot_clock(&self.boot_id, now));
+        let confirming = self.resumed_confirmation(round.confirmation.as_ref());
+        let (learning, heartbeat) = (Learning::new(now.boot_ms), Heartbeat::new(now.boot_ms));
+        Active { round, started, extended, wake: None, delivery, learning, learned_at, confirming, heartbeat }
     }
 
     /// Opens the rounds that the plan asks for and closes those it no longer does.
@@ -157,6 +181,9 @@ impl Core {
         }
         let identity = self.identity.known.as_ref();
         let region = signal.region.clone().or_else(|| identity?.region.clone())?;
+        if let Transport::LifecycleHook(hook) = &signal.transport {
+            return Some(Target::of_scaling_group(region, hook.scaling_group.as_deref(), &signal.resource));
+        }
         let stack_id = signal.stack_id.clone().or_else(|| identity?.stack_id.clone())?;
         Some(Target { region, stack_id, resource: signal.resource.clone() })
     }
@@ -243,13 +270,16 @@ impl Core {
     pub(super) fn timers(&self, active: &Active) -> Option<Timers> {
         let signal = self.plan.signal(&active.round.signal)?;
         let margin = millis(signal.margin);
-        let last = active.started.saturating_add(millis(signal.deadline));
+        let plain = self.plain_timers(active, signal);
+        let last = plain.last;
         let (decide_by, last) = match active.extended {
-            None => (last.saturating_sub(margin), last),
+            // What was extended for a deadline that the template has moved since.
+            Some(since) if since < plain.decide_by.saturating_sub(margin) => (plain.decide_by, last),
+            None => (plain.decide_by, last),
             Some(since) if since >= last => (since.saturating_add(margin), since.saturating_add(margin).saturating_add(margin)),
             Some(since) => (since.saturating_add(last.saturating_sub(since) / 2), last),
         };
-        Some(Timers { started: active.started, decide_by, last })
+        Some(Timers { decide_by, last, ..plain })
     }
 
     /// The checks of a signal and how they stand.
@@ -300,7 +330,9 @@ impl Core {
         let (Some(identity), Some(target)) = (&self.identity.known, &active.round.target) else { return };
         let name = Arc::clone(&active.round.signal);
         let strategy = self.plan.signal(&name).map_or(UniqueIdStrategy::Derived, |signal| signal.unique_id.clone());
+        let name_of = |source| identity.names.iter().find(|(known, _)| *known == source).map(|(_, name)| name.clone());
         let make = |strategy: &UniqueIdStrategy| {
+            let strategy = &with_name(strategy, name_of)?;
             let random = uuid::Builder::from_random_bytes(self.turn.dice.to_be_bytes()).into_uuid();
             unique_id(strategy, &identity.instance_id, &name, &active.round.name, target, random)
         };
@@ -360,7 +392,11 @@ impl Core {
         let text = match &settlement {
             Settlement::Acknowledged { request_id, .. } => {
                 let id = active.round.intent.as_ref().map_or("", |intent| intent.unique_id.as_str());
-                format!("acknowledged by ROS (request {request_id}) for unique id {id}")
+                let who = match active.round.target.as_ref().and_then(Target::scaling_group) {
+                    Some(_) => "ESS",
+                    None => "ROS",
+                };
+                format!("acknowledged by {who} (request {request_id}) for unique id {id}")
             }
             Settlement::NotNeeded { why, .. } => format!("not needed: {why}"),
             other => other.word().to_owned(),
@@ -374,6 +410,11 @@ impl Core {
 
     /// When time alone makes this round do something.
     pub(super) fn round_wake(&self, active: &Active) -> Option<BootMs> {
+        let aside = self.learn_wake(active).into_iter().chain(self.confirm_wake(active)).min();
+        aside.into_iter().chain(self.verdict_wake(active)).min()
+    }
+
+    fn verdict_wake(&self, active: &Active) -> Option<BootMs> {
         if active.is_open() {
             let blocked = self.held || self.stopping || self.identity.known.is_none() || active.round.target.is_none();
             return active.wake.filter(|_| !blocked);

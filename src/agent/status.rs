@@ -93,6 +93,19 @@ pub struct SignalStatusView {
     pub request_id: Option<String>,
     /// When it ended, RFC 3339.
     pub settled_at: Option<String>,
+    /// What was seen after the acknowledgement: `pending`, `not counted yet`, `counted`, `not needed`, `failed`, `rolled back`, `unknown`; none:
+    /// nobody looks.
+    #[serde(default)]
+    pub confirmed: Option<String>,
+    /// In words.
+    #[serde(default)]
+    pub confirmation: Option<String>,
+    /// Where the deadline comes from: `configured`, `default`, or `template`.
+    #[serde(default)]
+    pub deadline_from: Option<String>,
+    /// What does not fit between the configuration and the template.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// One check.
@@ -232,7 +245,15 @@ impl Core {
             (None, Some(_)) => "sending",
             (None, None) => "pending",
         };
-        let decides = self.timers(active).filter(|_| active.is_open()).map(|timers| timers.decide_by.saturating_sub(self.now()));
+        let timers = self.timers(active).filter(|_| active.is_open());
+        let decides = timers.map(|timers| timers.decide_by.saturating_sub(self.now()));
+        let given = self.plan.signal(&round.signal).is_some_and(|signal| signal.deadline_given);
+        let deadline_from = timers.map(|timers| match (timers.from_template, given) {
+            (true, _) => "template",
+            (false, true) => "configured",
+            (false, false) => "default",
+        });
+        let (confirmed, confirmation) = confirmed(active).unzip();
         SignalStatusView {
             name: round.signal.to_string(),
             resource: round.resource.clone(),
@@ -252,6 +273,10 @@ impl Core {
             next_attempt_ms: active.delivery.next_attempt().filter(|_| active.is_owed()).map(|at| at.saturating_sub(self.now()).max(0)),
             request_id,
             settled_at,
+            confirmed: confirmed.map(str::to_owned),
+            confirmation: confirmation.flatten(),
+            deadline_from: deadline_from.map(str::to_owned),
+            warnings: self.warnings(active),
         }
     }
 
@@ -314,7 +339,10 @@ impl Core {
     fn detail(&self, active: &Active) -> String {
         match (&active.round.settled, &active.round.intent) {
             (Some(Settlement::NotNeeded { why, .. }), _) => format!("not needed, {why}"),
-            (Some(settled), Some(intent)) => format!("{} {}", intent.status, settled.word()),
+            (Some(settled), Some(intent)) => match confirmed(active) {
+                Some((word, _)) if word != "pending" => format!("{} {}, confirmed: {word}", intent.status, settled.word()),
+                _ => format!("{} {}", intent.status, settled.word()),
+            },
             (Some(settled), None) => settled.word().to_owned(),
             (None, Some(intent)) => self.sending_detail(active, intent.status),
             (None, None) => self.pending_detail(active),
@@ -362,6 +390,15 @@ impl Core {
         }
         text
     }
+}
+
+/// What was seen after the acknowledgement, in a word and in more of them.
+fn confirmed(active: &Active) -> Option<(&'static str, Option<String>)> {
+    if let Some(outcome) = &active.round.confirmation.as_ref()?.outcome {
+        return Some((outcome.word(), Some(outcome.why().to_owned())));
+    }
+    let confirming = active.confirming.as_ref()?;
+    Some((if confirming.is_missing() { "not counted yet" } else { "pending" }, confirming.shown.clone()))
 }
 
 /// A required check that is satisfied but was last seen bad: one observation closes the healthy window without changing the state.

@@ -114,7 +114,8 @@ fn signal_row(signal: &SignalStatusView) -> [Cell; 5] {
         ("pending" | "sending" | "not needed", _) => Style::Plain,
         _ => Style::Doubtful,
     };
-    let left = signal.decides_within_ms.map(span_ms).unwrap_or_default();
+    let by_template = if signal.deadline_from.as_deref() == Some("template") { " (template)" } else { "" };
+    let left = signal.decides_within_ms.map(|ms| format!("{}{by_template}", span_ms(ms))).unwrap_or_default();
     let why = match (&signal.reason, signal.verdict) {
         (Some(reason), Some(verdict)) if matches!(signal.state.as_str(), "acknowledged" | "sending") => format!("{verdict}: {reason}"),
         _ => signal.detail.clone(),
@@ -139,6 +140,17 @@ fn trouble(signal: &SignalStatusView) -> String {
     }
     if let (Some(request), Some(at)) = (&signal.request_id, &signal.settled_at) {
         let _ = writeln!(text, "{name}: acknowledged at {at}, RequestId {}", clean(request));
+    }
+    if let Some(confirmed) = &signal.confirmed {
+        let why = signal.confirmation.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+        let _ = writeln!(text, "{name}: confirmation: {confirmed}{why}");
+    }
+    for warning in &signal.warnings {
+        let (what, hint) = warning.split_once("; hint: ").unwrap_or((warning, ""));
+        let _ = writeln!(text, "{name}: warning: {}", clean(what));
+        if !hint.is_empty() {
+            let _ = writeln!(text, "  hint: {}", clean(hint));
+        }
     }
     text
 }
@@ -165,4 +177,33 @@ fn last(check: &CheckView) -> String {
         text.push_str(", in its start period");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    fn clock(ros_ahead_ms: Option<i64>, metadata_ahead_ms: Option<i64>, verified_by: ClockTrust) -> ClockView {
+        ClockView { trust: verified_by, verified_by, ros_ahead_ms, metadata_ahead_ms }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_by_whose_word_and_what_judges_certificates() {
+        assert_eq!(
+            wrong_clock(&clock(Some(2 * DAY_MS), Some(2 * DAY_MS + 1), ClockTrust::Metadata)).as_deref(),
+            Some(
+                "this host's clock is 2days slow by the metadata service, 2days slow by ROS; certificates of ROS are judged by the time of \
+                 the metadata service"
+            )
+        );
+        assert_eq!(
+            wrong_clock(&clock(None, Some(-DAY_MS), ClockTrust::System)).as_deref(),
+            Some("this host's clock is 1day fast by the metadata service; certificates of ROS are judged by this host's clock")
+        );
+        for near in [Some(29_000), Some(-29_000), None] {
+            assert_eq!(wrong_clock(&clock(near, near, ClockTrust::Metadata)), None);
+        }
+    }
 }

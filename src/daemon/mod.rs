@@ -332,6 +332,26 @@ impl Daemon {
                 let client = self.outside.client();
                 self.calls.spawn(async move { vec![Input::Looked { look, result: client.look(&target, condition.as_deref()).await }] });
             }
+            Effect::Learn { learn, target, condition } => {
+                let client = self.outside.client();
+                self.calls.spawn(async move { vec![Input::Learned { learn, lesson: client.learn(&target, condition.as_deref()).await }] });
+            }
+            Effect::Confirm { confirm, target, condition, unique_id, said } => {
+                let client = self.outside.client();
+                let looking = async move {
+                    let sighting = client.confirm(&target, condition.as_deref(), &unique_id, said).await;
+                    vec![Input::Sighted { confirm, sighting }]
+                };
+                self.calls.spawn(looking);
+            }
+            Effect::LookAtHook { look, target, hook } => {
+                let looking = self.outside.look_at_hook(target, hook);
+                self.calls.spawn(async move { vec![Input::Looked { look, result: looking.await }] });
+            }
+            Effect::Beat { beat, target, hook, covers } => {
+                let beating = self.outside.beat(target, hook, covers);
+                self.calls.spawn(async move { vec![Input::Beaten { beat, result: beating.await }] });
+            }
             Effect::Send { send, request } => {
                 let sending = self.outside.send(send, request);
                 self.calls.spawn(sending);

@@ -5,13 +5,14 @@ use crate::agent::{Identity, Input, Places};
 use crate::clock::Moment;
 use crate::config::Layout;
 use crate::credentials::Cache;
-use crate::handle;
 use crate::instance::Metadata;
-use crate::plan::{ClockTrust, HandleSource, Name, Plan, Transport};
+use crate::plan::{ClockTrust, HandleSource, LifecycleHook, Name, NameSource, Plan, Transport, UniqueIdStrategy};
 use crate::retry::Random;
 use crate::ros::{Client, Remembered};
 use crate::rpc::Reach;
-use crate::signal::{Answer, Class, Refusal, SignalRequest};
+use crate::signal::{Answer, Beat, Class, Refusal, SignalRequest, Target};
+use crate::stack::Look;
+use crate::{ess, handle};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,9 @@ pub(super) struct Outside {
     handles: Arc<handle::Client>,
     /// Where the URL of each signal lies that travels through it.
     handle_sources: Vec<(Name, HandleSource)>,
+    /// Names that ids of the plan are made of.
+    names: Vec<NameSource>,
+    ess: Arc<ess::Client>,
     /// The instance id that the intents are made under, once it is known.
     instance_id: Arc<Mutex<Option<String>>>,
 }
@@ -43,17 +47,28 @@ impl Outside {
     fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
         let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
+        let credentials = Arc::new(credentials);
         let reach = Reach::new(plan, &metadata);
-        let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::new(credentials));
+        let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::clone(&credentials));
         let client = Arc::new(client.map_err(|error| error.to_string())?);
+        let ess = ess::Client::new(plan, &reach, environment, credentials).map_err(|error| error.to_string())?;
         let handles = Arc::new(handle::Client::new(&plan.ros, environment)?);
         let handle_sources = plan.signals.iter().filter_map(|signal| match &signal.transport {
             Transport::Handle(source) => Some((Arc::clone(&signal.name), source.clone())),
             _ => None,
         });
-        let handle_sources = handle_sources.collect();
-        let (environment, trust) = (environment.clone(), plan.clock_trust);
-        Ok(Self { environment, metadata, client, trust, remembered, handles, handle_sources, instance_id: Arc::default() })
+        Ok(Self {
+            environment: environment.clone(),
+            metadata,
+            client,
+            ess: Arc::new(ess),
+            trust: plan.clock_trust,
+            remembered,
+            handles,
+            handle_sources: handle_sources.collect(),
+            names: names(plan),
+            instance_id: Arc::default(),
+        })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
@@ -83,6 +98,7 @@ impl Outside {
     /// Asks who this host is.
     pub(super) fn identify(&self) -> impl Future<Output = Result<Identity, String>> + Send + 'static {
         let (metadata, client, known) = (Arc::clone(&self.metadata), Arc::clone(&self.client), Arc::clone(&self.instance_id));
+        let (wanted, ess) = (self.names.clone(), Arc::clone(&self.ess));
         async move {
             let found = metadata.identity().await.map_err(|error| match error.hint() {
                 Some(hint) => format!("{error}; hint: {hint}"),
@@ -90,18 +106,42 @@ impl Outside {
             })?;
             if let Some(account) = &found.account_id {
                 client.know_account(account);
+                ess.know_account(account);
             }
             *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.instance_id.clone());
-            Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id })
+            let mut names = Vec::new();
+            for source in wanted {
+                if let Ok(name) = metadata.name(source).await {
+                    names.push((source, name));
+                }
+            }
+            Ok(Identity { instance_id: found.instance_id, region: found.region, stack_id: found.stack_id, names })
         }
+    }
+
+    /// Whether a lifecycle action of the hook waits for this instance.
+    pub(super) fn look_at_hook(&self, target: Target, hook: LifecycleHook) -> impl Future<Output = Look> + Send + 'static {
+        let (ess, known) = (Arc::clone(&self.ess), self.known());
+        async move { ess.look(&target.region, &hook, known.as_deref().unwrap_or_default()).await }
+    }
+
+    /// One heartbeat for the hook.
+    pub(super) fn beat(&self, target: Target, hook: LifecycleHook, covers: Duration) -> impl Future<Output = Beat> + Send + 'static {
+        let (ess, known) = (Arc::clone(&self.ess), self.known());
+        async move { ess.heartbeat(&target.region, &hook, known.as_deref().unwrap_or_default(), covers).await }
+    }
+
+    /// The instance id that the intents are made under.
+    fn known(&self) -> Option<String> {
+        self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// One attempt, after a look whether this is still the machine that decided: a copy of a running machine resumes without a boot.
     pub(super) fn send(&self, send: u64, request: SignalRequest) -> impl Future<Output = Vec<Input>> + Send + 'static {
         let client = Arc::clone(&self.client);
-        let handles = Arc::clone(&self.handles);
+        let (handles, ess) = (Arc::clone(&self.handles), Arc::clone(&self.ess));
         let metadata = Arc::clone(&self.metadata);
-        let known = self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known();
         let identify = self.identify();
         async move {
             let now = tokio::time::timeout(RECHECK_TIMEOUT, metadata.instance_id()).await;
@@ -122,11 +162,18 @@ impl Outside {
             let answer = match &request.transport {
                 Transport::Api => client.signal(&request).await,
                 Transport::Handle(source) => handles.signal(&request, source, &client).await,
-                Transport::LifecycleHook(_) => return Vec::new(),
+                // An intent is made when the instance id is known, so that there is one.
+                Transport::LifecycleHook(hook) => ess.complete(&request, hook, known.as_deref().unwrap_or_default()).await,
             };
             vec![Input::Answered { send, answer }]
         }
     }
+}
+
+/// Each name that some signal needs, once.
+fn names(plan: &Plan) -> Vec<NameSource> {
+    let needs = |source| plan.signals.iter().any(|signal| signal.unique_id == UniqueIdStrategy::IntegerOf(source));
+    [NameSource::InstanceName, NameSource::Hostname].into_iter().filter(|source| needs(*source)).collect()
 }
 
 /// What the configuration files looked like, to see a change without reading them.

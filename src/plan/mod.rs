@@ -62,6 +62,8 @@ pub struct Plan {
     pub agent: Agent,
     /// `[ros]`.
     pub ros: Ros,
+    /// `[ess]`.
+    pub ess: Ess,
     /// `[credentials]`.
     pub credentials: Credentials,
     /// `[instance]`.
@@ -139,6 +141,13 @@ pub struct Ros {
     pub timeout: Duration,
     /// `poll`: look at the stack before a send, where that is permitted.
     pub poll: bool,
+}
+
+/// `[ess]`: how Auto Scaling is reached, for lifecycle hooks. All else is as `[ros]` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ess {
+    /// `endpoint`: `auto` or a URL.
+    pub endpoint: Endpoint,
 }
 
 /// How requests are signed.
@@ -275,8 +284,29 @@ pub enum UniqueIdStrategy {
     Random,
     /// `integer:N`, for handles with `Mode: Full` and `Count >= 0`.
     Integer(u64),
+    /// `integer:instance-name`, `integer:hostname`: the number at the end of a name that the metadata service tells.
+    IntegerOf(NameSource),
     /// A template of `{instance_id}`, `{signal}`, `{resource}`, `{stack_id}`, `{region}`; checked for length when expanded.
     Template(String),
+}
+
+/// Which name of a host ends with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameSource {
+    /// `meta-data/instance/instance-name`.
+    InstanceName,
+    /// `meta-data/hostname`.
+    Hostname,
+}
+
+impl NameSource {
+    /// As `unique_id` writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::InstanceName => "instance-name",
+            Self::Hostname => "hostname",
+        }
+    }
 }
 
 /// `[check.NAME]`: a named question about this host.
@@ -389,6 +419,7 @@ pub mod testing {
                 socket: PathBuf::from("/run/ros-signal-agent/control.sock"),
                 log: "info".to_owned(),
             },
+            ess: Ess { endpoint: Endpoint::Auto },
             ros: Ros {
                 endpoint: Endpoint::Auto,
                 home: Home::Auto,

@@ -60,10 +60,19 @@ pub enum Confirm {
 }
 
 /// `Mode` of an ALIYUN::ROS::WaitConditionHandle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub enum HandleMode {
     /// Old signals survive an update, unless `Count` is effective.
     Full,
     /// All old signals are deleted before an update.
     Increment,
+}
+
+/// `resignal`: whether updates of the stack are signalled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resignal {
+    /// Once, in the first round.
+    Never,
+    /// A round for each update.
+    OnUpdate,
 }

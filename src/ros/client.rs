@@ -155,6 +155,11 @@ impl Client {
         self.caller.skew_ms()
     }
 
+    /// The time of ROS in milliseconds since 1970, as far as it was measured, else this host's.
+    pub(super) fn server_ms(&self) -> i64 {
+        self.caller.server_ms()
+    }
+
     /// The host that the next attempt about a stack in `region` will ask.
     pub fn endpoint(&self, region: &str) -> Option<Url> {
         self.learned().choice.current(region).cloned()
@@ -216,7 +221,7 @@ impl Client {
     }
 
     /// The stack answered: only then can it be missed later.
-    fn remember(&self, target: &Target) {
+    pub(super) fn remember(&self, target: &Target) {
         let mut learned = self.learned();
         let host = learned.choice.current(&target.region).cloned();
         learned.seen.retain(|seen| seen.stack_id != target.stack_id);
@@ -227,7 +232,7 @@ impl Client {
     }
 
     /// Whether a stack that is not found was deleted: it was seen before at this very host, and is missed not for the first time.
-    fn is_gone(&self, target: &Target) -> bool {
+    pub(super) fn is_gone(&self, target: &Target) -> bool {
         let mut learned = self.learned();
         let host = learned.choice.current(&target.region).cloned();
         let Some(seen) = learned.seen.iter_mut().find(|seen| seen.stack_id == target.stack_id && seen.host == host) else {
@@ -275,7 +280,7 @@ impl Client {
     }
 
     /// One attempt at the host of the moment, and what can be mended afterwards.
-    async fn attempt(&self, target: &Target, operation: Result<Operation, Invalid>) -> Result<Body, Refusal> {
+    pub(super) async fn attempt(&self, target: &Target, operation: Result<Operation, Invalid>) -> Result<Body, Refusal> {
         let operation = operation.map_err(|invalid| unsent(Class::Permanent, invalid.to_string(), None))?;
         let Some(endpoint) = self.endpoint(&target.region) else {
             return Err(unsent(Class::Permanent, "there is no endpoint to ask".to_owned(), None));
@@ -365,7 +370,7 @@ impl Client {
 
 /// Asks again at once, but only once, if the cause of the refusal was mended: nothing tells the core to look again soon, so a look
 /// that fails for a wrong clock or an old key would let a signal go out blind.
-async fn mended<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
+pub(super) async fn mended<T, F: Future<Output = Result<T, Refusal>>>(ask: impl Fn() -> F) -> Result<T, Refusal> {
     match ask().await {
         Err(refusal) if refusal.class == Class::Immediate => ask().await,
         answer => answer,
@@ -380,11 +385,12 @@ fn status(body: &Body) -> Result<String, Refusal> {
         .ok_or_else(|| unsent(Class::Transient, format!("the answer {} has no usable Status", body.request_id), None))
 }
 
-fn explain(refusal: Refusal) -> String {
+pub(super) fn explain(refusal: Refusal) -> String {
     refusal.hint.map_or(refusal.message.clone(), |hint| format!("{}; {hint}", refusal.message))
 }
 
-fn check_endpoint(url: &Url) -> Result<Url, Error> {
+/// That a URL is usable as an endpoint: encrypted but on loopback, and without user, query and fragment.
+pub(crate) fn check_endpoint(url: &Url) -> Result<Url, Error> {
     let usable =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none() && url.has_host();
     match url.scheme() {

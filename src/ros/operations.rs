@@ -51,6 +51,27 @@ pub(super) fn get_handle(target: &Target) -> Result<Operation, Invalid> {
     Ok(operation)
 }
 
+/// GetStackResource of a condition, with the signals that it has.
+///
+/// # Errors
+/// If a parameter breaks the rules of the page.
+pub(super) fn get_data(target: &Target, condition: &str) -> Result<Operation, Invalid> {
+    let mut operation = get_stack_resource(target, condition)?;
+    operation.parameters.push(("ResourceAttributes.1", "Data".to_owned()));
+    operation.parameters.push(("ResourceAttributes.2", "ErrorData".to_owned()));
+    Ok(operation)
+}
+
+/// GetTemplate of the stack, with its transforms done (`Processed`, the default of the page).
+///
+/// # Errors
+/// If a parameter breaks the rules of the page.
+pub(super) fn get_template(target: &Target) -> Result<Operation, Invalid> {
+    let mut parameters = place(target)?;
+    parameters.push(("TemplateStage", "Processed".to_owned()));
+    Ok(operation("GetTemplate", target, parameters))
+}
+
 fn operation(action: &'static str, target: &Target, parameters: Vec<(&'static str, String)>) -> Operation {
     Operation { service: Service::Ros, action, parameters, resource: format!("stack/{}", target.stack_id) }
 }

@@ -100,6 +100,11 @@ impl Caller {
         self.clock().skew_ms(Moment::now())
     }
 
+    /// The server's time in milliseconds since 1970, as far as it was measured, else this host's.
+    pub(crate) fn server_ms(&self) -> i64 {
+        self.clock().signing_ms(Moment::now())
+    }
+
     /// Makes one attempt at `endpoint`, within this time.
     ///
     /// # Errors
@@ -115,7 +120,7 @@ impl Caller {
         let prepared = request::prepare(operation, self.scheme, endpoint, &keys, &attempt)
             .map_err(|invalid| Failed::Unsent(refusal::unsent(Class::Credentials, invalid.to_string(), None)))?;
         let server_ms = self.clock().server_ms(now);
-        let bounds = exchange::Bounds { deadline, within };
+        let bounds = exchange::Bounds { deadline, within, limit: operation.answer_limit() };
         let reply = exchange::exchange(&self.http, &prepared, &host, bounds, server_ms).await.map_err(Failed::Silent)?;
         let context = Context {
             host: &host,

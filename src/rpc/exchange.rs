@@ -16,7 +16,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// All headers.
     pub(super) headers: HeaderMap,
-    /// At most [`body::LIMIT`] bytes.
+    /// Bounded.
     pub(super) body: Vec<u8>,
     /// Before the request went out.
     pub(super) sent: Moment,
@@ -24,13 +24,15 @@ pub(super) struct Reply {
     pub(super) received: Moment,
 }
 
-/// The time of an attempt.
+/// What bounds an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// When it ends.
     pub(super) deadline: Instant,
-    /// The whole of it, for messages.
+    /// The whole time of it, for messages.
     pub(super) within: Duration,
+    /// Of the body at most so many bytes are read, [`body::LIMIT`] where there is none.
+    pub(super) limit: Option<usize>,
 }
 
 /// Sends `prepared` and reads the answer. `server_ms` is the service's time as far as it is known, to explain certificates with.
@@ -41,7 +43,7 @@ pub(super) async fn exchange(
     http: &Http,
     prepared: &Prepared,
     host: &str,
-    Bounds { deadline, within }: Bounds,
+    Bounds { deadline, within, limit }: Bounds,
     server_ms: Option<i64>,
 ) -> Result<Reply, Trouble> {
     let sent = Moment::now();
@@ -59,7 +61,7 @@ pub(super) async fn exchange(
     };
     let received = Moment::now();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    match tokio::time::timeout_at(deadline, transport::read_body(response, body::LIMIT, host)).await {
+    match tokio::time::timeout_at(deadline, transport::read_body(response, limit.unwrap_or(body::LIMIT), host)).await {
         Err(_) => Err(Trouble::after_connecting(format!(
             "timed out after {} in the middle of the answer of {host}",
             humantime::format_duration(within)

@@ -49,6 +49,8 @@ pub(crate) enum Invalid {
 pub(crate) enum Service {
     /// Resource Orchestration Service.
     Ros,
+    /// Auto Scaling (Elastic Scaling Service).
+    Ess,
 }
 
 impl Service {
@@ -56,6 +58,7 @@ impl Service {
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Ros => "2019-09-10",
+            Self::Ess => "2022-02-22",
         }
     }
 
@@ -63,6 +66,7 @@ impl Service {
     pub(crate) fn ram(self) -> &'static str {
         match self {
             Self::Ros => "ros",
+            Self::Ess => "ess",
         }
     }
 }

@@ -14,6 +14,21 @@ pub enum Answer {
     Refused(Refusal),
 }
 
+/// The outcome of one heartbeat for a lifecycle hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The hook waits as long as it was asked to, from now on.
+    Recorded,
+    /// No lifecycle action holds this instance yet.
+    NotYet(String),
+    /// The lifecycle action is over: nothing is left to prolong.
+    Over(String),
+    /// ESS takes no more heartbeats for this action.
+    Exhausted(String),
+    /// Anything else.
+    Failed(Refusal),
+}
+
 /// Why an attempt was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

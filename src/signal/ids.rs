@@ -12,7 +12,7 @@
 //! first round gives `d26f154e-5b50-5391-a125-3307edb4f237`.
 
 use super::{SignalStatus, Target};
-use crate::plan::UniqueIdStrategy;
+use crate::plan::{NameSource, UniqueIdStrategy};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -37,6 +37,17 @@ pub enum IdError {
         "unique id template has the unknown placeholder {{{0}}}; known are {{instance_id}}, {{signal}}, {{resource}}, {{stack_id}}, {{region}}"
     )]
     Placeholder(String),
+    /// A name that should end with a number and does not.
+    #[error("unique_id = \"integer:{}\" needs a number at the end of that name, and it is {name:?}", .source_of.word())]
+    NoNumber {
+        /// Which name.
+        source_of: NameSource,
+        /// The name.
+        name: String,
+    },
+    /// A name that the metadata service has not told.
+    #[error("unique_id = \"integer:{}\" needs that name, which the metadata service does not tell", .0.word())]
+    NoName(NameSource),
     /// An opening brace without its closing one.
     #[error("unique id template {0:?} has an unclosed brace")]
     Unclosed(String),
@@ -127,7 +138,33 @@ pub fn unique_id(
         UniqueIdStrategy::Instance => UniqueId::new(instance_id),
         UniqueIdStrategy::Random => UniqueId::new(random.to_string()),
         UniqueIdStrategy::Integer(number) => UniqueId::new(number.to_string()),
+        // Of a strategy that `with_name` has not seen.
+        UniqueIdStrategy::IntegerOf(source) => Err(IdError::NoName(*source)),
         UniqueIdStrategy::Template(template) => UniqueId::new(expand(template, instance_id, signal, target)?),
+    }
+}
+
+/// The strategy with the name of this host put in: `integer:instance-name` becomes the integer at the end of the name that `name_of`
+/// knows. Others stay as they are.
+///
+/// # Errors
+/// If there is no such name, or no number at its end.
+pub fn with_name(strategy: &UniqueIdStrategy, name_of: impl Fn(NameSource) -> Option<String>) -> Result<UniqueIdStrategy, IdError> {
+    let UniqueIdStrategy::IntegerOf(source) = strategy else { return Ok(strategy.clone()) };
+    let name = name_of(*source).ok_or(IdError::NoName(*source))?;
+    let number = number_at_end(&name).ok_or_else(|| IdError::NoNumber { source_of: *source, name: name.clone() })?;
+    Ok(UniqueIdStrategy::Integer(number))
+}
+
+/// `web-007` has 7. Eighteen digits at most, which ROS's integers surely hold.
+fn number_at_end(name: &str) -> Option<u64> {
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let number = name.get(name.len() - digits..)?.trim_start_matches('0');
+    match (digits, number) {
+        (0, _) => None,
+        (_, "") => Some(0),
+        (_, number) if number.len() <= 18 => number.parse().ok(),
+        _ => None,
     }
 }
 
@@ -203,6 +240,22 @@ mod tests {
         assert_eq!(id(&UniqueIdStrategy::Random, "first").unwrap().as_str(), Uuid::from_u128(7).to_string());
         let template = UniqueIdStrategy::Template("{instance_id}-{signal}".into());
         assert_eq!(id(&template, "first").unwrap().as_str(), "i-bp1a2b3c4d5e6f7g8h9i-web");
+    }
+
+    #[test]
+    fn scenario_40_the_number_at_the_end_of_a_name_is_an_id_for_each_member_of_a_group() {
+        let of = |name: &str| {
+            let strategy = with_name(&UniqueIdStrategy::IntegerOf(NameSource::InstanceName), |_| Some(name.to_owned()))?;
+            id(&strategy, FIRST_ROUND)
+        };
+        for (name, number) in [("web-001", "1"), ("web-012", "12"), ("web3", "3"), ("42", "42"), ("x000", "0")] {
+            assert_eq!(of(name).unwrap().as_str(), number, "{name}");
+        }
+        for name in ["web", "web-1a", "", "iZbp1a2b3c4d5eZ", "w1234567890123456789", "web-\u{661}"] {
+            assert_eq!(of(name), Err(IdError::NoNumber { source_of: NameSource::InstanceName, name: name.to_owned() }));
+        }
+        let nameless = with_name(&UniqueIdStrategy::IntegerOf(NameSource::Hostname), |_| None).unwrap_err().to_string();
+        assert_eq!(nameless, "unique_id = \"integer:hostname\" needs that name, which the metadata service does not tell");
     }
 
     #[test]

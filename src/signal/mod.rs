@@ -4,9 +4,11 @@ mod answer;
 mod ids;
 mod round;
 
-pub use answer::{Answer, Class, Refusal};
-pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id};
-pub use round::{HISTORY_LIMIT, HistoryEntry, Intent, LedgerDocument, Place, Round, Settlement, Target, remember};
+pub use answer::{Answer, Beat, Class, Refusal};
+pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id, with_name};
+pub use round::{
+    Confirmation, HISTORY_LIMIT, HistoryEntry, Intent, Learned, LedgerDocument, Outcome, Place, Round, Settlement, Target, remember,
+};
 
 use crate::plan::Transport;
 use serde::{Deserialize, Serialize};

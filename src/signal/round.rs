@@ -31,6 +31,7 @@
 use super::{SignalStatus, UniqueId};
 use crate::clock::Stamp;
 use crate::plan::Name;
+use crate::stack::template::Facts;
 use serde::{Deserialize, Serialize};
 
 /// Entries of history that are kept.
@@ -41,11 +42,17 @@ pub const HISTORY_LIMIT: usize = 64;
 pub struct Target {
     /// `RegionId`.
     pub region: String,
-    /// `StackId`.
+    /// `StackId`; for a lifecycle hook what [`Target::of_scaling_group`] says.
     pub stack_id: String,
     /// `LogicalResourceId`.
     pub resource: String,
 }
+
+/// Stands before the ID of a scaling group where a stack has its id. No id of a stack has a colon, and ROS is never asked with one.
+const SCALING_GROUP: &str = "scaling-group:";
+
+/// Stands for a scaling group that is looked for.
+const ANY_GROUP: &str = "any";
 
 impl Target {
     /// Stands for the region or the stack of a handle whose URL does not name them. No region and no stack can be called so.
@@ -53,7 +60,17 @@ impl Target {
 
     /// Whether ROS can be asked about it.
     pub fn is_known(&self) -> bool {
-        self.region != Self::UNNAMED && self.stack_id != Self::UNNAMED
+        self.region != Self::UNNAMED && self.stack_id != Self::UNNAMED && self.scaling_group().is_none()
+    }
+
+    /// What a lifecycle hook has in place of a stack: its scaling group, as far as the configuration names it.
+    pub fn of_scaling_group(region: String, group: Option<&str>, resource: &str) -> Self {
+        Self { region, stack_id: format!("{SCALING_GROUP}{}", group.unwrap_or(ANY_GROUP)), resource: resource.to_owned() }
+    }
+
+    /// Whether this is a lifecycle hook: the inner option is the ID of its scaling group, where it is configured.
+    pub fn scaling_group(&self) -> Option<Option<&str>> {
+        self.stack_id.strip_prefix(SCALING_GROUP).map(|group| Some(group).filter(|group| *group != ANY_GROUP))
     }
 }
 
@@ -135,6 +152,88 @@ pub struct Round {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settlement>,
+    /// What the template of the stack says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
+    /// What became of the signal after it was acknowledged; none: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation>,
+}
+
+/// What the template said, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// When it was learned.
+    pub at: Stamp,
+    /// The facts.
+    pub facts: Facts,
+    /// Milliseconds from then until the condition stops waiting; none: it is not known since when it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<i64>,
+}
+
+/// The looks after the acknowledgement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// How many there were that showed nothing final.
+    #[serde(default)]
+    pub looks: u32,
+    /// What they have shown; none: not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// What became of an acknowledged signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Counted, or the condition has what it waited for.
+    Counted {
+        /// What was seen.
+        why: String,
+    },
+    /// The condition has what it waited for, without it.
+    NotNeeded {
+        /// What was seen.
+        why: String,
+    },
+    /// The condition or the stack failed.
+    Failed {
+        /// What was seen.
+        why: String,
+    },
+    /// The stack is rolled back or deleted.
+    RolledBack {
+        /// What was seen.
+        why: String,
+    },
+    /// It cannot be known.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Outcome {
+    /// A few words for status, history and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Counted { .. } => "counted",
+            Self::NotNeeded { .. } => "not needed",
+            Self::Failed { .. } => "failed",
+            Self::RolledBack { .. } => "rolled back",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// What was seen, or why nothing was.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Counted { why } | Self::NotNeeded { why } | Self::Failed { why } | Self::RolledBack { why } | Self::Unknown { why } => {
+                why
+            }
+        }
+    }
 }
 
 impl Round {
@@ -150,6 +249,8 @@ impl Round {
             intent: None,
             series: 0,
             settled: None,
+            learned: None,
+            confirmation: None,
         }
     }
 }

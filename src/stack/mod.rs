@@ -1,6 +1,11 @@
 //! What the statuses of a stack mean for somebody who wants to signal it. Pure; the table is that of the ROS reference
 //! (GetStack, 31 stack statuses).
 
+pub mod advice;
+pub mod confirm;
+pub mod template;
+mod yaml;
+
 use std::time::Duration;
 
 /// What a look at the stack tells before a send.
@@ -12,11 +17,36 @@ pub enum Look {
     NobodyWaits(String),
     /// The stack is busy with something else: look again later, do not send yet.
     NotNow(String),
+    /// What would wait is not there yet: look again, until the deadline.
+    NotYet(String),
     /// RAM does not permit looking: send without.
     Denied(String),
     /// Nobody can be asked without credentials: a transport that needs none sends without, others wait as for a failed look.
     NoCredentials(String),
     /// The look itself failed, or the stack is not found (too early, other home): send without.
+    Failed {
+        /// Why, for a person.
+        why: String,
+        /// How long ROS asks us to wait before anything is asked again, if it asks.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What came of the question what the template says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lesson {
+    /// This.
+    Learned {
+        /// Of handle and condition.
+        facts: template::Facts,
+        /// Milliseconds until the condition stops waiting, at the time of the answer; none: it is not known since when it waits.
+        left_ms: Option<i64>,
+    },
+    /// There is a template, but it cannot be read.
+    Unreadable(String),
+    /// RAM does not permit reading it.
+    Denied(String),
+    /// The question itself failed.
     Failed {
         /// Why, for a person.
         why: String,

@@ -23,6 +23,8 @@ fn document(generation: u64) -> LedgerDocument {
         intent: None,
         series: u32::try_from(generation).unwrap(),
         settled: None,
+        learned: None,
+        confirmation: None,
     };
     LedgerDocument { generation, instance_id: Some("i-bp1".to_owned()), rounds: vec![round], ..LedgerDocument::empty() }
 }

@@ -31,5 +31,7 @@ mod reach;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod ros;
+mod scaling;
 mod service;
 mod systemd;
+mod template;

@@ -1,6 +1,7 @@
 //! The client of ROS, against the sandbox and against servers that do what no ROS does.
 
 mod answers;
+mod asides;
 mod clock;
 pub(crate) mod endpoints;
 pub(crate) mod log;

@@ -27,6 +27,8 @@ impl Stack {
             operation: 1,
             resources: BTreeMap::new(),
             events: VecDeque::new(),
+            template: spec.template.clone(),
+            parameters: spec.parameters.clone().unwrap_or_default(),
             outbox: Vec::new(),
         };
         stack.set_stack_status(spec.status, &begun(spec.status), now);
@@ -53,6 +55,12 @@ impl Stack {
         self.rollback_ends = None;
         if let Some(region) = &spec.region {
             self.region.clone_from(region);
+        }
+        if spec.template.is_some() {
+            self.template.clone_from(&spec.template);
+        }
+        if let Some(parameters) = &spec.parameters {
+            self.parameters.clone_from(parameters);
         }
         if let Some(name) = &spec.name {
             self.name.clone_from(name);

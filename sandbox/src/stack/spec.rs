@@ -9,6 +9,12 @@ use super::status::Status;
 /// Resources in one stack; ROS allows 300 in a template.
 const RESOURCES_ALLOWED: usize = 300;
 
+/// Bytes of a template; ROS allows 512 KiB, and a test may want more.
+const TEMPLATE_ALLOWED: usize = 1024 * 1024;
+
+/// Parameters of one stack; ROS allows 200 in a template.
+const PARAMETERS_ALLOWED: usize = 200;
+
 /// A stack to be made, updated or forced into a status.
 ///
 /// ```json
@@ -31,6 +37,12 @@ pub struct StackSpec {
     /// Resources by logical id. Left out: those the stack has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<BTreeMap<String, ResourceSpec>>,
+    /// What GetTemplate shows. Default: as before, else made from the resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Values of the template's parameters, for GetStack. Default: as before, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<BTreeMap<String, String>>,
     /// Whether a failed creation or update is rolled back. Default false.
     #[serde(default)]
     pub rollback: bool,
@@ -46,6 +58,8 @@ impl Default for StackSpec {
             name: None,
             status: Status::CREATE_IN_PROGRESS,
             resources: None,
+            template: None,
+            parameters: None,
             rollback: false,
             rollback_seconds: one_second(),
         }
@@ -62,6 +76,19 @@ impl StackSpec {
     #[must_use]
     pub fn resource(mut self, name: &str, resource: ResourceSpec) -> Self {
         self.resources.get_or_insert_default().insert(name.to_owned(), resource);
+        self
+    }
+
+    /// Sets what GetTemplate shows.
+    #[must_use]
+    pub fn template(self, text: impl Into<String>) -> Self {
+        Self { template: Some(text.into()), ..self }
+    }
+
+    /// Gives a parameter of the template its value.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.get_or_insert_default().insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -177,6 +204,12 @@ pub(crate) fn check(id: &str, spec: &StackSpec) -> Result<(), SpecError> {
         if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > 255) {
             return Err(out_of_range(id, what, "1 to 255 bytes long"));
         }
+    }
+    if spec.template.as_ref().is_some_and(|text| text.len() > TEMPLATE_ALLOWED) {
+        return Err(out_of_range(id, "template", "at most 1 MiB long"));
+    }
+    if spec.parameters.as_ref().is_some_and(|parameters| parameters.len() > PARAMETERS_ALLOWED) {
+        return Err(SpecError::TooMany { what: "parameters in a stack", limit: PARAMETERS_ALLOWED });
     }
     if !(0.0..=43_200.0).contains(&spec.rollback_seconds) {
         return Err(out_of_range(id, "rollback_seconds", "0 to 43200"));

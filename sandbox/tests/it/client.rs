@@ -86,6 +86,8 @@ pub(crate) struct Caller {
     /// Seconds added to the time of signing.
     pub(crate) off: i64,
     pub(crate) accept: Option<&'static str>,
+    /// `Version` of the API.
+    pub(crate) version: &'static str,
 }
 
 impl Default for Caller {
@@ -100,6 +102,7 @@ impl Default for Caller {
             nonce: None,
             off: 0,
             accept: None,
+            version: "2019-09-10",
         }
     }
 }
@@ -153,7 +156,7 @@ impl Caller {
         let (nonce, date) = (self.nonce(), self.date());
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
         add("Action", action);
-        add("Version", "2019-09-10");
+        add("Version", self.version);
         add("AccessKeyId", &self.key_id);
         add("SignatureMethod", "HMAC-SHA1");
         add("SignatureVersion", "1.0");
@@ -187,7 +190,7 @@ impl Caller {
             ("x-acs-content-sha256".to_owned(), hash.clone()),
             ("x-acs-date".to_owned(), self.date()),
             ("x-acs-signature-nonce".to_owned(), self.nonce()),
-            ("x-acs-version".to_owned(), "2019-09-10".to_owned()),
+            ("x-acs-version".to_owned(), self.version.to_owned()),
         ];
         if let Some(token) = &self.token {
             headers.push(("x-acs-accesskey-id".to_owned(), self.key_id.clone()));

@@ -20,6 +20,8 @@ mod python;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod scaling;
+#[cfg(test)]
 mod signatures;
 #[cfg(test)]
 mod sockets;

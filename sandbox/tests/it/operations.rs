@@ -207,3 +207,23 @@ async fn an_advanced_clock_brings_the_timeout_at_once() {
     sandbox.advance_clock(std::time::Duration::from_secs(301));
     assert_eq!(sandbox.stack(STACK).unwrap().status, Status::CREATE_FAILED);
 }
+
+#[tokio::test]
+async fn a_template_is_shown_as_given_or_made_from_the_resources() {
+    let sandbox = sandbox().await;
+    let caller = Caller::default();
+    let shown = caller.stack_call(&sandbox, "GetTemplate", &[]).await.unwrap().json();
+    let template: Value = serde_json::from_str(shown["TemplateBody"].as_str().unwrap()).unwrap();
+    let wait = &template["Resources"]["Wait"];
+    assert_eq!((&wait["Type"], &wait["Properties"]["Timeout"]), (&json!("ALIYUN::ROS::WaitCondition"), &json!("300")));
+    assert_eq!(wait["Properties"]["Handle"], json!({"Ref": "WebReady"}));
+    let spec = StackSpec::waiting_for("WebReady", 1, 300.0).template("Resources:\n  A: {}\n").parameter("Amount", "3");
+    sandbox.put_stack(STACK, spec).unwrap();
+    let shown = caller.stack_call(&sandbox, "GetTemplate", &[("TemplateStage", "Original")]).await.unwrap().json();
+    assert_eq!(shown["TemplateBody"], "Resources:\n  A: {}\n");
+    let stack = caller.stack_call(&sandbox, "GetStack", &[]).await.unwrap().json();
+    assert_eq!(stack["Parameters"], json!([{"ParameterKey": "Amount", "ParameterValue": "3"}]));
+    caller.stack_call(&sandbox, "GetTemplate", &[("TemplateStage", "Both")]).await.unwrap().is(400, "InvalidParameter");
+    sandbox.set_switches(Switches { permit_get_template: false, ..Switches::default() });
+    caller.stack_call(&sandbox, "GetTemplate", &[]).await.unwrap().is(403, "Forbidden.RAM");
+}

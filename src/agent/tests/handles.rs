@@ -40,7 +40,8 @@ fn healthy(transport: Transport, stack: Option<&str>, region: Option<&str>, plac
     if let Some(place) = place {
         effects.extend(step(&mut core, 1, Input::Handles(Places::from([(Name::from("web"), place)]))));
     }
-    let identity = Identity { instance_id: "i-1".into(), region: region.map(str::to_owned), stack_id: stack.map(str::to_owned) };
+    let identity =
+        Identity { instance_id: "i-1".into(), region: region.map(str::to_owned), stack_id: stack.map(str::to_owned), names: Vec::new() };
     effects.extend(step(&mut core, 2, Input::Identified(Ok(identity))));
     effects.extend(step(&mut core, 5_000, Input::Tick));
     for turn in 0..8 {
@@ -116,7 +117,8 @@ fn a_url_that_comes_back_after_a_restart_is_the_same_signal() {
         effects.iter().find_map(|e| if let Effect::Send { request, .. } = e { Some(request.unique_id.clone()) } else { None })
     };
     let first = id(&effects).unwrap();
-    let identity = Identity { instance_id: "i-1".into(), region: Some("cn-hangzhou".into()), stack_id: Some("tag".into()) };
+    let identity =
+        Identity { instance_id: "i-1".into(), region: Some("cn-hangzhou".into()), stack_id: Some("tag".into()), names: Vec::new() };
     step(&mut core, 30_000, Input::Identified(Ok(identity)));
     assert_eq!(core.status().signals.len(), 1);
     let (_, again) = healthy(by_file(), Some("tag"), Some("cn-hangzhou"), Some(Ok(Place::default())));

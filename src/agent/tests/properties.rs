@@ -1,7 +1,9 @@
 //! Random histories. The number of cases is set by `CORE_CASES` (default 1,000; the long run takes 100,000).
 
-use super::world::{AfterCompletion, Disk, Happening, Looks, Switches, Weather, World};
-use crate::plan::{Check, Composite, Level, Name, OnDeadline, OnDegraded, OnUnwritable, Plan, Probe, Rule, UniqueIdStrategy, testing};
+use super::world::{AfterCompletion, Disk, Happening, Looks, Switches, Teaching, Weather, World};
+use crate::plan::{
+    Check, Composite, Confirm, Level, Name, NameSource, OnDeadline, OnDegraded, OnUnwritable, Plan, Probe, Rule, UniqueIdStrategy, testing,
+};
 use crate::signal::SignalStatus;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -35,9 +37,20 @@ fn happenings() -> impl Strategy<Value = Vec<(u32, Happening)>> {
         2 => (0usize..2).prop_map(Happening::Retarget),
         1 => prop_oneof![Just(SignalStatus::Success), Just(SignalStatus::Failure)].prop_map(Happening::ByHand),
         1 => Just(Happening::Cancel),
+        2 => teachings().prop_map(Happening::Template),
         1 => Just(Happening::Stop),
     ];
     prop::collection::vec((0u32..12_000, happening), 0..40)
+}
+
+fn teachings() -> impl Strategy<Value = Teaching> {
+    let left = prop_oneof![3 => (-10_000i64..400_000).prop_map(Some), 1 => Just(None)];
+    prop_oneof![
+        1 => Just(Teaching::Denied),
+        1 => Just(Teaching::Failing),
+        1 => Just(Teaching::Unreadable),
+        4 => (1i64..400, left).prop_map(|(timeout_s, left_ms)| Teaching::Taught { timeout_s, left_ms }),
+    ]
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
@@ -46,13 +59,25 @@ fn plans() -> impl Strategy<Value = Plan> {
         1 => Just(UniqueIdStrategy::Instance),
         2 => Just(UniqueIdStrategy::Random),
         1 => Just(UniqueIdStrategy::Integer(3)),
+        1 => Just(UniqueIdStrategy::IntegerOf(NameSource::InstanceName)),
         1 => Just(UniqueIdStrategy::Template("{instance_id}-{signal}".to_owned())),
     ];
     let degraded = prop_oneof![Just(OnDegraded::Success), Just(OnDegraded::Warning), Just(OnDegraded::Wait)];
     let deadline = prop_oneof![4 => Just(OnDeadline::Failure), 1 => Just(OnDeadline::Warning), 1 => Just(OnDeadline::None)];
     let group = prop_oneof![3 => Just(None), 1 => Just(Some(Rule::All)), 1 => Just(Some(Rule::Any)), 1 => Just(Some(Rule::AtLeast(2)))];
-    (ids, degraded, deadline, any::<[bool; 3]>(), group, 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
-        |(unique_id, on_degraded, on_deadline, [fail_fast, hold, region], group, success, failure, start_period, healthy_time, depends)| {
+    (ids, degraded, deadline, any::<[bool; 4]>(), group, 1u32..4, 1u32..4, 0u64..20, 0u64..12, any::<bool>()).prop_map(
+        |(
+            unique_id,
+            on_degraded,
+            on_deadline,
+            [fail_fast, hold, region, deadline_given],
+            group,
+            success,
+            failure,
+            start_period,
+            healthy_time,
+            depends,
+        )| {
             let mut checks: Vec<_> = ["a", "b", "c"].map(testing::check).into();
             checks[2].level = Level::Wanted;
             for check in &mut checks {
@@ -71,6 +96,8 @@ fn plans() -> impl Strategy<Value = Plan> {
             signal.on_degraded = on_degraded;
             signal.on_deadline = on_deadline;
             signal.fail_fast = fail_fast;
+            signal.deadline_given = deadline_given;
+            signal.confirm = if hold { Confirm::On } else { Confirm::Auto };
             signal.region = region.then(|| "cn-hangzhou".to_owned());
             if let Some(rule) = group {
                 // Judged through two layers; `b` and `c` by themselves no more.
@@ -121,8 +148,8 @@ proptest! {
     fn without_holds_and_metadata_faults_every_round_is_decided_by_its_deadline(plan in plans(), history in happenings(), seed in any::<u64>()) {
         let mut world = World::new(plan, Switches { tokens_replay_errors: false, after_completion: AfterCompletion::Ignored }, seed);
         let kept = history.into_iter().filter(|(_, happening)| {
-            use Happening::{ByHand, Cancel, Crash, Hold, LoseLedger, Metadata, Reboot, Retarget, Stop};
-            !matches!(happening, Hold(_) | Metadata(_) | Crash | Reboot(_) | LoseLedger | Retarget(_) | ByHand(_) | Cancel | Stop)
+            use Happening::{ByHand, Cancel, Crash, Hold, LoseLedger, Metadata, Reboot, Retarget, Stop, Template};
+            !matches!(happening, Hold(_) | Template(_) | Metadata(_) | Crash | Reboot(_) | LoseLedger | Retarget(_) | ByHand(_) | Cancel | Stop)
         });
         let mut passed = 0;
         for (after, happening) in kept {

@@ -97,7 +97,7 @@ fn scenario_12_a_cloned_image_sets_the_old_ledger_aside_and_begins_its_own_round
     let now = Moment { boot_ms: 1_000, wall_ms: 1_790_000_000_000 };
     let mut core = Core::new(Arc::new(plain_plan()), Arc::from("b"), document, Turn { now, dice: 1 });
     core.step(Turn { now, dice: 2 }, Input::Tick);
-    let identity = Identity { instance_id: "i-clone".into(), region: None, stack_id: None };
+    let identity = Identity { instance_id: "i-clone".into(), region: None, stack_id: None, names: Vec::new() };
     let effects = core.step(Turn { now: now.plus(std::time::Duration::from_millis(50)), dice: 3 }, Input::Identified(Ok(identity)));
     let set_aside = effects.iter().position(|effect| matches!(effect, Effect::SetAside { owner } if owner == "i-golden-image"));
     let record =
@@ -113,7 +113,7 @@ fn scenario_13_a_copy_of_a_running_machine_drops_what_the_original_decided() {
     world.happen(&Happening::Ros(Weather::Refused));
     world.pass(10_000);
     let now = Moment { boot_ms: 60_000, wall_ms: 1_790_000_040_000 };
-    let identity = Identity { instance_id: "i-copy".into(), region: None, stack_id: None };
+    let identity = Identity { instance_id: "i-copy".into(), region: None, stack_id: None, names: Vec::new() };
     let effects = world.core.step(Turn { now, dice: 9 }, Input::Identified(Ok(identity)));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::SetAside { owner } if owner == INSTANCE)), "{effects:?}");
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Look { .. } | Effect::Send { .. })), "{effects:?}");
@@ -291,7 +291,10 @@ fn scenario_24_checks_in_flight_are_bounded_and_first_runs_are_splayed() {
     let mut core = Core::new(Arc::new(plan), Arc::from("b"), LedgerDocument::empty(), Turn { now, dice: 1 });
     let dues: std::collections::BTreeSet<_> = core.checks.values().filter_map(|run| run.due).collect();
     assert!(dues.len() > 50 && dues.iter().all(|due| (1_000..=2_000).contains(due)), "{dues:?}");
-    core.step(Turn { now, dice: 1 }, Input::Identified(Ok(Identity { instance_id: "i-1".into(), region: None, stack_id: None })));
+    core.step(
+        Turn { now, dice: 1 },
+        Input::Identified(Ok(Identity { instance_id: "i-1".into(), region: None, stack_id: None, names: Vec::new() })),
+    );
     core.step(Turn { now, dice: 1 }, Input::Recorded { generation: 2 });
     let later = now.plus(std::time::Duration::from_secs(5));
     let effects = core.step(Turn { now: later, dice: 1 }, Input::Tick);

@@ -55,7 +55,12 @@ impl Desk {
     }
 
     fn identify(&mut self, ms: u64, instance: &str, region: Option<&str>, stack: Option<&str>) {
-        let identity = Identity { instance_id: instance.to_owned(), region: region.map(str::to_owned), stack_id: stack.map(str::to_owned) };
+        let identity = Identity {
+            instance_id: instance.to_owned(),
+            region: region.map(str::to_owned),
+            stack_id: stack.map(str::to_owned),
+            names: Vec::new(),
+        };
         self.step(ms, Input::Identified(Ok(identity)));
     }
 

@@ -1,12 +1,15 @@
 //! A world for the core: virtual time, a disk that forgets what was not synced, checks with a truth of their own, and a model of ROS
 //! that counts effective signals. Everything the core asks for is done here, with faults, and everything it does is judged.
 
+mod asides;
 mod judge;
 
 use super::super::*;
 use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
 use crate::signal::{Refusal, SignalStatus};
+pub(super) use asides::Teaching;
+use asides::names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What may happen to the world, in order, each after some time.
@@ -42,6 +45,8 @@ pub(super) enum Happening {
     Retarget(usize),
     /// The operator says it himself.
     ByHand(SignalStatus),
+    /// What GetTemplate tells from now on.
+    Template(Teaching),
     /// The operator cancels it.
     Cancel,
     /// The agent is stopped in good order and started again.
@@ -99,6 +104,8 @@ enum Flight {
     NotRecorded,
     Looked { look: u64, target: Target },
     Answered { send: u64, answer: Answer },
+    Learned { learn: u64 },
+    Sighted { confirm: u64, target: Target, unique_id: UniqueId },
 }
 
 pub(super) struct World {
@@ -118,6 +125,7 @@ pub(super) struct World {
     writing: bool,
     weather: Weather,
     looks: Looks,
+    pub(super) teaching: Teaching,
     metadata: bool,
     truth: Vec<bool>,
     terminal: Vec<bool>,
@@ -135,6 +143,8 @@ pub(super) struct World {
     first_refused: bool,
     same_ms: (BootMs, u32),
     pub(super) notes: Vec<String>,
+    /// When the template was asked for, and when it was looked after the acknowledgement.
+    pub(super) asked: (Vec<BootMs>, Vec<BootMs>),
 }
 
 fn key(target: &Target) -> String {
@@ -185,6 +195,7 @@ impl World {
             writing: false,
             weather: Weather::Fine,
             looks: Looks::Answered,
+            teaching: Teaching::Denied,
             metadata: true,
             truth: vec![false; checks],
             terminal: vec![false; checks],
@@ -200,6 +211,7 @@ impl World {
             first_refused: false,
             same_ms: (0, 0),
             notes: Vec::new(),
+            asked: Default::default(),
         };
         world.step(Input::Tick);
         world
@@ -271,6 +283,7 @@ impl World {
                 let command = Command::Signal { resource: "WebReady".into(), status: *status, reason: BY_HAND.into() };
                 self.step(Input::Command { id: 3, command });
             }
+            Happening::Template(teaching) => self.teaching = *teaching,
             Happening::Cancel => {
                 self.ever_cancelled = true;
                 self.step(Input::Command { id: 4, command: Command::Cancel { signal: "web".into() } });
@@ -356,7 +369,8 @@ impl World {
                 self.step(Input::Observed { run, observation });
             }
             Flight::Identify => {
-                let known = Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None };
+                let known =
+                    Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None, names: names() };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }
@@ -383,6 +397,14 @@ impl World {
                 self.step(Input::Looked { look, result });
             }
             Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
+            Flight::Learned { learn } => {
+                let lesson = self.lesson();
+                self.step(Input::Learned { learn, lesson });
+            }
+            Flight::Sighted { confirm, target, unique_id } => {
+                let sighting = self.sighting(&target, &unique_id);
+                self.judge_aside(Input::Sighted { confirm, sighting });
+            }
         }
     }
 
@@ -408,6 +430,7 @@ impl World {
             assert!(rounds, "a signal of the plan has no round");
         }
         self.judge_intents();
+        self.judge_deadlines();
         self.judge_agenda();
         if !self.core.stopping {
             self.judge_composites();
@@ -431,12 +454,23 @@ impl World {
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
             Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
             Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
+            Effect::Learn { learn, .. } => {
+                self.asked.0.push(self.now.boot_ms);
+                let took = 40 + self.chance(3_000) as BootMs;
+                self.fly(took, Flight::Learned { learn });
+            }
+            Effect::Confirm { confirm, target, unique_id, .. } => {
+                assert!(!self.core.stopping, "it looks while it stops");
+                self.asked.1.push(self.now.boot_ms);
+                self.fly(60, Flight::Sighted { confirm, target, unique_id });
+            }
             Effect::Send { send, request } => {
                 self.judge_send(&request);
                 let (delay, answer) = self.ros(&request);
                 self.fly(delay, Flight::Answered { send, answer });
             }
             Effect::Note(note) => self.notes.push(note.text),
+            Effect::LookAtHook { .. } | Effect::Beat { .. } => panic!("no signal here is for a lifecycle hook"),
             Effect::Report(_) | Effect::Reply { .. } => {}
         }
     }

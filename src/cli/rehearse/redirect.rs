@@ -72,7 +72,7 @@ pub(super) fn shorten(plan: &mut Plan, deadline: Duration) {
     for signal in &mut plan.signals {
         let deadline = signal.deadline.min(deadline);
         let margin = signal.margin.min(deadline / 2);
-        *signal = Arc::new(Signal { deadline, margin, ..(**signal).clone() });
+        *signal = Arc::new(Signal { deadline, deadline_given: true, margin, ..(**signal).clone() });
     }
 }
 

@@ -17,7 +17,7 @@ use crate::process;
 use crate::retry::{Pace, Random, Schedule};
 use crate::ros::Client;
 use crate::rpc::Reach;
-use crate::signal::{Answer, Class, FIRST_ROUND, Place, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id};
+use crate::signal::{Answer, Class, FIRST_ROUND, Place, Refusal, SignalRequest, Target, UniqueId, client_token, unique_id, with_name};
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -152,6 +152,14 @@ impl Asking<'_> {
         if let Some(place) = place {
             return self.resolve_handle(wanted, overrides, planned, place, way).await;
         }
+        if let Some(signal) = planned
+            && matches!(signal.transport, Transport::LifecycleHook(_))
+        {
+            let message = format!("signal {} answers a lifecycle hook, which only the running agent can do", signal.name);
+            return Err(Failure::new(Exit::Failure, message)
+                .hint("start the agent, and leave --direct, --stack-id, --region and --unique-id out")
+                .into());
+        }
         // Like the agent: a resource that no signal names goes where the first signal goes.
         let near = planned.or(loaded.plan.signals.first().map(AsRef::as_ref));
         let stack_id = overrides.stack_id.or_else(|| near?.stack_id.clone()).or_else(|| of_stack(loaded, "stack_id"));
@@ -232,7 +240,7 @@ impl Asking<'_> {
         let needs_instance = match strategy {
             UniqueIdStrategy::Derived | UniqueIdStrategy::Instance => true,
             UniqueIdStrategy::Template(template) => template.contains("{instance_id}"),
-            UniqueIdStrategy::Integer(_) => false,
+            UniqueIdStrategy::Integer(_) | UniqueIdStrategy::IntegerOf(_) => false,
             UniqueIdStrategy::Random => {
                 let failure =
                     Failure::new(Exit::Failure, format!("signal {name} has unique_id = \"random\", which only an agent can remember"));
@@ -244,7 +252,16 @@ impl Asking<'_> {
             true => self.ask("the instance id", "--unique-id", async || metadata.instance_id().await).await?,
             false => NOT_ASKED.to_owned(),
         };
-        Ok(unique_id(strategy, &instance_id, &name, FIRST_ROUND, target, Uuid::nil())?)
+        let host_name = match strategy {
+            UniqueIdStrategy::IntegerOf(source) => {
+                Some(self.ask("the name of this host", "--unique-id", async || metadata.name(*source).await).await?)
+            }
+            _ => None,
+        };
+        let strategy = with_name(strategy, |_| host_name.clone()).map_err(|error| {
+            Failure::new(Exit::Failure, format!("signal {name}: {error}")).hint("give the host such a name in the template, or --unique-id")
+        })?;
+        Ok(unique_id(&strategy, &instance_id, &name, FIRST_ROUND, target, Uuid::nil())?)
     }
 
     /// Asks the metadata service until it answers, because a boot script may be faster than the network.

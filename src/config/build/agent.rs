@@ -5,7 +5,7 @@ use crate::config::forms;
 use crate::config::fragment::Value;
 use crate::config::network;
 use crate::config::reader::{Parsed, Problem, Reader, shorten, text};
-use crate::plan::{Agent, Credentials, Instance, OnUnwritable, Provider};
+use crate::plan::{Agent, Credentials, Endpoint, Ess, Instance, OnUnwritable, Provider};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -58,6 +58,15 @@ fn log_filter(text: &str) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// `[ess]`.
+pub(super) fn ess(reader: &mut Reader<'_>) -> Option<Ess> {
+    let endpoint = reader.value("endpoint", |value| match text(value)? {
+        "auto" => Ok(Endpoint::Auto),
+        _ => network::url_with_tls(value, None).map(Endpoint::Url),
+    });
+    Some(Ess { endpoint: endpoint? })
 }
 
 /// Which keys of `[credentials]` belong to which provider.

@@ -40,6 +40,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let empty = Table::default();
     let agent = agent::agent(&mut single(root, "agent", &keys::AGENT, &empty, notes), environment);
     let ros = reach::ros(&mut single(root, "ros", &keys::ROS, &empty, notes), environment);
+    let ess = agent::ess(&mut single(root, "ess", &keys::ESS, &empty, notes));
     let credentials = agent::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
     let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
     let clock_trust = reach::clock(&mut single(root, "clock", &keys::CLOCK, &empty, notes));
@@ -61,6 +62,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
         checks,
         agent: agent?.0,
         ros: ros?,
+        ess: ess?,
         credentials: credentials?,
         instance: instance?,
         clock_trust: clock_trust?,

@@ -10,8 +10,8 @@ use crate::config::keys;
 use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten, text};
 use crate::config::source::Place;
 use crate::config::times::times;
-use crate::plan::{Confirm, HandleMode, Level, Name, OnDeadline, OnDegraded, Plan, Signal, Transport, UniqueIdStrategy};
-use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id};
+use crate::plan::{Confirm, HandleMode, Level, Name, NameSource, OnDeadline, OnDegraded, Plan, Signal, Transport, UniqueIdStrategy};
+use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id, with_name};
 use humantime::format_duration;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use uuid::Uuid;
 
 /// The longest `Timeout` of a WaitCondition (ROS reference, ALIYUN::ROS::WaitCondition: 1 to 43200 seconds).
 const LONGEST_WAIT: Duration = Duration::from_secs(43_200);
+
+/// The longest that heartbeats can prolong a lifecycle action (ESS, RecordLifecycleActionHeartbeat: 6 hours).
+const LONGEST_HOLD: Duration = Duration::from_secs(21_600);
 
 /// Made-up values that stand for what is known only on the host, as long as real ones are.
 const SAMPLE_INSTANCE: &str = "i-bp1a2b3c4d5e6f7g8h9i";
@@ -62,6 +65,11 @@ pub(super) fn signals(
             let hint = "ROS would count them as one; name another resource, or leave `unique_id` out".to_owned();
             notes.misfit(places.unique_id, message, Some(hint));
         }
+        if let Some((twin, _)) = built.iter().find(|(other, _)| same_hook(other, &signal)) {
+            let message = format!("signals `{}` and `{name}` answer the same lifecycle hook", twin.name);
+            let hint = "leave one of them out, or name another hook in each: hook = \"ash-...\"".to_owned();
+            notes.misfit(places.header, message, Some(hint));
+        }
         built.push((Arc::new(signal), places));
     }
     built
@@ -99,6 +107,7 @@ fn signal(
     let confirm = reader.word("confirm", confirm);
     reader.word("resignal", |_| Some(()));
     judge_deadline(reader, deadline, margin);
+    judge_hook(reader, transport.as_ref(), deadline);
     judge_integers(reader, strategy.as_ref(), mode.flatten(), count.flatten());
     let (selection, known) = checks(reader, selected.as_ref().and_then(Option::as_deref), drafts);
     if selected.is_some() && known && !no_checks_needed {
@@ -196,8 +205,13 @@ fn strategy(value: &Value) -> Parsed<UniqueIdStrategy> {
         _ => {}
     }
     if let Some(number) = text.strip_prefix("integer:") {
+        let source = [NameSource::InstanceName, NameSource::Hostname].into_iter().find(|source| source.word() == number);
+        if let Some(source) = source {
+            return Ok(UniqueIdStrategy::IntegerOf(source));
+        }
+        let hint = "write \"integer:1\", or \"integer:instance-name\" or \"integer:hostname\" for the number at the end of that name";
         let number = number.parse().map(UniqueIdStrategy::Integer);
-        return number.map_err(|_| Problem::new("must have a number after `integer:`").hint("write \"integer:1\"").into());
+        return number.map_err(|_| Problem::new("must have a number, `instance-name` or `hostname` after `integer:`").hint(hint).into());
     }
     if !text.contains('{') {
         let problem = Problem::new("is neither a known strategy nor a template").hint_nearest(text, ["derived", "instance", "random"]);
@@ -223,6 +237,16 @@ fn judge_deadline(reader: &mut Reader<'_>, deadline: Option<Duration>, margin: O
     }
 }
 
+/// What a scaling group can wait at most.
+fn judge_hook(reader: &mut Reader<'_>, transport: Option<&Transport>, deadline: Option<Duration>) {
+    let (Some(Transport::LifecycleHook(_)), Some(deadline)) = (transport, deadline) else { return };
+    if deadline > LONGEST_HOLD {
+        let place = reader.place("deadline");
+        let hint = "a lifecycle hook can be kept waiting for 6 hours in all".to_owned();
+        reader.notes.warn(place, "`deadline` is longer than any lifecycle hook waits", Some(hint));
+    }
+}
+
 /// The integer rule of handles with `Mode: Full` and an effective `Count`.
 fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, mode: Option<HandleMode>, count: Option<i64>) {
     let (Some(strategy), HandleMode::Full, Some(count @ 0..)) = (strategy, mode.unwrap_or(HandleMode::Full), count) else {
@@ -236,9 +260,10 @@ fn judge_integers(reader: &mut Reader<'_>, strategy: Option<&UniqueIdStrategy>, 
                 reader.notes.warn(place, message, Some("ROS deletes such signals before an update of the stack".to_owned()));
             }
         }
+        UniqueIdStrategy::IntegerOf(_) => {}
         _ => {
             let message = "a handle with mode \"Full\" and a count of 0 or more takes integer ids only";
-            let hint = "write unique_id = \"integer:N\" with another N on each host; any other id makes the next stack update fail";
+            let hint = "write unique_id = \"integer:N\" with another N on each host, or \"integer:instance-name\"; any other id makes the next stack update fail";
             reader.notes.misfit(place, message, Some(hint.to_owned()));
         }
     }
@@ -283,12 +308,24 @@ fn demand_required_check(reader: &mut Reader<'_>, checks: &[String], drafts: &[D
 }
 
 fn sample_id(signal: &Signal) -> Result<UniqueId, IdError> {
-    let target = Target {
-        region: signal.region.clone().unwrap_or_else(|| SAMPLE_REGION.to_owned()),
-        stack_id: signal.stack_id.clone().unwrap_or_else(|| SAMPLE_STACK.to_owned()),
-        resource: signal.resource.clone(),
+    let region = signal.region.clone().unwrap_or_else(|| SAMPLE_REGION.to_owned());
+    let target = match &signal.transport {
+        Transport::LifecycleHook(hook) => Target::of_scaling_group(region, hook.scaling_group.as_deref(), &signal.resource),
+        _ => {
+            let stack_id = signal.stack_id.clone().unwrap_or_else(|| SAMPLE_STACK.to_owned());
+            Target { region, stack_id, resource: signal.resource.clone() }
+        }
     };
-    unique_id(&signal.unique_id, SAMPLE_INSTANCE, &signal.name, FIRST_ROUND, &target, Uuid::nil())
+    let strategy = with_name(&signal.unique_id, |source| Some(sample_name(source).to_owned()))?;
+    unique_id(&strategy, SAMPLE_INSTANCE, &signal.name, FIRST_ROUND, &target, Uuid::nil())
+}
+
+/// Two names that give two numbers.
+fn sample_name(source: NameSource) -> &'static str {
+    match source {
+        NameSource::InstanceName => "web-001",
+        NameSource::Hostname => "host-002",
+    }
 }
 
 fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
@@ -300,7 +337,7 @@ fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
                 keys::nearest(word, known).map(|near| format!("did you mean {{{near}}}?"))
             }
             IdError::Length(..) => Some("this is the id as an instance would have it; leave a part out".to_owned()),
-            IdError::Control(_) | IdError::Unclosed(_) => None,
+            IdError::Control(_) | IdError::Unclosed(_) | IdError::NoNumber { .. } | IdError::NoName(_) => None,
         };
         reader.notes.misfit(place, error.to_string(), hint);
         return;
@@ -313,10 +350,18 @@ fn judge_unique_id(reader: &mut Reader<'_>, signal: &Signal) {
     }
 }
 
+/// Whether the same lifecycle action may be found for both: the first answer would be that of the other one too.
+fn same_hook(a: &Signal, b: &Signal) -> bool {
+    let (Transport::LifecycleHook(hook), Transport::LifecycleHook(other)) = (&a.transport, &b.transport) else { return false };
+    let may_be_one = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+    may_be_one(&hook.hook, &other.hook) && may_be_one(&hook.scaling_group, &other.scaling_group) && may_be_one(&a.region, &b.region)
+}
+
 /// Whether ROS would take the two for one. Ids that are derived or random never meet.
 fn same_effect(a: &Signal, b: &Signal) -> bool {
     let fresh = |signal: &Signal| matches!(signal.unique_id, UniqueIdStrategy::Derived | UniqueIdStrategy::Random);
-    if fresh(a) || fresh(b) || a.resource != b.resource || a.stack_id != b.stack_id || a.region != b.region {
+    let hooks = |signal: &Signal| matches!(signal.transport, Transport::LifecycleHook(_));
+    if hooks(a) || hooks(b) || fresh(a) || fresh(b) || a.resource != b.resource || a.stack_id != b.stack_id || a.region != b.region {
         return false;
     }
     matches!((sample_id(a), sample_id(b)), (Ok(a), Ok(b)) if a == b)

@@ -219,9 +219,26 @@ pub static ROS: Section = Section {
         ),
         key("signature", Shape::Word(&["acs3-hmac-sha256", "hmac-sha1"]), Toml("\"acs3-hmac-sha256\""), "How requests are signed."),
         key("timeout", MILLISECOND, Toml("\"10s\""), "Of one attempt, connecting included."),
-        key("poll", Shape::Flag, Toml("true"), "Look at the stack before a send, where the RAM role permits it."),
+        key(
+            "poll",
+            Shape::Flag,
+            Toml("true"),
+            "Look at the stack before a send, and read its template once in each round, where the RAM role permits it.",
+        ),
         key("ca_file", Shape::Path, Absent("the system's only"), "PEM certificates trusted besides the system's."),
     ],
+};
+
+/// `[ess]`.
+pub static ESS: Section = Section {
+    header: "[ess]",
+    about: "How Auto Scaling is reached, for `transport = \"lifecycle-hook\"`. Signature, timeout and certificates are those of `[ros]`.",
+    keys: &[key(
+        "endpoint",
+        Shape::Text,
+        Toml("\"auto\""),
+        "`auto` (the environment variable `ESS_ENDPOINT`, else the region's VPC host, then its public one) or a URL. `http://` is for loopback only.",
+    )],
 };
 
 /// `[credentials]`.
@@ -315,8 +332,8 @@ pub static SIGNAL: Section = Section {
         key(
             "condition",
             Shape::Text,
-            Absent("not looked at"),
-            "Logical ID of the `ALIYUN::ROS::WaitCondition`, for looking at whether anybody waits.",
+            Absent("learned from the template, else not looked at"),
+            "Logical ID of the `ALIYUN::ROS::WaitCondition`, for looking at whether anybody waits. Needed where the template may not be read, or where several conditions wait for the handle.",
         ),
         key(
             "checks",
@@ -324,7 +341,12 @@ pub static SIGNAL: Section = Section {
             Absent("all enabled checks"),
             "Names of checks, or `tag:x` for all checks with that tag. Checks they depend on are included.",
         ),
-        key("deadline", SECOND, Toml("\"15m\""), "From the start of the round to the last moment of deciding. Survives restarts."),
+        key(
+            "deadline",
+            SECOND,
+            Toml("\"15m\""),
+            "From the start of the round to the last moment of deciding. Survives restarts. Where it is not written and the template may be read, it follows the `Timeout` of the condition.",
+        ),
         key("margin", ANY, Toml("\"30s\""), "Kept for sending: the decision falls at `deadline - margin` at the latest."),
         key(
             "min_healthy_time",
@@ -351,7 +373,7 @@ pub static SIGNAL: Section = Section {
             "unique_id",
             Shape::Text,
             Toml("\"derived\""),
-            "`derived`, `instance`, `random`, `integer:N`, or a template of `{instance_id}`, `{signal}`, `{resource}`, `{stack_id}`, `{region}`; 1 to 64 characters when expanded.",
+            "`derived`, `instance`, `random`, `integer:N`, `integer:instance-name` or `integer:hostname` (the number at the end of that name), or a template of `{instance_id}`, `{signal}`, `{resource}`, `{stack_id}`, `{region}`; 1 to 64 characters when expanded.",
         ),
         key(
             "mode",
@@ -409,7 +431,7 @@ pub static SIGNAL: Section = Section {
             "confirm",
             Shape::Word(&["auto", "on", "off"]),
             Toml("\"auto\""),
-            "Whether handle and condition are looked at after the signal was accepted, until it is seen as counted: `auto` where the RAM role permits it, `on` with a loud word where it does not.",
+            "Whether handle and condition are looked at after the signal was accepted, until it is seen as counted: `auto` where `poll` and the RAM role permit it, `on` with a loud word where the role does not.",
         ),
     ],
 };
@@ -445,9 +467,10 @@ pub static CHECK: Section = Section {
 };
 
 /// Tables that stand alone, by name.
-pub static SINGLE: [(&str, &Section); 7] = [
+pub static SINGLE: [(&str, &Section); 8] = [
     ("agent", &AGENT),
     ("ros", &ROS),
+    ("ess", &ESS),
     ("credentials", &CREDENTIALS),
     ("instance", &INSTANCE),
     ("clock", &CLOCK),

@@ -46,6 +46,10 @@ fn signal(name: &str, state: &str, detail: &str) -> SignalStatusView {
         next_attempt_ms: None,
         request_id: None,
         settled_at: None,
+        confirmed: None,
+        confirmation: None,
+        deadline_from: None,
+        warnings: Vec::new(),
     }
 }
 

@@ -199,3 +199,21 @@ async fn a_host_that_nobody_names_signals_under_an_id_of_its_machine() {
     assert_eq!(ids(&host).len(), 1, "twice the same id");
     assert_ne!(ids(&host), [derived("", "manual:WebReady")]);
 }
+
+#[tokio::test]
+async fn an_https_url_is_asked_over_tls_and_no_proxy_of_the_environment_is_used() {
+    let host = host().await;
+    let ca = format!("timeout = \"5s\"\nca_file = \"{}\"\n[instance]", host.sandbox.ca_file().display());
+    private::write(&host.config(), &std::fs::read_to_string(host.config()).unwrap().replace("[instance]", &ca));
+    let url = format!("{}/waitcondition?resource=WebReady", host.sandbox.ros_tls_url());
+    let run = async |document: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"));
+        command.env_clear().envs(["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")));
+        command.args(["--config", host.config().to_str().unwrap(), "signal", "--handle-file", "-", "-d", "{}", "--no-wait"]);
+        ended(command, document).await
+    };
+    let refused = run(&url).await;
+    let said = "HTTP 400 from 127.0.0.1:";
+    assert!(refused.code == 75 && refused.err.contains(said) && refused.err.contains("UnsupportedHTTPMethod"), "{}", refused.err);
+    assert_eq!(run(&attribute(&host, "URL")).await.code, 0);
+}

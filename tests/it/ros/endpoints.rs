@@ -9,6 +9,7 @@ use ros_signal_agent::ros::Remembered;
 use ros_signal_agent::rpc::Reach;
 use ros_signal_agent::signal::Class;
 use std::path::Path;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A loopback port that nobody listens on.
 async fn closed() -> String {
@@ -103,8 +104,12 @@ async fn plain_http_to_another_host_is_refused_before_anything_is_sent() {
     assert!(error.to_string().contains("is not encrypted\nhint:"), "{error}");
 }
 
-/// A TLS server on loopback with a certificate of its own CA, valid in the given years.
+/// A TLS server on loopback with a certificate of its own CA, valid in the given years. It closes without an answer.
 pub(crate) async fn tls_server(from: i32, until: i32) -> (String, tempfile::NamedTempFile) {
+    tls_server_answering(from, until, Vec::new()).await
+}
+
+async fn tls_server_answering(from: i32, until: i32, answer: Vec<u8>) -> (String, tempfile::NamedTempFile) {
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority_key = rcgen::KeyPair::generate().unwrap();
@@ -123,12 +128,28 @@ pub(crate) async fn tls_server(from: i32, until: i32) -> (String, tempfile::Name
     let url = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let _ = acceptor.accept(stream).await;
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = [0; 8192];
+            if !answer.is_empty() && stream.read(&mut head).await.is_ok() {
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
         }
     });
     let ca_file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(ca_file.path(), authority.pem()).unwrap();
     (url, ca_file)
+}
+
+#[tokio::test]
+async fn a_redirect_from_tls_to_plain_http_is_not_followed() {
+    let elsewhere = Server::start(|_, _| http(200, &[], "{\"RequestId\":\"R\"}")).await;
+    let location = format!("Location: {}/", elsewhere.url);
+    let (url, ca_file) = tls_server_answering(2001, 2400, http(307, &[&location], "")).await;
+    let settings = Ros { ca_file: Some(ca_file.path().to_owned()), ..settings(&url) };
+    let refused = refusal(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
+    assert!(refused.hint.as_deref().is_some_and(|hint| hint.contains("redirects are not followed")), "{refused:?}");
+    assert!(elsewhere.requests().is_empty());
 }
 
 #[tokio::test]
