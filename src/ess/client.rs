@@ -96,6 +96,11 @@ impl Client {
         self.caller.know_account(account_id);
     }
 
+    /// Every host that attempts in `region` may ask, in the order in which they are tried.
+    pub fn hosts(&self, region: &str) -> Vec<Url> {
+        Hosts::new(&self.endpoint, region).all().to_vec()
+    }
+
     /// Whether a lifecycle action of the hook waits for this instance.
     pub async fn look(&self, region: &str, hook: &LifecycleHook, instance_id: &str) -> Look {
         match self.find(Wanted { region, hook, instance_id }).await {

@@ -90,6 +90,10 @@ impl Hosts {
         self.urls.get(self.current)
     }
 
+    pub(super) fn all(&self) -> &[Url] {
+        &self.urls
+    }
+
     pub(super) fn answered(&mut self) {
         (self.failed, self.silent) = (0, 0);
     }

@@ -135,6 +135,14 @@ impl Document {
         &self.url
     }
 
+    /// Where its service listens: scheme, host and port, and nothing else of the URL.
+    pub(crate) fn service(&self) -> Option<Url> {
+        let mut url = Url::parse(self.url.expose()).ok()?;
+        url.set_path("/");
+        url.set_query(None);
+        Some(url)
+    }
+
     /// The headers that came with it.
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.headers

@@ -45,6 +45,8 @@ pub(super) const CHOICE: &str = "endpoint.choice";
 /// What all hosts are looked at with.
 #[derive(Clone)]
 pub(super) struct Means {
+    /// Whose hosts they are, as people call it: `ROS`; its table has the same name in lower case.
+    pub(super) service: &'static str,
     pub(super) reach: Reach,
     pub(super) ca_file: Option<PathBuf>,
     /// What requests over TLS travel through, and where that is written.
@@ -71,7 +73,7 @@ impl Means {
                 (!keys.is_empty()).then(|| keys.join(" and "))
             }
         };
-        Self { reach: reach.clone(), ca_file: ca_file.clone(), proxy, trust: plan.clock_trust, heard, chosen }
+        Self { service: "ROS", reach: reach.clone(), ca_file: ca_file.clone(), proxy, trust: plan.clock_trust, heard, chosen }
     }
 }
 
@@ -136,18 +138,23 @@ pub(super) async fn look(hosts: &[Url], means: &Means) -> Found {
     }
     looked.sort_by_key(|(position, _)| *position);
     let looked: Vec<Host> = looked.into_iter().map(|(_, host)| host).collect();
-    let found = summary(looked, means.chosen.as_deref());
+    let found = summary(looked, means.service, means.chosen.as_deref());
     Found { steps: about_proxy.into_iter().chain(found.steps).collect(), ..found }
 }
 
 /// One host that answers is enough: what is wrong with the others is told, but is no trouble then.
-fn summary(looked: Vec<Host>, chosen: Option<&str>) -> Found {
+fn summary(looked: Vec<Host>, service: &str, chosen: Option<&str>) -> Found {
     let answering: Vec<&str> = looked.iter().filter(|host| host.answered).map(|host| host.name.as_str()).collect();
     let choice = match answering.as_slice() {
-        [] => Step::failed(CHOICE, "no host of ROS answers").because("see the first step of each host that failed").remedy(match chosen {
-            Some(chosen) => format!("mend the way to one of them, or let others be asked: these were chosen by {chosen}"),
-            None => "mend the way to one of them; endpoint or proxy under [ros] where there is another way".to_owned(),
-        }),
+        [] => Step::failed(CHOICE, format!("no host of {service} answers")).because("see the first step of each host that failed").remedy(
+            match chosen {
+                Some(chosen) => format!("mend the way to one of them, or let others be asked: these were chosen by {chosen}"),
+                None => format!(
+                    "mend the way to one of them; where there is another way, endpoint under [{}] or proxy under [ros]",
+                    service.to_lowercase()
+                ),
+            },
+        ),
         [host, ..] if looked.len() == 1 => Step::ok(CHOICE, format!("{host} answers")),
         [host, ..] => Step::ok(CHOICE, format!("{} of {} hosts answer, {host} first", answering.len(), looked.len())),
     };
@@ -405,7 +412,7 @@ fn day(seconds: i64) -> String {
 
 /// Whether ROS answers there, and not something in its place.
 async fn answer(url: &Url, means: &Means) -> (Step, Option<Heard>) {
-    let host = rpc::host_name(url);
+    let (host, service) = (rpc::host_name(url), means.service);
     let began = Instant::now();
     let (plain, reach) = (url.scheme() == "http", means.reach.clone());
     let http = match apart(HTTP_TIMEOUT, move || rpc::http_client(plain, &reach)).await {
@@ -430,13 +437,13 @@ async fn answer(url: &Url, means: &Means) -> (Step, Option<Heard>) {
         Err(_) => (Step::failed(HTTP, format!("no answer within {}s", HTTP_TIMEOUT.as_secs())), None),
         Ok(Err(trouble)) => (Step::failed(HTTP, trouble.message).perhaps(trouble.hint), None),
         Ok(Ok((status, Some(_), heard))) => {
-            let seen = format!("answers as ROS does (HTTP {status} to a request that asks for nothing)");
+            let seen = format!("answers as {service} does (HTTP {status} to a request that asks for nothing)");
             (Step::ok(HTTP, seen).took(began.elapsed()), heard)
         }
         Ok(Ok((status, None, _))) => {
-            let step = Step::failed(HTTP, format!("HTTP {status} with a body that is not ROS's"))
+            let step = Step::failed(HTTP, format!("HTTP {status} with a body that is not {service}'s"))
                 .because("something answers in its place, such as a captive portal or a proxy; or endpoint names another host")
-                .remedy("look at what lies between, and at endpoint under [ros]");
+                .remedy(format!("look at what lies between, and at endpoint under [{}]", service.to_lowercase()));
             (step, None)
         }
     }
@@ -453,7 +460,7 @@ mod tests {
 
     #[test]
     fn one_host_that_answers_is_enough() {
-        let found = summary(vec![host("vpc", false), host("public", true)], None);
+        let found = summary(vec![host("vpc", false), host("public", true)], "ROS", None);
         let verdicts: Vec<_> = found.steps.iter().map(Step::verdict).collect();
         assert_eq!(verdicts, [Verdict::Skipped, Verdict::Ok, Verdict::Ok]);
         assert_eq!(found.steps[0].cause(), Some("not needed: public answers"));
@@ -462,7 +469,7 @@ mod tests {
 
     #[test]
     fn no_host_that_answers_is_a_failure_of_each() {
-        let found = summary(vec![host("vpc", false), host("public", false)], None);
+        let found = summary(vec![host("vpc", false), host("public", false)], "ROS", None);
         assert!(!found.answered && found.steps.iter().all(|step| step.verdict() == Verdict::Failed));
     }
 

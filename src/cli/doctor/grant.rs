@@ -7,7 +7,7 @@
 //!
 //! Actions and ARN are those of the RAM page of ROS. What is not known is `*`.
 
-use crate::plan::{HandleSource, Ros, Signal, Transport};
+use crate::plan::{HandleSource, LifecycleHook, Ros, Signal, Transport};
 use serde::Serialize;
 
 /// The action of every signal that is sent by SignalResource.
@@ -16,6 +16,13 @@ pub(super) const SIGNAL: &str = "ros:SignalResource";
 pub(super) const GET_STACK: &str = "ros:GetStack";
 /// Of the look at handle and condition.
 pub(super) const GET_STACK_RESOURCE: &str = "ros:GetStackResource";
+
+/// Of learning what the template says.
+pub(super) const GET_TEMPLATE: &str = "ros:GetTemplate";
+/// Of answering a lifecycle hook, and of asking it to wait on.
+const ESS_ANSWER: [&str; 2] = ["ess:CompleteLifecycleAction", "ess:RecordLifecycleActionHeartbeat"];
+/// Of looking for the action that waits.
+const ESS_LOOK: [&str; 3] = ["ess:DescribeScalingInstances", "ess:DescribeScalingActivities", "ess:DescribeLifecycleActions"];
 
 /// A policy document of RAM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,18 +51,45 @@ pub(super) struct Place {
 impl Policy {
     /// What each signal needs at its stack. None if nothing is needed.
     pub(super) fn of<'a>(signals: impl Iterator<Item = (&'a Signal, Place)>, ros: &Ros, account: Option<&str>) -> Option<Self> {
-        let mut statement: Vec<Statement> = Vec::new();
+        let mut policy = Self { version: "1", statement: Vec::new() };
         for (signal, place) in signals {
-            let resource = vec![arn(&place, account)];
+            if let Transport::LifecycleHook(hook) = &signal.transport {
+                policy.add_hook(hook, place.region.as_deref(), account);
+                continue;
+            }
             for action in actions(signal, ros) {
-                match statement.iter_mut().find(|known| known.resource == resource) {
-                    Some(known) if known.action.contains(&action) => {}
-                    Some(known) => known.action.push(action),
-                    None => statement.push(Statement { effect: "Allow", action: vec![action], resource: resource.clone() }),
-                }
+                policy.add(action, arn(&place, account));
             }
         }
-        (!statement.is_empty()).then_some(Self { version: "1", statement })
+        (!policy.statement.is_empty()).then_some(policy)
+    }
+
+    /// What answering a lifecycle hook needs.
+    pub(super) fn of_hook(hook: &LifecycleHook, region: Option<&str>, account: Option<&str>) -> Self {
+        let mut policy = Self { version: "1", statement: Vec::new() };
+        policy.add_hook(hook, region, account);
+        policy
+    }
+
+    fn add_hook(&mut self, hook: &LifecycleHook, region: Option<&str>, account: Option<&str>) {
+        let group = |group: &str| format!("acs:ess:{}:{}:scalinggroup/{group}", region.unwrap_or("*"), account.unwrap_or("*"));
+        for action in ESS_ANSWER {
+            self.add(action, group(hook.scaling_group.as_deref().unwrap_or("*")));
+        }
+        // With both nothing is looked for.
+        if hook.hook.is_none() || hook.action_token.is_none() {
+            for action in ESS_LOOK {
+                self.add(action, group("*"));
+            }
+        }
+    }
+
+    fn add(&mut self, action: &'static str, resource: String) {
+        match self.statement.iter_mut().find(|known| known.resource == [resource.as_str()]) {
+            Some(known) if known.action.contains(&action) => {}
+            Some(known) => known.action.push(action),
+            None => self.statement.push(Statement { effect: "Allow", action: vec![action], resource: vec![resource] }),
+        }
     }
 
     /// These actions at one stack.
@@ -83,7 +117,7 @@ fn actions(signal: &Signal, ros: &Ros) -> Vec<&'static str> {
         Transport::Handle(_) | Transport::LifecycleHook(_) => Vec::new(),
     };
     if ros.poll && !matches!(signal.transport, Transport::LifecycleHook(_)) {
-        actions.extend([GET_STACK, GET_STACK_RESOURCE]);
+        actions.extend([GET_STACK, GET_STACK_RESOURCE, GET_TEMPLATE]);
     }
     actions
 }
@@ -123,7 +157,7 @@ mod tests {
         let text = "[signal.a]\nresource = \"A\"\n[signal.b]\nresource = \"B\"\n";
         let here = place("cn-hangzhou", "S");
         let found = policy(text, &[here.clone(), here], Some("1234")).unwrap();
-        let wanted = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:SignalResource","ros:GetStack","ros:GetStackResource"],"Resource":["acs:ros:cn-hangzhou:1234:stack/S"]}]}"#;
+        let wanted = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:SignalResource","ros:GetStack","ros:GetStackResource","ros:GetTemplate"],"Resource":["acs:ros:cn-hangzhou:1234:stack/S"]}]}"#;
         assert_eq!(found, wanted);
     }
 
@@ -133,6 +167,16 @@ mod tests {
         let found = policy(text, &[place("cn-hangzhou", "S"), place("", "")], None).unwrap();
         let wanted = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ros:SignalResource"],"Resource":["acs:ros:cn-hangzhou:*:stack/S"]},{"Effect":"Allow","Action":["ros:SignalResource"],"Resource":["acs:ros:*:*:stack/*"]}]}"#;
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_lifecycle_hook_needs_its_group_and_looking_needs_all_groups() {
+        let text = "[signal.a]\ntransport = \"lifecycle-hook\"\nscaling_group = \"asg-1\"\n";
+        let found = policy(text, &[place("cn-hangzhou", "")], Some("1234")).unwrap();
+        let wanted = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["ess:CompleteLifecycleAction","ess:RecordLifecycleActionHeartbeat"],"Resource":["acs:ess:cn-hangzhou:1234:scalinggroup/asg-1"]},{"Effect":"Allow","Action":["ess:DescribeScalingInstances","ess:DescribeScalingActivities","ess:DescribeLifecycleActions"],"Resource":["acs:ess:cn-hangzhou:1234:scalinggroup/*"]}]}"#;
+        assert_eq!(found, wanted);
+        let found = policy(&format!("{text}hook = \"ash-1\"\naction_token = \"t\"\n"), &[place("cn-hangzhou", "")], None).unwrap();
+        assert!(!found.contains("Describe") && found.contains("acs:ess:cn-hangzhou:*:scalinggroup/asg-1"), "{found}");
     }
 
     #[test]

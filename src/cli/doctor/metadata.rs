@@ -4,7 +4,7 @@ use super::clock::Heard;
 use super::step::Step;
 use crate::clock::Moment;
 use crate::instance::{Error, Identity, Metadata};
-use crate::plan::Plan;
+use crate::plan::{Plan, Transport};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -86,12 +86,15 @@ fn identity(found: &Found, plan: &Plan) -> Vec<Step> {
             "mend the way to the metadata service; outside of ECS set id under [instance]",
         ),
     };
-    let regions: Vec<&str> = plan.signals.iter().filter_map(|signal| signal.region.as_deref()).collect();
-    let stacks: Vec<&str> = plan.signals.iter().filter_map(|signal| signal.stack_id.as_deref()).collect();
+    // The URL of a handle names its own stack and region; a lifecycle hook has no stack.
+    let in_region: Vec<_> = plan.signals.iter().filter(|signal| !super::handle::is_local(signal)).collect();
+    let of_stack: Vec<_> = in_region.iter().filter(|signal| !matches!(signal.transport, Transport::LifecycleHook(_))).collect();
+    let regions: Vec<&str> = in_region.iter().filter_map(|signal| signal.region.as_deref()).collect();
+    let stacks: Vec<&str> = of_stack.iter().filter_map(|signal| signal.stack_id.as_deref()).collect();
     let region = match (regions.as_slice(), &found.region) {
-        ([first, ..], _) if regions.len() == plan.signals.len() => Step::ok(REGION, format!("{first}, as configured")),
+        ([first, ..], _) if regions.len() == in_region.len() => Step::ok(REGION, format!("{first}, as configured")),
         (_, Some(region)) => Step::ok(REGION, region),
-        _ if plan.signals.is_empty() => Step::skipped(REGION, "no [signal.NAME] needs one"),
+        _ if in_region.is_empty() => Step::skipped(REGION, "no [signal.NAME] needs one"),
         (_, None) => {
             unknown(REGION, "the region of the stack is not known", "set region under [stack]; the template knows it as ALIYUN::Region")
         }
@@ -101,8 +104,8 @@ fn identity(found: &Found, plan: &Plan) -> Vec<Step> {
         None => Step::skipped(ACCOUNT, "the metadata service does not tell the account; it is * in the RAM policy"),
     };
     let stack = match (stacks.as_slice(), &found.stack_id) {
-        _ if plan.signals.is_empty() => Step::skipped(STACK, "no [signal.NAME] needs one"),
-        ([first, ..], _) if stacks.len() == plan.signals.len() => Step::ok(STACK, format!("{first}, as configured")),
+        _ if of_stack.is_empty() => Step::skipped(STACK, "no [signal.NAME] needs one"),
+        ([first, ..], _) if stacks.len() == of_stack.len() => Step::ok(STACK, format!("{first}, as configured")),
         (_, Some(stack)) => Step::ok(STACK, format!("{stack}, by the tag acs:ros:stackId")),
         (_, None) => Step::failed(STACK, "the stack is not known")
             .because("no stack_id is configured, and the metadata service does not show the tag acs:ros:stackId (InstanceMetadataTags is disabled by default)")

@@ -6,7 +6,7 @@
 //! something that failed is skipped and says on what. Each step ends within a few seconds, whatever hangs:
 //!
 //! ```text
-//! configuration -> state, metadata (6 s) -> agent, clock, endpoint (11 s), credentials (10 s) -> stack (10 s)
+//! configuration -> state, metadata (6 s) -> agent, clock, credentials, hosts of ROS and ESS (15 s) -> stack and template (18 s), handle, hook
 //! ```
 
 mod apart;
@@ -15,6 +15,8 @@ mod configuration;
 mod credentials;
 mod endpoint;
 mod grant;
+mod handle;
+mod hook;
 mod metadata;
 mod proxy;
 mod reader;
@@ -23,6 +25,7 @@ mod running;
 mod stack;
 mod state;
 mod step;
+mod template;
 
 use super::arguments::{Global, JsonArguments};
 use super::failure::Failure;
@@ -31,9 +34,10 @@ use super::{Exit, block_on, settings};
 use crate::clock::Moment;
 use crate::config::Loaded;
 use crate::credentials::Cache;
+use crate::ess;
 use crate::instance::Metadata;
 use crate::interrupt::Interrupts;
-use crate::plan::Plan;
+use crate::plan::{HandleSource, Plan, Ros, Signal, Transport};
 use crate::process;
 use crate::retry::Random;
 use crate::ros::{self, Client, Remembered};
@@ -102,6 +106,7 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
         Ok(metadata) => Arc::new(metadata),
         Err(error) => return (vec![Step::failed(metadata::SERVICE, error.to_string()).perhaps(error.hint())], None),
     };
+    let documents = handle::read(plan, handle::directory(&environment)).await;
     let (state, host) = tokio::join!(state::look(&plan.agent.state_dir), metadata::look(&metadata, plan));
     let reader = state.holder.and_then(Reader::of_process).or_else(|| state.owner.clone()).unwrap_or_else(Reader::myself);
 
@@ -110,15 +115,23 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
     let directory = plan.agent.state_dir.clone();
     let remembered = apart(REMEMBERED_TIMEOUT, move || Remembered::to_look_at(&directory)).await.ok();
     let client = Client::reaching(&plan.ros, &reach, remembered.clone(), Arc::clone(&cache));
-    let aimed = aimed(plan, &host);
+    let ess = hook::is_needed(plan).then(|| ess::Client::new(plan, &reach, &environment, Arc::clone(&cache)));
+    let aimed = aimed(plan, &host, &documents);
     let means = endpoint::Means::of(loaded, &reach, host.heard);
     let (settings, hosts) = hosts(client.as_ref(), &aimed, &means, remembered.and_then(|remembered| remembered.host()).as_ref());
-    let (files, agent, ntp, endpoints, keys) = tokio::join!(
+    let of_hooks = async {
+        match &ess {
+            Some(client) => hook::hosts(client.as_ref(), plan, &aimed, &means, &environment).await,
+            None => (Vec::new(), false),
+        }
+    };
+    let (files, agent, ntp, endpoints, keys, (ess_hosts, ess_answered)) = tokio::join!(
         configuration::files(loaded, reader),
         running::look(global, Ok(loaded), state.holder),
         clock::kept(),
         endpoint::look(&hosts, &means),
         credentials::look(&cache),
+        of_hooks,
     );
 
     let now = Moment::now();
@@ -129,24 +142,123 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
     ];
     let account = host.account.as_deref();
     let has_keys = keys.iter().any(|step| step.name() == credentials::CHOICE && step.verdict() != Verdict::Failed);
-    let stacks = match &client {
-        Err(_) => stack::unasked(&aimed, endpoint::SETTINGS, account),
-        Ok(_) if aimed.is_empty() => vec![Step::skipped(stack::STACK, "no [signal.NAME] names one")],
-        Ok(_) if !endpoints.answered => stack::unasked(&aimed, endpoint::CHOICE, account),
-        Ok(_) if !has_keys => stack::unasked(&aimed, credentials::CHOICE, account),
-        Ok(client) => {
-            if let Some(account) = account {
-                client.know_account(account);
-            }
-            stack::look(client, &aimed, account).await
-        }
+    let of_stacks: Vec<stack::Aimed> =
+        aimed.iter().filter(|(signal, _)| !matches!(signal.transport, Transport::LifecycleHook(_))).cloned().collect();
+    let obstacle = match &client {
+        Err(_) => Some(endpoint::SETTINGS),
+        Ok(_) if !endpoints.answered => Some(endpoint::CHOICE),
+        Ok(_) if !has_keys => Some(credentials::CHOICE),
+        Ok(_) => None,
     };
+    if let (Some(account), Ok(client)) = (account, &client) {
+        client.know_account(account);
+    }
+    if let (Some(account), Some(Ok(ess))) = (account, &ess) {
+        ess.know_account(account);
+    }
+    let without_ess = match has_keys {
+        _ if !ess_answered => Some(hook::CHOICE),
+        false => Some(credentials::CHOICE),
+        true => None,
+    };
+    let ess_client = ess.as_ref().and_then(|client| client.as_ref().ok());
+    let (stacks, handles, actions) = tokio::join!(
+        look_at_stacks(client.as_ref().ok(), &of_stacks, obstacle, account, plan.ros.poll),
+        look_at_handles(client.as_ref().ok(), documents, &of_stacks, (&host, has_keys, obstacle), &plan.ros),
+        hook::look(ess_client, &aimed, host.instance_id.as_deref(), account, without_ess),
+    );
     let policy = Policy::of(aimed.iter().map(|(signal, place)| (signal.as_ref(), place.clone())), &plan.ros, account);
     let moved = moved(&state, &host);
     // Without hosts nothing was looked at.
-    let endpoints = if hosts.is_empty() { Vec::new() } else { endpoints.steps };
-    let groups = [vec![files], state.steps, moved, agent, host.steps, clocks, keys, settings, endpoints, stacks];
+    let endpoints = if hosts.is_empty() { settings } else { [settings, endpoints.steps].concat() };
+    let needs = Needs::of(plan);
+    let groups = [
+        vec![files],
+        state.steps,
+        moved,
+        agent,
+        host.steps,
+        clocks,
+        needs.soften(needs.keys, keys),
+        needs.soften(needs.ros, endpoints),
+        needs.soften(needs.ros, stacks),
+        handles,
+        ess_hosts,
+        actions,
+    ];
     (groups.concat(), policy)
+}
+
+/// What signals cannot do without.
+struct Needs {
+    keys: bool,
+    ros: bool,
+}
+
+impl Needs {
+    fn of(plan: &Plan) -> Self {
+        let any = |test: fn(&Signal) -> bool| plan.signals.is_empty() || plan.signals.iter().any(|signal| test(signal));
+        Self {
+            keys: any(|signal| !handle::is_local(signal)),
+            ros: any(|signal| matches!(signal.transport, Transport::Api | Transport::Handle(HandleSource::Stack))),
+        }
+    }
+
+    /// What no signal needs is no failure: only looks are missed.
+    fn soften(&self, needed: bool, steps: Vec<Step>) -> Vec<Step> {
+        if needed {
+            return steps;
+        }
+        steps.into_iter().map(|step| step.milder("signals go out without it: only looks at the stack need it")).collect()
+    }
+}
+
+/// The stacks with what the signals name in them, and their templates.
+async fn look_at_stacks(
+    client: Option<&Client>,
+    aimed: &[stack::Aimed],
+    obstacle: Option<&str>,
+    account: Option<&str>,
+    poll: bool,
+) -> Vec<Step> {
+    let client = match (client, obstacle) {
+        _ if aimed.is_empty() => return vec![Step::skipped(stack::STACK, "no [signal.NAME] names one")],
+        (Some(client), None) => client,
+        (_, obstacle) => {
+            let on = obstacle.unwrap_or(endpoint::SETTINGS);
+            return [stack::unasked(aimed, on, account), template::unasked(aimed, on)].concat();
+        }
+    };
+    let mut steps = stack::look(client, aimed, account).await;
+    let unknown = steps.iter().any(|step| step.name() == stack::STACK && step.verdict() == Verdict::Failed);
+    steps.extend(match (poll, unknown) {
+        (false, _) => vec![Step::skipped(template::TEMPLATE, "not asked: with poll = false under [ros] the agent does not look either")],
+        (true, true) => template::unasked(aimed, stack::STACK),
+        (true, false) => template::look(client, aimed, account).await,
+    });
+    steps
+}
+
+/// The URLs of handles, and their service.
+async fn look_at_handles(
+    client: Option<&Client>,
+    mut documents: Vec<handle::Read>,
+    aimed: &[stack::Aimed],
+    (host, has_keys, obstacle): (&metadata::Found, bool, Option<&str>),
+    settings: &Ros,
+) -> Vec<Step> {
+    let of_stack = |signal: &Signal| signal.transport == Transport::Handle(HandleSource::Stack);
+    let mut unasked = Vec::new();
+    match (client, obstacle) {
+        (Some(client), None) => documents.extend(handle::fetch(client, aimed).await),
+        (_, obstacle) => {
+            let signals = aimed.iter().filter(|(signal, _)| of_stack(signal));
+            let on = obstacle.unwrap_or(endpoint::SETTINGS);
+            unasked.extend(signals.map(|(signal, _)| Step::depends(handle::DOCUMENT, on).about(&*signal.name)));
+        }
+    }
+    let judged = handle::judge(&documents, host.stack_id.as_deref(), host.heard, has_keys);
+    [judged, unasked, handle::reach(&documents, settings).await].concat()
 }
 
 /// Which hosts of ROS are asked, region by region, and all of them.
@@ -160,6 +272,10 @@ fn hosts(
         Ok(client) => client,
         Err(error) => return (vec![Step::failed(endpoint::SETTINGS, error.to_string())], Vec::new()),
     };
+    let is_hook = |(signal, _): &stack::Aimed| matches!(signal.transport, Transport::LifecycleHook(_));
+    if !aimed.is_empty() && aimed.iter().all(is_hook) {
+        return (vec![Step::skipped(endpoint::SETTINGS, "not asked: no signal is for ROS")], Vec::new());
+    }
     let mut regions: Vec<&str> = Vec::new();
     for region in aimed.iter().filter_map(|(_, place)| place.region.as_deref()) {
         if !regions.contains(&region) {
@@ -174,13 +290,19 @@ fn hosts(
     (steps, client.hosts(regions.first().unwrap_or(&"")))
 }
 
-/// Each signal with its stack, as far as configuration and metadata tell it.
-fn aimed(plan: &Plan, host: &metadata::Found) -> Vec<stack::Aimed> {
-    let place = |region: &Option<String>, stack_id: &Option<String>| Place {
-        region: region.clone().or_else(|| host.region.clone()),
-        stack_id: stack_id.clone().or_else(|| host.stack_id.clone()),
+/// Each signal with its stack, as far as configuration, the URL of its handle, and metadata tell it.
+fn aimed(plan: &Plan, host: &metadata::Found, documents: &[handle::Read]) -> Vec<stack::Aimed> {
+    let place = |signal: &Signal| {
+        let named = documents.iter().find(|read| read.signal.name == signal.name).and_then(|read| read.found.as_ref().ok());
+        let named = named.map(|document| document.place().clone()).unwrap_or_default();
+        // The agent does not ask the tag for the stack of a URL: it may appear later, and another stack would be another signal.
+        let tag = host.stack_id.clone().filter(|_| !handle::is_local(signal));
+        Place {
+            region: signal.region.clone().or(named.region).or_else(|| host.region.clone()),
+            stack_id: signal.stack_id.clone().or(named.stack_id).or(tag),
+        }
     };
-    plan.signals.iter().map(|signal| (Arc::clone(signal), place(&signal.region, &signal.stack_id))).collect()
+    plan.signals.iter().map(|signal| (Arc::clone(signal), place(signal))).collect()
 }
 
 /// A ledger that another machine wrote: this disk, or the image it was made of, was that machine's.
@@ -202,7 +324,7 @@ mod tests {
     use super::*;
 
     /// All names but those of the providers, of which the document has a row.
-    const NAMES: [&str; 33] = [
+    const NAMES: [&str; 40] = [
         configuration::LOAD,
         configuration::FILES,
         state::DIRECTORY,
@@ -236,6 +358,13 @@ mod tests {
         stack::RESOURCE,
         stack::CONDITION,
         stack::PERMISSION,
+        template::TEMPLATE,
+        handle::DOCUMENT,
+        handle::SERVICE,
+        hook::SETTINGS,
+        hook::CHOICE,
+        hook::ACTION,
+        hook::PERMISSION,
     ];
 
     #[test]

@@ -123,6 +123,17 @@ impl Step {
         }
     }
 
+    /// The same finding, where signals arrive nevertheless.
+    pub(super) fn milder(self, why: &str) -> Self {
+        match self.verdict {
+            Verdict::Failed => {
+                let cause = self.cause.as_ref().map_or_else(|| why.to_owned(), |cause| format!("{cause}; {why}"));
+                Self { verdict: Verdict::Warning, cause: Some(cause), ..self }
+            }
+            _ => self,
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }

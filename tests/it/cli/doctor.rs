@@ -1,6 +1,8 @@
 //! `doctor`, against the sandbox and against servers that are wrong in one way each. After every run it is asserted that nothing was
 //! signalled.
 
+mod transports;
+
 use super::{Ended, is_root, program_with};
 use crate::host::{Host, INSTANCE, KEY, SECRET, STACK};
 use crate::private;
@@ -37,7 +39,10 @@ fn files(directory: &Path) -> Vec<std::path::PathBuf> {
 fn assert_harmless(host: &Host) {
     for request in host.sandbox.requests() {
         let looks = match request.service {
-            Service::Ros => matches!(request.action.as_deref(), Some("GetStack" | "GetStackResource")) || request.method == "GET",
+            Service::Ros => request
+                .action
+                .as_deref()
+                .map_or(request.method == "GET", |action| ["Get", "Describe"].iter().any(|verb| action.starts_with(verb))),
             _ => request.method == "GET" || request.path == "/latest/api/token",
         };
         assert!(looks, "{request:?}");
@@ -216,7 +221,7 @@ async fn scenario_9_a_role_that_may_not_look_is_told_the_policy_to_paste_and_can
         &[("seen", "cannot be tried without signalling"), ("remedy", "ros:SignalResource")],
     );
     let actions = &report["policy"]["Statement"][0]["Action"];
-    assert_eq!(*actions, serde_json::json!(["ros:SignalResource", "ros:GetStack", "ros:GetStackResource"]));
+    assert_eq!(*actions, serde_json::json!(["ros:SignalResource", "ros:GetStack", "ros:GetStackResource", "ros:GetTemplate"]));
 }
 
 #[tokio::test]
@@ -334,7 +339,12 @@ async fn scenario_14_a_certificate_that_only_the_clock_makes_bad_is_not_blamed()
     change(&host, "[instance]", &format!("ca_file = \"{}\"\n[instance]", ca_file.path().display()));
     host.sandbox.set_skew_seconds(6 * 366 * 86_400);
     let (_, report) = report(&host).await;
-    assert_step(&report, "endpoint.tls", "failed", &[("cause", "the clock of this host is wrong, not the certificate"), ("remedy", "trust = \"metadata\" under [clock]")]);
+    assert_step(
+        &report,
+        "endpoint.tls",
+        "failed",
+        &[("cause", "the clock of this host is wrong, not the certificate"), ("remedy", "trust = \"metadata\" under [clock]")],
+    );
     assert_step(&report, "clock.metadata", "warning", &[("seen", "days behind that of the metadata service")]);
 }
 
@@ -415,7 +425,8 @@ async fn the_hosts_are_those_that_the_agent_would_ask_with_the_setting_or_variab
         let report: Value = serde_json::from_str(&ended.out).unwrap();
         step(&report, "endpoint.settings", Some("cn-hangzhou"))["seen"].as_str().unwrap().to_owned()
     };
-    let order = "ros.vpc-proxy.aliyuncs.com, ros.aliyuncs.com, ros-intl.vpc-proxy.aliyuncs.com, ros-intl.aliyuncs.com, in this order; through";
+    let order =
+        "ros.vpc-proxy.aliyuncs.com, ros.aliyuncs.com, ros-intl.vpc-proxy.aliyuncs.com, ros-intl.aliyuncs.com, in this order; through";
     assert!(look("", &[]).await.starts_with(order));
     let seen = look("home = \"international\"\nnetwork = \"public\"\n", &[]).await;
     assert!(seen.starts_with("ros-intl.aliyuncs.com alone, by home = \"international\" at ") && seen.contains("network = "), "{seen}");
