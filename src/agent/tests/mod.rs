@@ -1,6 +1,8 @@
 //! The core against a model of ROS: stories told step by step, and random histories of faults, crashes and reboots.
 
+mod identity;
 mod properties;
+mod report;
 mod stories;
 mod targets;
 mod world;

@@ -6,7 +6,7 @@ mod judge;
 use super::super::*;
 use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
-use crate::signal::{Refusal, SignalStatus};
+use crate::signal::{Class, Refusal, SignalStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What may happen to the world, in order, each after some time.
@@ -46,6 +46,10 @@ pub(super) enum Happening {
     Cancel,
     /// The agent is stopped in good order and started again.
     Stop,
+    /// Reports are completed from now on, or never come.
+    Reports(bool),
+    /// The machine goes on as a copy of itself, with another instance id, and its clock is set by this many seconds.
+    Copied(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,6 +103,7 @@ enum Flight {
     NotRecorded,
     Looked { look: u64, target: Target },
     Answered { send: u64, answer: Answer },
+    Reported { report: u64 },
 }
 
 pub(super) struct World {
@@ -135,6 +140,14 @@ pub(super) struct World {
     first_refused: bool,
     same_ms: (BootMs, u32),
     pub(super) notes: Vec<String>,
+    pub(super) reports: Vec<String>,
+    reporting: bool,
+    pub(super) sent: Vec<SignalRequest>,
+    /// Whom the metadata service names.
+    pub(super) instance: String,
+    copies: u32,
+    /// Intents must be made under the id that the metadata service tells.
+    pub(super) judging_identity: bool,
 }
 
 fn key(target: &Target) -> String {
@@ -200,6 +213,12 @@ impl World {
             first_refused: false,
             same_ms: (0, 0),
             notes: Vec::new(),
+            reports: Vec::new(),
+            reporting: true,
+            sent: Vec::new(),
+            instance: INSTANCE.to_owned(),
+            copies: 0,
+            judging_identity: false,
         };
         world.step(Input::Tick);
         world
@@ -251,6 +270,12 @@ impl World {
             }
             Happening::WallJump(seconds) => self.now.wall_ms += seconds * 1000,
             Happening::Metadata(works) => self.metadata = *works,
+            Happening::Reports(come) => self.reporting = *come,
+            Happening::Copied(seconds) => {
+                self.copies += 1;
+                self.instance = format!("i-copy{}", self.copies);
+                self.now.wall_ms += seconds * 1000;
+            }
             Happening::Hold(held) => {
                 self.ever_held |= held;
                 self.step(Input::Command { id: 1, command: if *held { Command::Hold } else { Command::Resume } });
@@ -356,7 +381,7 @@ impl World {
                 self.step(Input::Observed { run, observation });
             }
             Flight::Identify => {
-                let known = Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None };
+                let known = Identity { instance_id: self.instance.clone(), region: Some("cn-hangzhou".to_owned()), stack_id: None };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }
@@ -382,6 +407,7 @@ impl World {
                 };
                 self.step(Input::Looked { look, result });
             }
+            Flight::Reported { report } => self.step(Input::Reported { report, text: Some(Arc::from("report")) }),
             Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
         }
     }
@@ -429,15 +455,22 @@ impl World {
                 self.write();
             }
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
-            Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
+            Effect::SetAside { owner } => assert!(owner == "unknown" || self.copies > 0, "set aside, but this is the same instance"),
             Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
             Effect::Send { send, request } => {
                 self.judge_send(&request);
+                self.sent.push(request.clone());
                 let (delay, answer) = self.ros(&request);
                 self.fly(delay, Flight::Answered { send, answer });
             }
             Effect::Note(note) => self.notes.push(note.text),
-            Effect::Report(_) | Effect::Reply { .. } => {}
+            Effect::Report { report, draft } => {
+                self.reports.push(draft.text);
+                if self.reporting {
+                    self.fly(50, Flight::Reported { report });
+                }
+            }
+            Effect::Reply { .. } => {}
         }
     }
 

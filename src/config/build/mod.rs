@@ -20,6 +20,7 @@ mod mount;
 mod port;
 mod probe;
 mod process;
+mod report;
 mod signal;
 mod systemd;
 mod transport;
@@ -42,6 +43,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let credentials = agent::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
     let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
     let on_unwritable = agent::state(&mut single(root, "state", &keys::STATE, &empty, notes));
+    let report = report::report(&mut single(root, "report", &keys::REPORT, &empty, notes));
     let stack = agent::stack(&mut single(root, "stack", &keys::STACK, &empty, notes));
 
     let drafts = check::drafts(root.0.get("check"), owners, notes);
@@ -62,6 +64,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
         credentials: credentials?,
         instance: instance?,
         on_unwritable: on_unwritable?,
+        report: report?,
     };
     for (signal, places) in &signals {
         signal::judge_times(&plan, signal, places, notes);
