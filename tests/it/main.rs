@@ -28,6 +28,8 @@ mod private;
 mod probe;
 #[cfg(feature = "rehearse")]
 mod rehearse;
+mod report;
 mod ros;
+mod secrets;
 mod service;
 mod systemd;
