@@ -21,7 +21,7 @@ use crate::control::{self, Request};
 use crate::interrupt::{Interrupt, Interrupts};
 use crate::ledger::LedgerHandle;
 use crate::metrics::Lateness;
-use crate::plan::Plan;
+use crate::plan::{Plan, Transport};
 use crate::probe::{Job, Prober};
 use crate::report::{Printing, Reporter};
 use crate::signal::LedgerDocument;
@@ -353,7 +353,11 @@ impl Daemon {
                 let client = self.outside.client();
                 self.calls.spawn(async move { vec![Input::Looked { look, result: client.look(&target, condition.as_deref()).await }] });
             }
-            Effect::Send { send, request } => {
+            Effect::Send { send, mut request } => {
+                if request.transport != Transport::Api {
+                    // Words of checks may be in it, and it leaves the host.
+                    request.reason = self.reporter.hide(&request.reason, self.core.plan());
+                }
                 let sending = self.outside.send(send, request);
                 self.calls.spawn(sending);
             }

@@ -12,7 +12,8 @@ impl Daemon {
     pub(super) fn make_report(&mut self, report: u64, draft: Draft) {
         if self.interrupts.is_none() {
             // Standard output is the caller's, who gets it in words.
-            self.note(Note { level: NoteLevel::Warn, text: draft.text.clone() });
+            let text = self.reporter.hide(&draft.text, self.core.plan());
+            self.note(Note { level: NoteLevel::Warn, text });
         }
         let (reporter, plan) = (self.reporter.clone(), Arc::clone(self.core.plan()));
         self.calls.spawn(async move { vec![Input::Reported { report, text: Some(reporter.make(draft, plan).await) }] });

@@ -153,6 +153,11 @@ impl Reporter {
         Some(found.ok()??.view())
     }
 
+    /// `text` without what is known here and now to be secret, or looks so; files with passwords are not read for it.
+    pub fn hide(&self, text: &str, plan: &Plan) -> String {
+        Redactor::new(self.held(plan)).clean(text)
+    }
+
     async fn gather(&self, draft: &Draft, report: &plan::Report) -> Gathered {
         gather::gather(&self.prober, &self.journalctl, &draft.units, report.journal_lines).await
     }
@@ -165,8 +170,12 @@ impl Reporter {
             move || passwords(&plan)
         });
         let of_files = of_files.await.unwrap_or_default();
-        let known = secret::alive().into_iter().chain(self.environment.iter().cloned());
-        Redactor::new(known.chain(of_plan(&plan)).chain(of_files))
+        Redactor::new(self.held(&plan).chain(of_files))
+    }
+
+    /// Secrets in memory.
+    fn held(&self, plan: &Plan) -> impl Iterator<Item = Secret> {
+        secret::alive().into_iter().chain(self.environment.iter().cloned()).chain(of_plan(plan))
     }
 
     /// Work that may hang, on a thread of its own; for `limit` somebody waits for it.
