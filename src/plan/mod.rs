@@ -129,6 +129,11 @@ pub struct Report {
     pub journal_to_handle: bool,
 }
 
+impl Report {
+    /// Units in one report.
+    pub const UNITS: usize = 16;
+}
+
 /// `[ros]`: how ROS is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ros {

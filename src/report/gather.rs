@@ -3,7 +3,7 @@
 
 use crate::agent::Draft;
 use crate::check::clip;
-use crate::plan::{Check, ConditionUnmet, Exec, ExitCodes, Level, Probe, Systemd, Unit};
+use crate::plan::{Check, ConditionUnmet, Exec, ExitCodes, Level, Probe, Report, Systemd, Unit};
 use crate::probe::{Job, Prober};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -65,7 +65,7 @@ pub(super) fn journalctl(path: Option<&String>) -> PathBuf {
 
 /// Asks about `units`, within [`super::GATHERING`].
 pub(super) async fn gather(prober: &Arc<Prober>, journalctl: &Path, units: &[String], lines: u32) -> Gathered {
-    let units = units.get(..units.len().min(super::UNITS)).unwrap_or_default();
+    let units = units.get(..units.len().min(Report::UNITS)).unwrap_or_default();
     if units.is_empty() {
         return Gathered::default();
     }

@@ -4,7 +4,7 @@
 //! is printed, kept (`shelf`) and handed back. Nothing here decides anything, and nothing here can hold up a FAILURE: the core waits for the
 //! report no longer than it says itself.
 //!
-//! Bounds: [`GATHERING`] for everything that is asked, [`KEEPING`] for disk and console, [`UNITS`] units of which four are asked at once,
+//! Bounds: [`GATHERING`] for everything that is asked, [`KEEPING`] for disk and console, [`plan::Report::UNITS`] units of which four are asked at once,
 //! [`PRINTED`] and [`KEPT`] bytes, four threads for consoles and disks that hang (one more report is then not printed, or not kept, and
 //! the log says so).
 
@@ -33,8 +33,6 @@ use tokio::sync::{Semaphore, oneshot};
 pub const GATHERING: Duration = Duration::from_secs(3);
 /// For the disk, and again for the console.
 pub const KEEPING: Duration = Duration::from_millis(700);
-/// Units in one report.
-pub const UNITS: usize = 16;
 /// What goes to standard output, in bytes.
 pub const PRINTED: usize = 16 * 1024;
 /// What is kept, in bytes.
