@@ -19,6 +19,8 @@ mod push;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod reload;
+mod report;
+mod reset;
 mod run;
 mod settings;
 mod signal;
@@ -77,6 +79,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Config(command) => config::run(&global, &command, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
         Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
+        Command::Report(arguments) => report::run(&global, &arguments, &mut out),
+        Command::Reset(arguments) => reset::run(&global, &arguments, &mut out),
         Command::Hold(arguments) => hold::run(&global, hold::Wanted::Hold, &arguments, &mut out),
         Command::Resume(arguments) => hold::run(&global, hold::Wanted::Resume, &arguments, &mut out),
         #[cfg(feature = "rehearse")]
