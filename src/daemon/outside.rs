@@ -49,7 +49,7 @@ impl Outside {
     }
 
     pub(super) fn skew_ms(&self) -> Option<i64> {
-        self.client.skew_ms()
+        self.client.skew_ms().or_else(|| self.ess.skew_ms())
     }
 
     /// Asks who this host is.
