@@ -294,7 +294,7 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset"
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l timeout -d 'How long to wait for the stack' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l deadline -d 'Have every signal decided within this time, if its own deadline is later' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l fault -d 'What goes wrong when the agent first talks to ROS' -r -f -a "throttle\t'The first three signals are throttled'
-refuse\t'For four seconds after the first request nobody listens'
+refuse\t'For four seconds after the look at the stack nobody listens'
 reset\t'The connections of the first three signals are reset before they are processed'
 lost\t'The answer to the first signal is lost, after it has been processed'
 5xx\t'The first three signals get HTTP 503'

@@ -276,7 +276,7 @@ pub(super) struct RehearseArguments {
 pub(super) enum FaultWord {
     /// The first three signals are throttled
     Throttle,
-    /// For four seconds after the first request nobody listens
+    /// For four seconds after the look at the stack nobody listens
     Refuse,
     /// The connections of the first three signals are reset before they are processed
     Reset,
