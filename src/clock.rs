@@ -47,6 +47,11 @@ pub fn monotonic() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// How long the host has been suspended since boot, in milliseconds: CLOCK_BOOTTIME less CLOCK_MONOTONIC.
+pub fn asleep_ms() -> i64 {
+    read(rustix::time::ClockId::Boottime).saturating_sub(read(rustix::time::ClockId::Monotonic))
+}
+
 fn read(clock: rustix::time::ClockId) -> i64 {
     let time = rustix::time::clock_gettime(clock);
     time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)

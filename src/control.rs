@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /status` | who may connect | [`Status`] as JSON |
 //! | `GET /history` | who may connect | what was done, JSON |
+//! | `GET /report?signal=NAME` | who may connect | the last failure report, or how it would be now |
 //! | `GET /metrics` | who may connect | Prometheus text |
 //! | `GET /wait?for=healthy\|signaled&signal=NAME&timeout=60s` | who may connect | answers when it is so, or the time is up |
 //! | `POST /push` `{check, health, text}` | who may connect | feeds a `ttl` check |
@@ -21,6 +22,7 @@
 use crate::agent::status::{Goal, Status};
 use crate::agent::{Command, Denied, Done};
 use crate::check::Health;
+use crate::report::View;
 use crate::signal::{HistoryEntry, SignalStatus};
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, Extension, Query, State};
@@ -64,6 +66,13 @@ pub enum Request {
     Status(oneshot::Sender<Box<Status>>),
     /// What was done.
     History(oneshot::Sender<Vec<HistoryEntry>>),
+    /// The last failure report, or how it would be now.
+    Report {
+        /// Of this signal, or of any.
+        signal: Option<String>,
+        /// The report.
+        reply: oneshot::Sender<Result<View, NoReport>>,
+    },
     /// Metrics in Prometheus text.
     Metrics(oneshot::Sender<String>),
     /// Tell when this is reached.
@@ -79,6 +88,13 @@ pub enum Request {
     Command(Command, oneshot::Sender<Result<Done, Denied>>),
     /// Load the configuration again.
     Reload(oneshot::Sender<Result<Reloaded, String>>),
+}
+
+/// There is nothing to report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoReport {
+    /// The signal that was asked for, if one was.
+    pub signal: Option<String>,
 }
 
 /// A reload that took.
@@ -202,6 +218,7 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
     let router = axum::Router::new()
         .route("/status", get(status))
         .route("/history", get(history))
+        .route("/report", get(report))
         .route("/metrics", get(metrics))
         .route("/wait", get(wait))
         .route("/push", post(push))
@@ -286,6 +303,28 @@ async fn status(State(requests): State<Loop>) -> Response {
 async fn history(State(requests): State<Loop>) -> Response {
     match ask(&requests, Request::History).await {
         Ok(history) => Json(history).into_response(),
+        Err(problem) => problem,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportQuery {
+    signal: Option<String>,
+}
+
+async fn report(State(requests): State<Loop>, query: Result<Query<ReportQuery>, axum::extract::rejection::QueryRejection>) -> Response {
+    let Ok(Query(query)) = query else {
+        return problem(StatusCode::BAD_REQUEST, "the query is not understood", Some("GET /report?signal=web"));
+    };
+    match ask(&requests, |reply| Request::Report { signal: query.signal, reply }).await {
+        Ok(Ok(view)) => Json(view).into_response(),
+        Ok(Err(NoReport { signal: Some(signal) })) => {
+            let hint = "ros-signal-agent status lists the signals";
+            problem(StatusCode::CONFLICT, format!("no signal is called {signal:?}"), Some(hint))
+        }
+        Ok(Err(NoReport { signal: None })) => {
+            problem(StatusCode::CONFLICT, "there are no signals, so there is nothing to report", Some("see ros-signal-agent status"))
+        }
         Err(problem) => problem,
     }
 }

@@ -6,7 +6,8 @@
 //! - [`agent`] is the core, a pure function `step(now, input) -> effects`; [`verdict`], [`signal`], [`check`] and [`stack`] are the
 //!   pure rooms it is made of.
 //! - [`plan`] is what the agent runs; [`config`] makes it from files.
-//! - [`probe`], [`ledger`], [`ros`] (spoken to as [`rpc`] does), [`handle`], [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
+//! - [`report`] completes and keeps what is told before a FAILURE.
+//! - [`probe`], [`ledger`], [`ros`] and [`ess`] (spoken to as [`rpc`] does), [`handle`], [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
 //!
 //! `docs/architecture.md` says why the walls stand where they do.
 
@@ -29,6 +30,7 @@ pub mod metrics;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod report;
 pub mod retry;
 pub mod ros;
 pub mod rpc;

@@ -46,6 +46,12 @@ _ros__signal__agent() {
             ros__signal__agent,reload)
                 cmd="ros__signal__agent__subcmd__reload"
                 ;;
+            ros__signal__agent,report)
+                cmd="ros__signal__agent__subcmd__report"
+                ;;
+            ros__signal__agent,reset)
+                cmd="ros__signal__agent__subcmd__reset"
+                ;;
             ros__signal__agent,resume)
                 cmd="ros__signal__agent__subcmd__resume"
                 ;;
@@ -121,6 +127,12 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help,reload)
                 cmd="ros__signal__agent__subcmd__help__subcmd__reload"
                 ;;
+            ros__signal__agent__subcmd__help,report)
+                cmd="ros__signal__agent__subcmd__help__subcmd__report"
+                ;;
+            ros__signal__agent__subcmd__help,reset)
+                cmd="ros__signal__agent__subcmd__help__subcmd__reset"
+                ;;
             ros__signal__agent__subcmd__help,resume)
                 cmd="ros__signal__agent__subcmd__help__subcmd__resume"
                 ;;
@@ -170,7 +182,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor push reload hold resume rehearse help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -526,7 +538,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config doctor push reload hold resume rehearse help"
+            opts="run check signal status history wait plan config push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -722,6 +734,34 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__report)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__reset)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1003,6 +1043,78 @@ _ros__signal__agent() {
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__reload)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__report)
+            opts="-v -h --signal --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --signal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__reset)
+            opts="-v -h --dry-run --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -45,9 +45,11 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "p
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "config" -d 'Validate or print configuration'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "doctor" -d 'Find out whether this host could signal, and what to do if not; sends no signal'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "push" -d 'Feed a check of type "ttl"'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "report" -d 'Show the last failure report of a signal, or how it would be now'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "hold" -d 'Make no verdicts until resume, as for maintenance'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "resume" -d 'Make verdicts again after hold'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "reset" -d 'Forget this instance, before an image is made of its disk'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "rehearse" -d 'Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand run" -l config -d 'Read this configuration file and no other' -r -F
@@ -244,6 +246,18 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" 
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l signal -d 'Of this signal [default: the last one of any]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l config -d 'Read this configuration file and no other' -r -F
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l root -d 'Look for configuration below this directory, as in an image' -r -F
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reload" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
@@ -277,10 +291,22 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l dry-run -d 'Say what would be removed, and remove nothing'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand reset" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l timeout -d 'How long to wait for the stack' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l deadline -d 'Have every signal decided within this time, if its own deadline is later' -r
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l fault -d 'What goes wrong when the agent first talks to ROS' -r -f -a "throttle\t'The first three signals are throttled'
-refuse\t'For four seconds after the first request nobody listens'
+refuse\t'For four seconds after the look at the stack nobody listens'
 reset\t'The connections of the first three signals are reset before they are processed'
 lost\t'The answer to the first signal is lost, after it has been processed'
 5xx\t'The first three signals get HTTP 503'
@@ -297,21 +323,22 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehear
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -l print-example -d 'Print the configuration of the built-in example, and do nothing else'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand rehearse" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "run" -d 'Run the agent'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "check" -d 'Run checks once, here and now, and print a table'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "signal" -d 'Send one signal now: through the running agent, or alone'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "status" -d 'Say what the agent is doing and why it is not done yet'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "history" -d 'Say what the agent did'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "wait" -d 'Wait until the host is healthy, or every signal is settled'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "plan" -d 'Show the effective configuration, where each value comes from, and the time to a verdict'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "config" -d 'Validate or print configuration'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "doctor" -d 'Find out whether this host could signal, and what to do if not; sends no signal'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "push" -d 'Feed a check of type "ttl"'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "hold" -d 'Make no verdicts until resume, as for maintenance'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "resume" -d 'Make verdicts again after hold'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "rehearse" -d 'Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor push reload hold resume rehearse help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "run" -d 'Run the agent'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "check" -d 'Run checks once, here and now, and print a table'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "signal" -d 'Send one signal now: through the running agent, or alone'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "status" -d 'Say what the agent is doing and why it is not done yet'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "history" -d 'Say what the agent did'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "wait" -d 'Wait until the host is healthy, or every signal is settled'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "plan" -d 'Show the effective configuration, where each value comes from, and the time to a verdict'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "config" -d 'Validate or print configuration'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "push" -d 'Feed a check of type "ttl"'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "report" -d 'Show the last failure report of a signal, or how it would be now'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "hold" -d 'Make no verdicts until resume, as for maintenance'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "resume" -d 'Make verdicts again after hold'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "reset" -d 'Forget this instance, before an image is made of its disk'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "rehearse" -d 'Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config push report reload hold resume reset rehearse help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from signal" -f -a "cancel" -d 'Do not send this signal in this round, or not any more'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say everything that is wrong with the configuration'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective configuration as TOML, defaults included'

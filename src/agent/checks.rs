@@ -1,5 +1,6 @@
 //! Which check runs when: paces, splay, dependencies, slots.
 
+use super::report::Past;
 use super::{Core, Effect, NoteLevel};
 use crate::check::{CheckState, Health, Observation};
 use crate::clock::{BootMs, millis};
@@ -28,6 +29,8 @@ pub(super) struct CheckRun {
     outdated: bool,
     /// The first dependency that is not satisfied.
     pub(super) waiting_for: Option<Name>,
+    /// What it said lately.
+    pub(super) past: Past,
 }
 
 impl Core {
@@ -93,6 +96,7 @@ impl Core {
             not_before: first,
             outdated: false,
             waiting_for: None,
+            past: Past::default(),
         }
     }
 
@@ -160,6 +164,7 @@ impl Core {
         let turned = before.is_none_or(|before| before.health.is_good() != health.is_good());
         self.undecided |= turned || observation.terminal || self.confirming;
         self.revision += u64::from(is_news);
+        run.past.note(now, &observation);
         let could_pass = !run.state.will_never_pass(&run.check);
         let change = run.state.observe(&run.check, now, observation);
         // A check that is as critical as before may say now that it will never pass, or no longer: that counts for composites.

@@ -117,7 +117,7 @@ impl Core {
         if let Some(settled) = &active.round.settled {
             return Err(denied(format!("signal {name} is {} in this round", settled.word()), "a round has one verdict"));
         }
-        if self.identity.known.is_none() || active.round.target.is_none() {
+        if self.identity.known.is_none() || self.identity.is_in_doubt() || active.round.target.is_none() {
             return Err(denied(
                 format!("signal {name}: the instance id, stack or region is not known yet"),
                 "try again, or configure [instance] id, [stack] stack_id and region",

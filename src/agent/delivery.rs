@@ -1,5 +1,6 @@
 //! From an intent to its receipt: record, look, send, and again until ROS has acknowledged, nobody waits, or `give_up`.
 
+use super::report::Awaited;
 use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
@@ -42,6 +43,10 @@ pub(super) struct Delivery {
     rejected: bool,
     schedules: Vec<(Class, Schedule)>,
     pub(super) trouble: Option<Trouble>,
+    /// The report without which nothing is sent yet.
+    pub(super) awaited: Option<Awaited>,
+    /// The report, for transports that can carry it.
+    pub(super) report: Option<Arc<str>>,
 }
 
 /// Why it has not worked yet.
@@ -79,6 +84,8 @@ impl Delivery {
             rejected: false,
             schedules: Vec::new(),
             trouble: None,
+            awaited: None,
+            report: None,
         }
     }
 
@@ -110,6 +117,11 @@ impl Delivery {
             Phase::Due(at) => Some(at),
             _ => None,
         }
+    }
+
+    /// Whether a report is waited for at `now`.
+    fn awaits_report(&self, now: BootMs) -> bool {
+        self.awaited.is_some_and(|awaited| now < awaited.until)
     }
 
     pub(super) fn was_rejected(&self) -> bool {
@@ -236,6 +248,7 @@ impl Core {
         let waits = |active: &Active| {
             let due = matches!(active.delivery.phase, Phase::Due(at) if at <= now);
             due && self.identity.known.is_some() && !self.durability.is_unwritable() && !self.is_durable_enough(&active.delivery)
+                || due && active.delivery.awaits_report(now)
         };
         self.rounds.iter().any(|active| active.is_owed() && (active.delivery.is_in_flight() || waits(active)))
     }
@@ -260,7 +273,8 @@ impl Core {
                 self.settle(index, Settlement::GaveUp { at_ms });
                 continue;
             }
-            if at > now || self.identity.known.is_none() || !self.is_durable_enough(&active.delivery) {
+            let awaits = active.delivery.awaits_report(now);
+            if at > now || awaits || self.identity.known.is_none() || !self.is_durable_enough(&active.delivery) {
                 continue;
             }
             let hook = matches!(self.transport(active), Transport::LifecycleHook(_));
@@ -308,7 +322,7 @@ impl Core {
             unique_id: intent.unique_id.clone(),
             client_token,
             reason: intent.reason.clone(),
-            report: None,
+            report: active.delivery.report.clone(),
         };
         active.delivery.phase = Phase::Sending(send);
         active.delivery.attempts = active.delivery.attempts.saturating_add(1);
@@ -484,6 +498,7 @@ impl Core {
             return None;
         }
         let Phase::Due(at) = active.delivery.phase else { return None };
+        let at = active.delivery.awaited.map_or(at, |awaited| at.max(awaited.until));
         // Before the ledger is written only the ledger's answer, or its silence, moves things.
         self.is_durable_enough(&active.delivery).then_some(at)
     }

@@ -67,7 +67,7 @@ impl Core {
     /// When to ask again for what is not known: a file can come any moment.
     pub(super) fn target_recheck(&self) -> BootMs {
         let waits = |name: &Name| matches!(self.handles.get(name), Some(Err(_)));
-        if self.unresolved().iter().any(waits) { RECHECK_MS } else { super::TARGET_RECHECK_MS }
+        if self.unresolved().iter().any(waits) { RECHECK_MS } else { super::identity::TARGET_RECHECK_MS }
     }
 }
 

@@ -11,8 +11,8 @@
 //! - SUCCESS only for checks seen good for `min_healthy_time` within the round;
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
-//! Rooms: `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `delivery` gets them acknowledged, `lifecycle` knows the hooks of scaling groups, `command` serves the
-//! operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
+//! Rooms: `identity` finds out who this host is, `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `report` says what a person needs before a FAILURE, `delivery` gets
+//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
 
 mod checks;
 mod command;
@@ -20,7 +20,9 @@ mod composites;
 mod confirmation;
 mod delivery;
 mod handles;
+mod identity;
 mod lifecycle;
+mod report;
 mod rounds;
 pub mod status;
 mod template;
@@ -29,24 +31,24 @@ mod tests;
 
 pub use command::{Command, Denied, Done};
 pub use handles::Places;
+pub use report::Draft;
 pub(crate) use rounds::MANUAL;
 
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment, Stamp};
-use crate::plan::{Check, LifecycleHook, Name, NameSource, Plan, Signal, UniqueIdStrategy};
-use crate::retry::{Pace, Random, Schedule};
-use crate::signal::{Answer, Beat, Class, HistoryEntry, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
+use crate::plan::{Check, LifecycleHook, Name, NameSource, Plan};
+use crate::retry::Random;
+use crate::signal::{Answer, Beat, HistoryEntry, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
 use crate::stack::confirm::Sighting;
 use crate::stack::{Lesson, Look};
 use checks::CheckRun;
 use delivery::Durability;
+use identity::Identification;
 use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use template::Asking;
 
-/// How often the metadata service is asked again for a stack id that its tags do not show yet.
-const TARGET_RECHECK_MS: BootMs = 60_000;
 /// What to do about a signal without a target.
 const UNRESOLVED: &str = "stack id or region unknown: the metadata service does not show them; hint: set stack_id and region under [stack]";
 
@@ -111,6 +113,15 @@ pub enum Input {
         /// What it showed.
         result: Look,
     },
+    /// The report of a `Report` effect is there, or has failed.
+    Reported {
+        /// Of the effect.
+        report: u64,
+        /// What transports may carry of it.
+        text: Option<Arc<str>>,
+    },
+    /// The host was suspended, for more than a moment.
+    Resumed,
     /// An attempt to signal came back.
     Answered {
         /// The attempt of the `Send` effect.
@@ -242,8 +253,13 @@ pub enum Effect {
         /// The request.
         request: SignalRequest,
     },
-    /// Say this to journal and console before a FAILURE.
-    Report(String),
+    /// Complete this and say it to journal and console, before a FAILURE.
+    Report {
+        /// Comes back in `Reported`.
+        report: u64,
+        /// What the core knows.
+        draft: Box<Draft>,
+    },
     /// Say this in the log.
     Note(Note),
     /// Answer an operator.
@@ -318,15 +334,6 @@ pub struct Core {
     effects: Vec<Effect>,
 }
 
-/// Where the question "who is this host" stands.
-struct Identification {
-    known: Option<Identity>,
-    asking: bool,
-    due: BootMs,
-    error: Option<String>,
-    schedule: Schedule,
-}
-
 fn luck(turn: Turn) -> Random {
     let (high, low) = uuid::Uuid::from_u128(turn.dice).as_u64_pair();
     Random::new(high ^ low.rotate_left(32))
@@ -341,13 +348,7 @@ impl Core {
             boot_id,
             turn,
             luck: luck(turn),
-            identity: Identification {
-                known: None,
-                asking: false,
-                due: turn.now.boot_ms,
-                error: None,
-                schedule: Schedule::new(Pace::of(Class::Transient)),
-            },
+            identity: Identification::new(turn.now.boot_ms),
             handles: Places::new(),
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),
@@ -381,8 +382,9 @@ impl Core {
 
     /// Takes one input at one moment and says what is to be done about it, in order.
     pub fn step(&mut self, turn: Turn, input: Input) -> Vec<Effect> {
-        self.turn = turn;
+        let before = std::mem::replace(&mut self.turn, turn).now;
         self.luck = luck(turn);
+        self.notice_jump(before);
         // Of observations `see` knows whether they matter.
         if !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. }) {
             self.undecided = true;
@@ -397,6 +399,8 @@ impl Core {
             Input::Recorded { generation } => self.recorded(generation),
             Input::NotRecorded { error } => self.not_recorded(error),
             Input::Looked { look, result } => self.looked(look, result),
+            Input::Reported { report, text } => self.reported(report, text),
+            Input::Resumed => self.doubt("the host was suspended"),
             Input::Answered { send, answer } => self.answered(send, answer),
             Input::Learned { learn, lesson } => self.lesson(learn, lesson),
             Input::Sighted { confirm, sighting } => self.sighted(confirm, sighting),
@@ -469,64 +473,6 @@ impl Core {
         let entry = HistoryEntry { at_ms: self.turn.now.wall_ms, signal: signal.cloned(), what };
         crate::signal::remember(&mut self.history, entry);
         self.durability.dirty = true;
-    }
-
-    /// Whether the metadata service is to be asked (again): this host or the target of an open round is not known.
-    fn wants_identity(&self) -> bool {
-        if self.identity.asking || self.stopping {
-            return false;
-        }
-        let unknown_host = self.identity.known.is_none() && !self.rounds.is_empty();
-        unknown_host || self.wants_name() || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none())
-    }
-
-    /// Whether the id of an open round is made of a name that is not known.
-    fn wants_name(&self) -> bool {
-        let Some(known) = &self.identity.known else { return false };
-        let lacks = |signal: &Signal| match signal.unique_id {
-            UniqueIdStrategy::IntegerOf(source) => !known.names.iter().any(|(name, _)| *name == source),
-            _ => false,
-        };
-        let is_open = |signal: &Signal| self.rounds.iter().any(|active| active.round.signal == signal.name && active.is_open());
-        self.plan.signals.iter().any(|signal| lacks(signal) && is_open(signal))
-    }
-
-    fn identify(&mut self) {
-        if self.wants_identity() && self.now() >= self.identity.due {
-            self.identity.asking = true;
-            self.effects.push(Effect::Identify);
-        }
-    }
-
-    fn identified(&mut self, answer: Result<Identity, String>) {
-        self.identity.asking = false;
-        let identity = match answer {
-            Ok(identity) => identity,
-            Err(error) => {
-                let random = self.random();
-                let delay = self.identity.schedule.next(random, None);
-                self.identity.due = self.now().saturating_add(crate::clock::millis(delay));
-                if self.identity.error.as_ref() != Some(&error) {
-                    self.note(NoteLevel::Warn, format!("the identity of this host is not known yet: {error}"));
-                }
-                self.identity.error = Some(error);
-                return;
-            }
-        };
-        self.identity.schedule.reset();
-        self.identity.error = None;
-        self.identity.due = self.now().saturating_add(self.target_recheck());
-        if self.identity.known.as_ref() == Some(&identity) {
-            return;
-        }
-        let instance_id = identity.instance_id.clone();
-        let is_first_answer = self.identity.known.replace(identity).is_none();
-        self.claim_ledger(&instance_id, is_first_answer);
-        self.fit_plan();
-        for name in self.unresolved() {
-            let why = self.why_unresolved(&name);
-            self.note(NoteLevel::Error, format!("signal {name}: {why}"));
-        }
     }
 
     /// Makes rounds and checks fit the plan, as far as this host is known.

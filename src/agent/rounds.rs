@@ -10,7 +10,6 @@ use crate::clock::{BootMs, millis};
 use crate::plan::{Name, Signal, Transport, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id, with_name};
 use crate::verdict::{self, Standing, Timers, Verdict};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Settled rounds of signals that left the plan, kept so that a signal that comes back is not sent twice.
@@ -289,7 +288,7 @@ impl Core {
 
     /// Decides every open round of the plan for which something is to be said.
     pub(super) fn decide(&mut self) {
-        if self.held || self.stopping {
+        if self.held || self.stopping || self.identity.is_in_doubt() {
             return;
         }
         let overdue = self.rounds.iter().any(|active| active.wake.is_some_and(|wake| wake <= self.now()));
@@ -349,7 +348,6 @@ impl Core {
 
     fn intend(&mut self, index: usize, status: SignalStatus, unique_id: crate::signal::UniqueId, reason: String, derivable: bool) {
         let reason = clip(reason, REASON_LIMIT);
-        let report = (status == SignalStatus::Failure).then(|| self.report(index, &reason));
         let decided = self.turn.now.stamp(&self.boot_id);
         let now = self.now();
         let generation = self.durability.next();
@@ -359,30 +357,11 @@ impl Core {
         active.round.intent = Some(Intent { status, unique_id, reason, decided });
         active.delivery.decided(now, generation, derivable);
         active.wake = None;
-        if let Some(report) = report {
-            self.effects.push(Effect::Report(report));
-        }
         self.note(if status == SignalStatus::Success { NoteLevel::Info } else { NoteLevel::Warn }, format!("signal {name}: {text}"));
         self.remember(Some(&name), text);
-    }
-
-    /// What a person needs to know at three in the morning, after the instance is gone.
-    fn report(&self, index: usize, reason: &str) -> String {
-        let Some(active) = self.rounds.get(index) else { return String::new() };
-        let signal = self.plan.signal(&active.round.signal);
-        let mut text = format!("FAILURE report of signal {} ({}): {reason}\n", active.round.signal, active.round.resource);
-        let names: Vec<&Name> = signal.map_or_else(Vec::new, |signal| signal.runs().collect());
-        for run in names.into_iter().filter_map(|name| self.checks.get(name)) {
-            let word = run.state.committed().map_or("initial", crate::check::Health::word);
-            let said = run.state.last().map_or("not run yet", |seen| seen.observation.message.as_str());
-            let since = self.now().saturating_sub(run.state.since()) / 1000;
-            let _ = writeln!(text, "  {} ({}): {word} for {since}s, {} runs: {said}", run.check.name, run.check.probe.kind(), run.runs);
-            let output = run.state.last().map_or("", |seen| seen.observation.output.as_str());
-            for line in output.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev() {
-                let _ = writeln!(text, "    | {line}");
-            }
+        if status == SignalStatus::Failure {
+            self.begin_report(index);
         }
-        clip(text, 16 * 1024)
     }
 
     /// Ends a round.
@@ -416,7 +395,8 @@ impl Core {
 
     fn verdict_wake(&self, active: &Active) -> Option<BootMs> {
         if active.is_open() {
-            let blocked = self.held || self.stopping || self.identity.known.is_none() || active.round.target.is_none();
+            let blocked =
+                self.held || self.stopping || self.identity.is_in_doubt() || self.identity.known.is_none() || active.round.target.is_none();
             return active.wake.filter(|_| !blocked);
         }
         self.delivery_wake(active)

@@ -23,7 +23,7 @@ pub struct Status {
     pub summary: String,
     /// Verdicts are paused.
     pub held: bool,
-    /// Instance id, once known.
+    /// Instance id, once known; none while it is asked for again because this may be a copy.
     pub instance_id: Option<String>,
     /// Why the instance id is not known.
     pub identity_error: Option<String>,
@@ -173,7 +173,7 @@ impl Core {
             at: rfc3339(self.turn.now.wall_ms),
             summary: self.summary(),
             held: self.held,
-            instance_id: self.identity.known.as_ref().map(|identity| identity.instance_id.clone()),
+            instance_id: self.instance_id().filter(|_| !self.identity.is_in_doubt()).map(str::to_owned),
             identity_error: self.identity.error.clone(),
             misconfigured: self.misconfigured.clone(),
             not_durable: self.durability.trouble(),

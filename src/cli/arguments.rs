@@ -74,12 +74,16 @@ pub(super) enum Command {
     Doctor(JsonArguments),
     /// Feed a check of type "ttl"
     Push(PushArguments),
+    /// Show the last failure report of a signal, or how it would be now
+    Report(ReportArguments),
     /// Have the agent load its configuration again, and say whether it took
     Reload(JsonArguments),
     /// Make no verdicts until resume, as for maintenance
     Hold(JsonArguments),
     /// Make verdicts again after hold
     Resume(JsonArguments),
+    /// Forget this instance, before an image is made of its disk
+    Reset(ResetArguments),
     /// Run the real agent with this configuration, or with a built-in example, against a stand-in for ROS
     #[cfg(feature = "rehearse")]
     #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration, Exit::TimedOut]))]
@@ -222,6 +226,26 @@ pub(super) struct PushArguments {
     pub(super) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// Of this signal [default: the last one of any]
+    #[arg(long, value_name = "NAME")]
+    pub(super) signal: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResetArguments {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// Of commands with nothing else to say.
 #[derive(Debug, Args)]
 pub(super) struct JsonArguments {
@@ -255,7 +279,7 @@ pub(super) struct RehearseArguments {
 pub(super) enum FaultWord {
     /// The first three signals are throttled
     Throttle,
-    /// For four seconds after the first request nobody listens
+    /// For four seconds after the look at the stack nobody listens
     Refuse,
     /// The connections of the first three signals are reset before they are processed
     Reset,

@@ -20,6 +20,8 @@ mod push;
 #[cfg(feature = "rehearse")]
 mod rehearse;
 mod reload;
+mod report;
+mod reset;
 mod run;
 mod settings;
 mod signal;
@@ -79,6 +81,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Doctor(arguments) => doctor::run(&global, &arguments, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
         Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
+        Command::Report(arguments) => report::run(&global, &arguments, &mut out),
+        Command::Reset(arguments) => reset::run(&global, &arguments, &mut out),
         Command::Hold(arguments) => hold::run(&global, hold::Wanted::Hold, &arguments, &mut out),
         Command::Resume(arguments) => hold::run(&global, hold::Wanted::Resume, &arguments, &mut out),
         #[cfg(feature = "rehearse")]

@@ -7,7 +7,7 @@ use super::paint::{Paint, Style};
 use super::table::{cell, render, styled};
 use crate::clock::millis;
 use crate::config::{Diagnostic, Loaded, Origin, Origins, Running, running, times, times_of};
-use crate::plan::{Counted, Level, Name, OnDegraded, Plan, Probe, Signal};
+use crate::plan::{Counted, Level, Name, OnDegraded, Plan, Probe, Signal, Transport};
 use crate::probe::measured;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -32,6 +32,8 @@ struct SignalTimes {
     worst_ms: i64,
     /// The decision falls by then at the latest: `deadline - margin`.
     decides_by_ms: i64,
+    /// `deadline` is not written: where the template may be read, the decision falls by its Timeout instead.
+    follows_template: bool,
     min_healthy_time_ms: i64,
     /// What a degraded host is given beyond; none where it waits for the deadline.
     degraded_grace_ms: Option<i64>,
@@ -68,6 +70,7 @@ fn signal_times(plan: &Plan, signal: &Signal) -> SignalTimes {
         best_ms: millis(total.best),
         worst_ms: millis(total.worst),
         decides_by_ms: millis(signal.deadline.saturating_sub(signal.margin)),
+        follows_template: !signal.deadline_given && plan.ros.poll && !matches!(signal.transport, Transport::LifecycleHook(_)),
         min_healthy_time_ms: millis(signal.min_healthy_time),
         degraded_grace_ms: (signal.on_degraded != OnDegraded::Wait).then(|| millis(signal.degraded_grace)),
         checks: required
@@ -133,12 +136,13 @@ fn with_unit(end: f64, unit: Counted) -> String {
 fn explain(signal: &SignalTimes, plan: &Plan, paint: Paint) -> String {
     let ms = super::output::span_ms;
     let mut text = format!(
-        "{} tells {} SUCCESS {} after its round began at best, {} at worst; decides by {}\n",
+        "{} tells {} SUCCESS {} after its round began at best, {} at worst; decides by {}{}\n",
         paint.style(&format!("signal {}", signal.name), Style::Bold),
         signal.resource,
         ms(signal.best_ms),
         ms(signal.worst_ms),
         ms(signal.decides_by_ms),
+        if signal.follows_template { ", or as the Timeout in the template says" } else { "" },
     );
     for check in &signal.checks {
         let _ =

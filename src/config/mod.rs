@@ -31,6 +31,7 @@ pub use origins::{Origin, Origins, Setting};
 pub use owners::{Owner, Owners};
 pub use reference::reference;
 pub use schema::schema;
+pub(crate) use secrecy::is_secret_name;
 pub(crate) use times::{Running, running};
 pub use times::{Times, times, times_of};
 
@@ -140,14 +141,18 @@ pub fn socket(layout: &Layout) -> Option<PathBuf> {
     path_of_agent(layout, "socket")
 }
 
+/// `agent.state_dir`, or what stands in for it, of a configuration that may be wrong elsewhere.
+pub fn state_dir(layout: &Layout, environment: &Environment) -> PathBuf {
+    path_of_agent(layout, "state_dir").unwrap_or_else(|| environment.state_dir())
+}
+
 /// For whom root judges owners who does not run what is configured: for the agent's own user, known by the state directory, which the
 /// agent owns. Anybody else, and root where there is no such directory, judges for itself.
 pub fn owners_for_agent(layout: &Layout, environment: &Environment) -> Owners {
     if !rustix::process::geteuid().is_root() {
         return Owners::system();
     }
-    let directory = path_of_agent(layout, "state_dir").unwrap_or_else(|| environment.state_dir());
-    Owners::of_owner(&directory).unwrap_or_else(Owners::system)
+    Owners::of_owner(&state_dir(layout, environment)).unwrap_or_else(Owners::system)
 }
 
 /// A path of `[agent]`, if it can be read.

@@ -43,7 +43,7 @@ pub(super) fn is_sealed_path<S: AsRef<str>>(path: &[S]) -> bool {
 }
 
 /// Whether the value of a key, header or variable of this name may be secret. Names of files (`password_file`) are not.
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     // `[ros] signature` is the name of a scheme.
     if name.ends_with("_file") || name == "signature" {

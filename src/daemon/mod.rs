@@ -9,6 +9,7 @@
 
 mod outside;
 mod reload;
+mod report;
 
 use crate::agent::status::Goal;
 use crate::agent::{Core, Effect, Input, Note, NoteLevel, Turn};
@@ -20,13 +21,13 @@ use crate::control::{self, Request};
 use crate::interrupt::{Interrupt, Interrupts};
 use crate::ledger::LedgerHandle;
 use crate::metrics::Lateness;
-use crate::plan::Plan;
+use crate::plan::{Plan, Transport};
 use crate::probe::{Job, Prober};
+use crate::report::{Printing, Reporter};
 use crate::signal::LedgerDocument;
 use crate::systemd::Notifier;
 use outside::{Fingerprint, Outside};
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +39,8 @@ const IDLE_LOOK: Duration = Duration::from_secs(2);
 const STOP_PATIENCE_MS: BootMs = 15_000;
 /// How often the time that is left is shown anew, where something happens at all.
 const SHOW_AGAIN_MS: BootMs = 1_000;
+/// A suspension of the host shorter than this is none.
+const SUSPENDED_MS: i64 = 1_000;
 /// Longest wait for the last write of the ledger.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -121,6 +124,9 @@ struct Daemon {
     core: Core,
     outside: Outside,
     prober: Arc<Prober>,
+    reporter: Reporter,
+    /// How long the host had been suspended in all, at the last turn.
+    asleep_ms: i64,
     ledger: LedgerHandle,
     notifier: Notifier,
     interrupts: Option<Interrupts>,
@@ -174,13 +180,18 @@ impl Daemon {
         let notifier = if options.own_process { Notifier::from_env() } else { Notifier::silent() };
         let watchdog = notifier.watchdog_interval().map(ticking);
         let interrupts = if options.own_process { Some(Interrupts::new().map_err(|error| setup("signals", &error))?) } else { None };
+        let prober = Arc::new(Prober::new());
+        let printing = if options.own_process { Printing::StandardOutput } else { Printing::No };
+        let reporter = Reporter::new(Arc::clone(&prober), &options.environment, &plan.agent.state_dir, printing);
         let document = opened.document.unwrap_or_else(LedgerDocument::empty);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
         let daemon = Self {
             core: Core::new(plan, boot_id, document, turn()),
             source: options.source,
             outside,
-            prober: Arc::new(Prober::new()),
+            prober,
+            reporter,
+            asleep_ms: crate::clock::asleep_ms(),
             ledger,
             notifier,
             interrupts,
@@ -265,6 +276,10 @@ impl Daemon {
     }
 
     fn step(&mut self, input: Input) {
+        let asleep_ms = crate::clock::asleep_ms();
+        if asleep_ms.saturating_sub(std::mem::replace(&mut self.asleep_ms, asleep_ms)) > SUSPENDED_MS {
+            self.step(Input::Resumed);
+        }
         for effect in self.core.step(turn(), input) {
             self.perform(effect);
         }
@@ -327,7 +342,13 @@ impl Daemon {
                 }
             }
             Effect::Record(document) => self.ledger.record(*document),
-            Effect::SetAside { owner } => self.ledger.archive(&owner),
+            Effect::SetAside { owner } => {
+                self.ledger.archive(&owner);
+                // Credentials and what was learned of ROS belonged to the other machine.
+                if let Err(error) = self.outside.renew(self.core.plan()) {
+                    tracing::error!(target: "agent", "the clients of the instance before go on being used: {error}");
+                }
+            }
             Effect::Look { look, target, condition } => {
                 let client = self.outside.client();
                 self.calls.spawn(async move { vec![Input::Looked { look, result: client.look(&target, condition.as_deref()).await }] });
@@ -352,13 +373,15 @@ impl Daemon {
                 let beating = self.outside.beat(target, hook, covers);
                 self.calls.spawn(async move { vec![Input::Beaten { beat, result: beating.await }] });
             }
-            Effect::Send { send, request } => {
+            Effect::Send { send, mut request } => {
+                if request.transport != Transport::Api {
+                    // Words of checks may be in it, and it leaves the host.
+                    request.reason = self.reporter.hide(&request.reason, self.core.plan());
+                }
                 let sending = self.outside.send(send, request);
                 self.calls.spawn(sending);
             }
-            Effect::Report(text) if self.interrupts.is_some() => print_report(text),
-            // Standard output is the caller's.
-            Effect::Report(text) => self.note(Note { level: NoteLevel::Warn, text }),
+            Effect::Report { report, draft } => self.make_report(report, *draft),
             Effect::Note(note) => self.note(note),
             Effect::Reply { id, reply } => {
                 if let Some(waiting) = self.replies.remove(&id) {
@@ -396,6 +419,7 @@ impl Daemon {
             Request::History(reply) => {
                 let _ = reply.send(self.core.history().to_vec());
             }
+            Request::Report { signal, reply } => self.show_report(signal, reply),
             Request::Metrics(reply) => {
                 self.step(Input::Tick);
                 let _ = reply.send(crate::metrics::render(&self.status(), &self.lateness));
@@ -486,17 +510,4 @@ fn ticking(period: Duration) -> tokio::time::Interval {
 
 fn turn() -> Turn {
     Turn { now: Moment::now(), dice: uuid::Uuid::new_v4().as_u128() }
-}
-
-/// To standard output, which the unit sends to journal and console. In a thread of its own: a console that hangs must not hold up the
-/// FAILURE itself.
-fn print_report(text: String) {
-    let print = move || {
-        let mut out = std::io::stdout().lock();
-        // Nobody is left to tell if standard output is closed; the reasons are in the log too.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    };
-    if let Err(error) = std::thread::Builder::new().name("report".to_owned()).spawn(print) {
-        tracing::warn!(%error, "the report could not be printed");
-    }
 }

@@ -86,7 +86,12 @@ impl Outside {
         let metadata_ms = self.metadata.skew_ms(Moment::now());
         let by_metadata = self.trust == ClockTrust::Metadata && metadata_ms.is_some();
         let verified_by = if by_metadata { ClockTrust::Metadata } else { ClockTrust::System };
-        ClockView { trust: self.trust, verified_by, ros_ahead_ms: self.client.skew_ms(), metadata_ahead_ms: metadata_ms }
+        ClockView {
+            trust: self.trust,
+            verified_by,
+            ros_ahead_ms: self.client.skew_ms().or_else(|| self.ess.skew_ms()),
+            metadata_ahead_ms: metadata_ms,
+        }
     }
 
     /// What the URLs of handles tell that lie on this host.

@@ -101,6 +101,11 @@ impl Client {
         Hosts::new(&self.endpoint, region).all().to_vec()
     }
 
+    /// Server time minus system time in milliseconds, once it was measured.
+    pub fn skew_ms(&self) -> Option<i64> {
+        self.caller.skew_ms()
+    }
+
     /// Whether a lifecycle action of the hook waits for this instance.
     pub async fn look(&self, region: &str, hook: &LifecycleHook, instance_id: &str) -> Look {
         match self.find(Wanted { region, hook, instance_id }).await {

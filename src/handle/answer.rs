@@ -46,6 +46,7 @@ enum Said {
 pub(super) fn judge(reply: &Reply, document: &Document, host: &str, late: bool, now_ms: i64) -> Result<String, Box<Refused>> {
     let ros = Body::parse(&reply.body);
     let request_id = ros.as_ref().map(|body| body.request_id.clone()).or_else(|| header(&reply.headers, "x-acs-request-id"));
+    let request_id = request_id.map(|id| document.masked(&id));
     let said = read(reply, ros.as_ref());
     let status = reply.status;
     if matches!(status, 200 | 201 | 202 | 204) && said == Said::Fine {
@@ -158,6 +159,7 @@ fn of_text(text: &str) -> Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const URL: &str =
         "http://100.100.100.110/waitcondition?stackid=4a6c&resource=WebReady&expire=1790000000&signature=0123456789abcdef0123";
@@ -255,6 +257,22 @@ mod tests {
                 let shown = format!("{:?}", judged(status, body, false).unwrap_err());
                 assert!(!shown.to_ascii_lowercase().contains("0123456789abcdef"), "{shown}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic_or_repeats_the_url(
+            status in 200_u16..600,
+            kind in "(text/html|application/json|text/plain|\\PC{0,10})",
+            before in "(\\{\"Code\": \"|\\{\"error\": \\[\"|<R><RequestId>|\"|\\PC{0,12}){0,3}",
+            after in "(\"\\}|\"\\]\\}|</RequestId></R>|\"|\\PC{0,12}){0,3}",
+        ) {
+            let body = format!("{before}0123456789abcdef0123{after}");
+            let Ok(content_type) = reqwest::header::HeaderValue::try_from(&kind) else { return Ok(()) };
+            let reply = Reply { status, headers: [(CONTENT_TYPE, content_type)].into_iter().collect(), body: body.into_bytes() };
+            let shown = format!("{:?}", judge(&reply, &Document::parse(URL).unwrap(), "h", false, 0));
+            prop_assert!(!shown.contains("0123456789abcdef0123"), "{}", shown);
         }
     }
 }

@@ -82,14 +82,15 @@ impl Message {
     }
 }
 
-/// Reads the file of `source`; none for a handle that is asked of the stack. `directory` is `$CREDENTIALS_DIRECTORY`.
+/// Reads the file of `source`; none for a handle that is asked of the stack. `directory` is `$CREDENTIALS_DIRECTORY`. A file that others
+/// may read is warned about, if `warn`.
 ///
 /// # Errors
 /// If it cannot be read or is not in a known form, with the file's name and nothing of what is in it.
-pub fn read(source: &HandleSource, directory: Option<&Path>) -> Result<Option<Document>, String> {
+fn read(source: &HandleSource, directory: Option<&Path>, warn: bool) -> Result<Option<Document>, String> {
     let (path, warn_if_open) = match (source, directory) {
         (HandleSource::Stack, _) => return Ok(None),
-        (HandleSource::File(path), _) => (path.clone(), true),
+        (HandleSource::File(path), _) => (path.clone(), warn),
         (HandleSource::SystemdCredential(name), Some(directory)) => (directory.join(name), false),
         (HandleSource::SystemdCredential(name), None) => {
             return Err(format!(
@@ -121,6 +122,8 @@ struct Learned {
     fetched: Vec<(Target, Document)>,
     /// Refused by the service, newest last.
     spent: Vec<Secret>,
+    /// Whose mode was looked at; no more than the plan has.
+    warned: Vec<HandleSource>,
 }
 
 impl Learned {
@@ -166,17 +169,25 @@ impl Client {
     /// What the document of `source` tells of the handle; none where the stack is to be asked for it.
     ///
     /// # Errors
-    /// As for [`read`].
+    /// As for [`Client::read`].
     pub fn place(&self, source: &HandleSource) -> Result<Option<Place>, String> {
         Ok(self.read(source)?.map(|document| document.place().clone()))
     }
 
-    /// As [`read`], with the directory of this process's credentials.
+    /// What the document of `source` is now; none where the stack is to be asked. A file that others may read is warned about once.
     ///
     /// # Errors
-    /// As for [`read`].
+    /// If it cannot be read or is not in a known form, with the file's name and nothing of what is in it.
     pub fn read(&self, source: &HandleSource) -> Result<Option<Document>, String> {
-        read(source, self.directory.as_deref())
+        let first = {
+            let warned = &mut self.learned().warned;
+            let first = !warned.contains(source);
+            if first {
+                warned.push(source.clone());
+            }
+            first
+        };
+        read(source, self.directory.as_deref(), first)
     }
 
     /// One attempt at `request`, with the URL of `source`.

@@ -173,10 +173,13 @@ impl Document {
         let Ok(url) = Url::parse(self.url.expose()) else { return Vec::new() };
         let named = |name: &str| matches!(name, "stackid" | "stackname" | "resource" | "expire");
         let of_query = query(&url).into_iter().filter(|(name, _)| !named(name)).map(|(_, value)| value);
+        // As it was written, and what has no name.
+        let raw = url.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or(("", pair)));
+        let raw = raw.filter(|(name, _)| !named(name)).map(|(_, value)| value.to_owned());
         let of_path = url.path().split('/').filter(|part| *part != "waitcondition").map(str::to_owned);
         let plain = |name: &HeaderName| matches!(name.as_str(), "content-type" | "accept" | "x-acs-region-id" | "user-agent");
         let of_headers = self.headers.iter().filter(|(name, _)| !plain(name)).filter_map(|(_, value)| value.to_str().ok());
-        let all = of_query.chain(of_path).chain(of_headers.map(str::to_owned));
+        let all = of_query.chain(raw).chain(of_path).chain(of_headers.map(str::to_owned));
         all.filter(|part| part.len() >= SECRET_LENGTH).map(Secret::new).collect()
     }
 }

@@ -7,5 +7,5 @@ mod answer;
 mod client;
 mod document;
 
-pub use client::{Client, Message, read};
+pub use client::{Client, Message};
 pub use document::{Document, Invalid};

@@ -26,10 +26,12 @@
 //! Opening blocks and is done before the loop runs; writing is done by a thread of its own ([`LedgerHandle`]), because a sync can hang.
 
 mod file;
+mod reset;
 pub mod storage;
 mod writer;
 
 pub use file::{ASIDE_LIMIT, Ledger, Opened, SIZE_LIMIT, SetAside};
+pub use reset::{Mind, ResetError, reset};
 pub use writer::{LedgerHandle, Written};
 
 use rustix::io::Errno;

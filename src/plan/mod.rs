@@ -72,6 +72,8 @@ pub struct Plan {
     pub clock_trust: ClockTrust,
     /// `[state]` `on_unwritable`.
     pub on_unwritable: OnUnwritable,
+    /// `[report]`.
+    pub report: Report,
 }
 
 impl Plan {
@@ -120,6 +122,22 @@ pub enum OnUnwritable {
     Send,
     /// Do not send until the ledger can be written.
     Hold,
+}
+
+/// `[report]`: what the report before a FAILURE tells besides the checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// `units`: their states and journal, besides those of systemd checks.
+    pub units: Vec<String>,
+    /// `journal_lines`: the last ones of each unit, 20; 0: none.
+    pub journal_lines: u32,
+    /// `journal_to_handle`: journal lines go to ROS too, with transports that can carry a report.
+    pub journal_to_handle: bool,
+}
+
+impl Report {
+    /// Units in one report.
+    pub const UNITS: usize = 16;
 }
 
 /// `[ros]`: how ROS is reached.
@@ -438,6 +456,7 @@ pub mod testing {
             },
             clock_trust: ClockTrust::System,
             on_unwritable: OnUnwritable::Send,
+            report: Report { units: Vec::new(), journal_lines: 20, journal_to_handle: false },
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What became of a signal that ROS accepted: read from its stack and, where one is known, from the condition that waits. Pure.
 //!
-//! HTTP 200 means accepted, not counted (section 6.3 of what is known of ROS: `Data` and `ErrorData` of a WaitCondition are JSON objects
-//! by signal id). Whether `Data` is shown while the condition still waits is not documented: then only its end tells.
+//! HTTP 200 means accepted, not counted. `Data` and `ErrorData` of a WaitCondition are JSON objects by signal id (page 48502 of the ROS documentation). Whether `Data` is shown while the condition still waits is not documented: then only its end tells.
 
 use crate::signal::SignalStatus;
 use serde::de::IgnoredAny;

@@ -175,6 +175,27 @@ async fn scenario_13_a_copied_machine_is_noticed_before_it_sends() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn scenario_13_a_copied_machine_does_not_sign_with_the_credentials_of_its_original() {
+    let (_listener, port) = service().await;
+    let host = Host::new("").await;
+    host.sandbox.set_metadata("meta-data/ram/security-credentials", "Role").unwrap();
+    let usual = host.usual().replace("provider = \"environment\"", "provider = \"ecs-ram-role\"");
+    std::fs::write(host.config(), format!("{usual}{}", tcp_check(port))).unwrap();
+    let busy = ros_sandbox::Effect::error(503, "ServiceUnavailable");
+    host.sandbox.add_fault(ros_sandbox::Fault::new(busy).action("SignalResource")).unwrap();
+    let asked = || host.sandbox.requests().iter().filter(|request| request.path.contains("security-credentials/Role")).count();
+    let mut agent = host.start();
+    agent.notes("not acknowledged").await;
+    assert_eq!(asked(), 1);
+    host.sandbox.set_metadata("meta-data/instance-id", "i-copy").unwrap();
+    agent.notes("the ledger belongs to instance").await;
+    host.sandbox.clear_faults();
+    agent.notes("acknowledged by ROS").await;
+    assert_eq!(asked(), 2, "the role of this instance is asked for its own");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn scenario_38_the_stack_id_is_found_in_the_instance_tags() {
     let (_listener, port) = service().await;
     let host = Host::new("").await;

@@ -30,8 +30,10 @@ mod probe;
 mod reach;
 #[cfg(feature = "rehearse")]
 mod rehearse;
+mod report;
 mod ros;
 mod scaling;
+mod secrets;
 mod service;
 mod systemd;
 mod template;

@@ -129,6 +129,23 @@ fn the_built_in_example_becomes_healthy_and_its_stack_complete() {
 }
 
 #[test]
+fn a_lifecycle_hook_is_rehearsed_with_a_group_that_holds_the_instance() {
+    let (_listener, port) = open_port();
+    let hook = "[signal.scaling]\ntransport = \"lifecycle-hook\"\nmin_healthy_time = \"100ms\"\n";
+    for (text, stacks) in
+        [(quick(port), 1), (quick(port).replace("[signal.web]\nresource = \"WebReady\"\nmin_healthy_time = \"100ms\"\n", ""), 0)]
+    {
+        let (bench, file) = Bench::configured(&format!("{hook}{text}"));
+        let told = bench.run(&["--config", &file, "--json"]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        let (events, outcome) = told.events();
+        assert_eq!((outcome["outcome"].as_str(), outcome["stacks"].as_array().unwrap().len()), (Some("completed"), stacks));
+        assert_eq!(outcome["agent"]["signals"][0]["state"], "acknowledged");
+        assert!(events.iter().any(|event| event["action"] == "CompleteLifecycleAction" && event["status"] == 200), "{told:?}");
+    }
+}
+
+#[test]
 fn a_configuration_is_rehearsed_as_a_story_and_the_host_is_not_touched() {
     let (_listener, port) = open_port();
     let (bench, file) = Bench::configured(&quick(port));

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::world::{AfterCompletion, Happening, Looks, Switches, Teaching, Weather, World};
-use crate::plan::{Confirm, testing};
+use crate::plan::{Confirm, NameSource, Signal, UniqueIdStrategy, testing};
 
 const HOUR: i64 = 3_600_000;
 

@@ -3,7 +3,7 @@
 use super::super::*;
 use crate::check::Health;
 use crate::plan::{OnFailure, Transport, testing};
-use crate::signal::{Refusal, Settlement, SignalStatus};
+use crate::signal::{Class, Refusal, Settlement, SignalStatus};
 use std::time::Duration;
 
 const NOW: Moment = Moment { boot_ms: 20_000, wall_ms: 1_790_000_000_000 };

@@ -3,7 +3,9 @@
 mod asides;
 mod handles;
 mod hooks;
+mod identity;
 mod properties;
+mod report;
 mod stories;
 mod targets;
 mod world;

@@ -7,7 +7,7 @@ mod judge;
 use super::super::*;
 use crate::check::Health;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
-use crate::signal::{Refusal, SignalStatus};
+use crate::signal::{Class, Refusal, SignalStatus};
 pub(super) use asides::Teaching;
 use asides::names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +51,10 @@ pub(super) enum Happening {
     Cancel,
     /// The agent is stopped in good order and started again.
     Stop,
+    /// Reports are completed from now on, or never come.
+    Reports(bool),
+    /// The machine goes on as a copy of itself, with another instance id, and its clock is set by this many seconds.
+    Copied(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,6 +110,7 @@ enum Flight {
     Answered { send: u64, answer: Answer },
     Learned { learn: u64 },
     Sighted { confirm: u64, target: Target, unique_id: UniqueId },
+    Reported { report: u64 },
 }
 
 pub(super) struct World {
@@ -145,6 +150,14 @@ pub(super) struct World {
     pub(super) notes: Vec<String>,
     /// When the template was asked for, and when it was looked after the acknowledgement.
     pub(super) asked: (Vec<BootMs>, Vec<BootMs>),
+    pub(super) reports: Vec<String>,
+    reporting: bool,
+    pub(super) sent: Vec<SignalRequest>,
+    /// Whom the metadata service names.
+    pub(super) instance: String,
+    copies: u32,
+    /// Intents must be made under the id that the metadata service tells.
+    pub(super) judging_identity: bool,
 }
 
 fn key(target: &Target) -> String {
@@ -212,6 +225,12 @@ impl World {
             same_ms: (0, 0),
             notes: Vec::new(),
             asked: Default::default(),
+            reports: Vec::new(),
+            reporting: true,
+            sent: Vec::new(),
+            instance: INSTANCE.to_owned(),
+            copies: 0,
+            judging_identity: false,
         };
         world.step(Input::Tick);
         world
@@ -263,6 +282,12 @@ impl World {
             }
             Happening::WallJump(seconds) => self.now.wall_ms += seconds * 1000,
             Happening::Metadata(works) => self.metadata = *works,
+            Happening::Reports(come) => self.reporting = *come,
+            Happening::Copied(seconds) => {
+                self.copies += 1;
+                self.instance = format!("i-copy{}", self.copies);
+                self.now.wall_ms += seconds * 1000;
+            }
             Happening::Hold(held) => {
                 self.ever_held |= held;
                 self.step(Input::Command { id: 1, command: if *held { Command::Hold } else { Command::Resume } });
@@ -369,8 +394,8 @@ impl World {
                 self.step(Input::Observed { run, observation });
             }
             Flight::Identify => {
-                let known =
-                    Identity { instance_id: INSTANCE.to_owned(), region: Some("cn-hangzhou".to_owned()), stack_id: None, names: names() };
+                let region = Some("cn-hangzhou".to_owned());
+                let known = Identity { instance_id: self.instance.clone(), region, stack_id: None, names: names() };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }
@@ -396,6 +421,7 @@ impl World {
                 };
                 self.step(Input::Looked { look, result });
             }
+            Flight::Reported { report } => self.step(Input::Reported { report, text: Some(Arc::from("report")) }),
             Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
             Flight::Learned { learn } => {
                 let lesson = self.lesson();
@@ -452,7 +478,7 @@ impl World {
                 self.write();
             }
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
-            Effect::SetAside { owner } => assert_eq!(owner, "unknown", "set aside, but this is the same instance"),
+            Effect::SetAside { owner } => assert!(owner == "unknown" || self.copies > 0, "set aside, but this is the same instance"),
             Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
             Effect::Learn { learn, .. } => {
                 self.asked.0.push(self.now.boot_ms);
@@ -466,12 +492,19 @@ impl World {
             }
             Effect::Send { send, request } => {
                 self.judge_send(&request);
+                self.sent.push(request.clone());
                 let (delay, answer) = self.ros(&request);
                 self.fly(delay, Flight::Answered { send, answer });
             }
             Effect::Note(note) => self.notes.push(note.text),
             Effect::LookAtHook { .. } | Effect::Beat { .. } => panic!("no signal here is for a lifecycle hook"),
-            Effect::Report(_) | Effect::Reply { .. } => {}
+            Effect::Report { report, draft } => {
+                self.reports.push(draft.text);
+                if self.reporting {
+                    self.fly(50, Flight::Reported { report });
+                }
+            }
+            Effect::Reply { .. } => {}
         }
     }
 

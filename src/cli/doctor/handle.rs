@@ -13,7 +13,7 @@ use crate::ros::Client;
 use crate::rpc::{self, Reach};
 use crate::signal::Target;
 use reqwest::Url;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,13 +38,16 @@ pub(super) fn is_local(signal: &Signal) -> bool {
     matches!(signal.transport, Transport::Handle(HandleSource::File(_) | HandleSource::SystemdCredential(_)))
 }
 
-/// Reads the documents that lie on this host; `directory` is `$CREDENTIALS_DIRECTORY`.
-pub(super) async fn read(plan: &Plan, directory: Option<PathBuf>) -> Vec<Read> {
+/// Reads the documents that lie on this host.
+pub(super) async fn read(plan: &Plan, environment: &HashMap<String, String>) -> Vec<Read> {
+    let client = handle::Client::new(&plan.ros, environment).map(Arc::new);
     let mut documents = Vec::new();
     for signal in plan.signals.iter().filter(|signal| is_local(signal)) {
         let Transport::Handle(source) = signal.transport.clone() else { continue };
-        let directory = directory.clone();
-        let found = apart(READ_TIMEOUT, move || handle::read(&source, directory.as_deref())).await;
+        let found = match client.clone() {
+            Ok(client) => apart(READ_TIMEOUT, move || client.read(&source)).await,
+            Err(why) => Err(why),
+        };
         let found = match found {
             Ok(Ok(Some(document))) => Ok(document),
             Ok(Ok(None)) => continue,
@@ -207,9 +210,4 @@ async fn health(url: &Url, settings: &Ros) -> Result<u16, String> {
         Ok(Err(error)) => Err(crate::transport::describe(&error, &host).message),
         Err(_) => Err(format!("no answer within {}s", HEALTH_TIMEOUT.as_secs())),
     }
-}
-
-/// `$CREDENTIALS_DIRECTORY` of this process.
-pub(super) fn directory(environment: &std::collections::HashMap<String, String>) -> Option<PathBuf> {
-    environment.get("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty()).map(|value| Path::new(value).to_owned())
 }

@@ -106,7 +106,7 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
         Ok(metadata) => Arc::new(metadata),
         Err(error) => return (vec![Step::failed(metadata::SERVICE, error.to_string()).perhaps(error.hint())], None),
     };
-    let documents = handle::read(plan, handle::directory(&environment)).await;
+    let documents = handle::read(plan, &environment).await;
     let (state, host) = tokio::join!(state::look(&plan.agent.state_dir), metadata::look(&metadata, plan));
     let reader = state.holder.and_then(Reader::of_process).or_else(|| state.owner.clone()).unwrap_or_else(Reader::myself);
 

@@ -15,7 +15,7 @@ impl FaultWord {
         let of_signals = |effect, times| Fault::new(effect).action("SignalResource").times(times);
         match self {
             Self::Throttle => of_signals(Effect::throttle(None), SIGNALS),
-            Self::Refuse => Fault::new(Effect::Refuse).after(1).seconds(REFUSED_SECONDS),
+            Self::Refuse => Fault::new(Effect::Refuse).action("GetStack").after(1).seconds(REFUSED_SECONDS),
             Self::Reset => of_signals(Effect::reset(When::Before), SIGNALS),
             Self::Lost => of_signals(Effect::reset(When::After), 1),
             Self::ServerError => of_signals(Effect::error(503, "ServiceUnavailable"), SIGNALS),

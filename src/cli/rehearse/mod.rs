@@ -67,7 +67,7 @@ async fn rehearse(global: &Global, arguments: &RehearseArguments, out: &mut Outp
     if let Some(deadline) = arguments.deadline {
         redirect::shorten(&mut plan, deadline);
     }
-    let stacks = redirect::stacks(&plan)?;
+    let (stacks, groups) = (redirect::stacks(&plan)?, redirect::groups(&plan));
     let sandbox = Sandbox::start(throw_away_keys()).await.context("the sandbox cannot be started")?;
     let redirected = Redirected::new(&sandbox, place.path());
     redirected.apply(&mut plan)?;
@@ -79,7 +79,8 @@ async fn rehearse(global: &Global, arguments: &RehearseArguments, out: &mut Outp
     if plan.checks.iter().any(|check| matches!(check.probe, Probe::Ttl(_))) {
         story.feed(&redirected)?;
     }
-    let ending = Stage { sandbox: sandbox.clone(), plan, stacks, timeout: arguments.timeout }.play(&mut interrupts, &mut story).await;
+    let ending =
+        Stage { sandbox: sandbox.clone(), plan, stacks, groups, timeout: arguments.timeout }.play(&mut interrupts, &mut story).await;
     sandbox.stop().await;
     ending
 }

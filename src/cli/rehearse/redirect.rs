@@ -4,7 +4,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::plan::{Endpoint, HandleSource, Plan, Provider, Signal, Transport};
 use anyhow::Context as _;
-use ros_sandbox::{ResourceSpec, Sandbox, StackSpec};
+use ros_sandbox::{HookSpec, ResourceSpec, Sandbox, ScalingGroupSpec, StackSpec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,10 @@ use std::time::Duration;
 
 /// The stack of signals that name none; the sandbox's metadata service shows it as the instance's tag.
 pub(super) const STACK_ID: &str = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000";
+
+/// The scaling group and the hook of signals that name none.
+const GROUP_ID: &str = "asg-rehearsal";
+const HOOK_ID: &str = "ash-rehearsal";
 
 /// The region of the sandbox's metadata service.
 const REGION: &str = "cn-hangzhou";
@@ -54,6 +58,7 @@ impl Redirected {
     pub(super) fn apply(&self, plan: &mut Plan) -> anyhow::Result<()> {
         plan.ros.endpoint = Endpoint::Url(self.ros.parse().context("the sandbox's URL")?);
         plan.ros.proxy = None;
+        plan.ess.endpoint = plan.ros.endpoint.clone();
         plan.ros.ca_file = Some(self.ca_file.clone());
         plan.instance.metadata_url = self.metadata.parse().context("the sandbox's URL")?;
         plan.credentials.provider = Provider::EcsRamRole(None);
@@ -82,10 +87,23 @@ pub(super) fn shorten(plan: &mut Plan, deadline: Duration) {
 /// If no template could look so.
 pub(super) fn stacks(plan: &Plan) -> Result<BTreeMap<String, StackSpec>, Failure> {
     let mut stacks: BTreeMap<String, Vec<&Signal>> = BTreeMap::new();
-    for signal in &plan.signals {
+    for signal in plan.signals.iter().filter(|signal| !matches!(signal.transport, Transport::LifecycleHook(_))) {
         stacks.entry(signal.stack_id.clone().unwrap_or_else(|| STACK_ID.to_owned())).or_default().push(signal);
     }
     stacks.into_iter().map(|(id, signals)| Ok((id, stack(&signals)?))).collect()
+}
+
+/// The scaling groups whose hooks the plan answers, by id; each is to hold this instance.
+pub(super) fn groups(plan: &Plan) -> BTreeMap<String, ScalingGroupSpec> {
+    let mut groups: BTreeMap<String, ScalingGroupSpec> = BTreeMap::new();
+    for signal in &plan.signals {
+        let Transport::LifecycleHook(hook) = &signal.transport else { continue };
+        let group = groups.entry(hook.scaling_group.clone().unwrap_or_else(|| GROUP_ID.to_owned()));
+        let group = group.or_insert_with(|| ScalingGroupSpec::with_hooks([]));
+        group.region = signal.region.clone().unwrap_or_else(|| REGION.to_owned());
+        group.hooks.push(HookSpec::scale_out(hook.hook.as_deref().unwrap_or(HOOK_ID)));
+    }
+    groups
 }
 
 fn stack(signals: &[&Signal]) -> Result<StackSpec, Failure> {

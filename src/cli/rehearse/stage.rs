@@ -12,7 +12,7 @@ use crate::cli::wait;
 use crate::daemon::{self, Failure, Options, Source};
 use crate::interrupt::Interrupts;
 use crate::plan::Plan;
-use ros_sandbox::{Sandbox, Service, StackSpec, StackView, TimelineEvent};
+use ros_sandbox::{ActionView, Sandbox, ScalingGroupSpec, Service, StackSpec, StackView, TimelineEvent, Transition};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -20,6 +20,12 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+/// The instance of the sandbox's metadata service.
+const INSTANCE_ID: &str = "i-sandbox0000000000001";
+
+/// Between two looks at scaling groups.
+const GROUPS_AGAIN: Duration = Duration::from_millis(100);
 
 /// Notes that may wait to be told.
 const NOTES: usize = 1024;
@@ -46,6 +52,7 @@ pub(super) struct Stage {
     pub(super) sandbox: Sandbox,
     pub(super) plan: Plan,
     pub(super) stacks: BTreeMap<String, StackSpec>,
+    pub(super) groups: BTreeMap<String, ScalingGroupSpec>,
     pub(super) timeout: Duration,
 }
 
@@ -58,7 +65,7 @@ struct Running {
 impl Stage {
     /// Plays it to its end and puts everything away. The story has its outcome then.
     pub(super) async fn play(self, interrupts: &mut Interrupts, story: &mut Story<'_>) -> anyhow::Result<Ending> {
-        let Self { sandbox, plan, stacks, timeout } = self;
+        let Self { sandbox, plan, stacks, groups, timeout } = self;
         let agent = Agent::at(plan.agent.socket.clone(), Found::Named)?;
         let (sender, notes) = mpsc::channel(NOTES);
         let mut events = Events { sandbox: sandbox.clone(), notes, timeline: sandbox.subscribe(), seen: 0, open: Vec::new() };
@@ -66,11 +73,17 @@ impl Stage {
         for (id, spec) in &stacks {
             sandbox.put_stack(id, spec.clone())?;
         }
+        let instance = plan.instance.id.clone().unwrap_or_else(|| INSTANCE_ID.to_owned());
+        for (id, spec) in &groups {
+            sandbox.put_scaling_group(id, spec.clone())?;
+            sandbox.scale(id, Transition::ScaleOut, &[&instance])?;
+        }
+        let groups: Vec<&String> = groups.keys().collect();
         let mut running = start(plan, sender);
         let ids: Vec<&String> = stacks.keys().collect();
         let ended = tokio::select! {
             ended = &mut running.task => Err(why_ended(ended)),
-            ending = events.follow(story, end_of(&sandbox, &ids)) => ending.map(|ending| ending.unwrap_or(Ending::Interrupted)),
+            ending = events.follow(story, end_of(&sandbox, &ids, &groups)) => ending.map(|ending| ending.unwrap_or(Ending::Interrupted)),
             () = tokio::time::sleep(timeout) => Ok(Ending::TimedOut),
             _ = interrupts.next() => Ok(Ending::Interrupted),
         };
@@ -126,19 +139,24 @@ fn why_ended(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> anyh
     }
 }
 
-/// Waits until one stack has failed or all are complete.
-async fn end_of(sandbox: &Sandbox, ids: &[&String]) -> Ending {
+/// Waits until one stack has failed or all are complete, and no scaling group holds the instance any more.
+async fn end_of(sandbox: &Sandbox, ids: &[&String], groups: &[&String]) -> Ending {
     let mut timeline = sandbox.subscribe();
     loop {
         let mut statuses = ids.iter().filter_map(|id| sandbox.stack(id)).map(|stack| stack.status);
-        if statuses.clone().any(|status| status.failed()) {
+        let mut actions = groups.iter().filter_map(|id| sandbox.scaling_group(id)).flat_map(|group| group.actions);
+        let refused = |action: &ActionView| action.result.as_deref().is_some_and(|result| result != "CONTINUE");
+        if statuses.clone().any(|status| status.failed()) || actions.clone().any(|action| refused(&action)) {
             return Ending::Failed;
         }
-        if statuses.all(|status| status.complete()) {
+        if statuses.all(|status| status.complete()) && actions.all(|action| action.result.is_some()) {
             return Ending::Completed;
         }
-        if matches!(timeline.recv().await, Err(RecvError::Closed)) {
-            return Ending::Interrupted;
+        // Scaling groups have no timeline: they are looked at again and again.
+        let again = async { if groups.is_empty() { std::future::pending().await } else { tokio::time::sleep(GROUPS_AGAIN).await } };
+        tokio::select! {
+            event = timeline.recv() => if matches!(event, Err(RecvError::Closed)) { return Ending::Interrupted },
+            () = again => {}
         }
     }
 }

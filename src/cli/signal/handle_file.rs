@@ -91,7 +91,7 @@ impl Way {
 
 fn read(path: &Path) -> anyhow::Result<Document> {
     let what = || format!("handle file {}", path.display());
-    let text = read_file(path, true).map_err(|why| Failure::new(Exit::Failure, format!("{}: {why}", what())))?;
+    let text = read_file(path, false).map_err(|why| Failure::new(Exit::Failure, format!("{}: {why}", what())))?;
     parsed(&text, &what())
 }
 

@@ -21,6 +21,7 @@ mod port;
 mod probe;
 mod process;
 mod reach;
+mod report;
 mod signal;
 mod systemd;
 mod transport;
@@ -45,6 +46,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
     let clock_trust = reach::clock(&mut single(root, "clock", &keys::CLOCK, &empty, notes));
     let on_unwritable = agent::state(&mut single(root, "state", &keys::STATE, &empty, notes));
+    let report = report::report(&mut single(root, "report", &keys::REPORT, &empty, notes));
     let stack = agent::stack(&mut single(root, "stack", &keys::STACK, &empty, notes));
 
     let drafts = check::drafts(root.0.get("check"), owners, notes);
@@ -67,6 +69,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
         instance: instance?,
         clock_trust: clock_trust?,
         on_unwritable: on_unwritable?,
+        report: report?,
     };
     for (signal, places) in &signals {
         signal::judge_times(&plan, signal, places, notes);

@@ -84,7 +84,7 @@ fn states(value: &Value) -> Parsed<Vec<SystemState>> {
 }
 
 /// The name of a unit as systemd takes it: systemd.unit(5), "String escaping for inclusion in unit names".
-fn unit_name(name: &str) -> Result<String, Problem> {
+pub(super) fn unit_name(name: &str) -> Result<String, Problem> {
     let shown = shorten(name);
     if name.starts_with('/') {
         let problem = Problem::new(format!("is not the name of a unit: \"{shown}\" is a path"));

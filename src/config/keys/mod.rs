@@ -308,6 +308,32 @@ pub static STATE: Section = Section {
     )],
 };
 
+/// `[report]`.
+pub static REPORT: Section = Section {
+    header: "[report]",
+    about: "What the report before a FAILURE tells besides the checks.",
+    keys: &[
+        key(
+            "units",
+            Shape::Texts,
+            Toml("[]"),
+            "Units of systemd whose state and last journal lines it tells, besides those of `systemd` checks; 16 in all.",
+        ),
+        key(
+            "journal_lines",
+            Shape::Integer(0, 1000),
+            Toml("20"),
+            "The last lines of the journal of each of these units, of which 4 KiB are told; 0: none.",
+        ),
+        key(
+            "journal_to_handle",
+            Shape::Flag,
+            Toml("false"),
+            "Send journal lines to ROS too, with `transport = \"handle\"`, whose `data` carries the report. Whoever may look at the stack can read them.",
+        ),
+    ],
+};
+
 /// `[stack]`.
 pub static STACK: Section = Section {
     header: "[stack]",
@@ -467,7 +493,7 @@ pub static CHECK: Section = Section {
 };
 
 /// Tables that stand alone, by name.
-pub static SINGLE: [(&str, &Section); 8] = [
+pub static SINGLE: [(&str, &Section); 9] = [
     ("agent", &AGENT),
     ("ros", &ROS),
     ("ess", &ESS),
@@ -475,6 +501,7 @@ pub static SINGLE: [(&str, &Section); 8] = [
     ("instance", &INSTANCE),
     ("clock", &CLOCK),
     ("state", &STATE),
+    ("report", &REPORT),
     ("stack", &STACK),
 ];
 

@@ -217,3 +217,31 @@ async fn an_https_url_is_asked_over_tls_and_no_proxy_of_the_environment_is_used(
     assert!(refused.code == 75 && refused.err.contains(said) && refused.err.contains("UnsupportedHTTPMethod"), "{}", refused.err);
     assert_eq!(run(&attribute(&host, "URL")).await.code, 0);
 }
+
+#[tokio::test]
+async fn scenario_18_a_file_that_everybody_may_read_is_used_and_warned_about_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let host = host().await;
+    std::fs::set_permissions(host.path("handle"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    host.sandbox.add_fault(Fault::new(Effect::http(500, "")).handle().times(1)).unwrap();
+    let ended = signal(&host, &["--handle-file", host.path("handle").to_str().unwrap(), "-d", "{}"]).await;
+    assert_eq!((ended.code, ended.err.matches("others may read").count()), (0, 1), "{}", ended.err);
+}
+
+#[cfg(feature = "rehearse")]
+#[tokio::test]
+async fn a_rehearsal_signals_through_the_url_of_the_sandbox_and_never_through_the_real_one() {
+    let host = host().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    host.configure(&format!(
+        "[signal.web]\nresource = \"WebReady\"\ntransport = \"handle\"\nhandle_file = \"{}\"\nmin_healthy_time = \"200ms\"\n\
+         [check.port]\ntype = \"tcp\"\naddress = \"{}\"\nstart_interval = \"100ms\"\n",
+        host.path("handle").display(),
+        listener.local_addr().unwrap()
+    ));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"));
+    command.env_clear().args(["--config", host.config().to_str().unwrap(), "rehearse", "--timeout", "50s"]);
+    let ended = ended(command, "").await;
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(posts(&host), 0);
+}

@@ -27,13 +27,19 @@ impl World {
                 let entry = (intent.unique_id.to_string(), intent.status.word());
                 let elsewhere = active.round.target.as_ref().is_some_and(|target| target.stack_id.starts_with("ffffffff"));
                 let of = format!("{}{}", active.round.signal, if elsewhere { " elsewhere" } else { "" });
-                if self.intents.entry(of).or_default().insert(entry) && intent.reason != BY_HAND {
+                if self.intents.entry(of).or_default().insert(entry) && (intent.reason != BY_HAND || self.judging_identity) {
                     fresh.push((active.round.signal.to_string(), intent.status, intent.decided.clone(), active.started));
                 }
             }
         }
         for (signal, status, decided, started) in fresh {
-            if status == SignalStatus::Success && decided.boot_ms == self.now.boot_ms {
+            let known = self.core.instance_id();
+            assert!(
+                !self.judging_identity || known == Some(&self.instance),
+                "{signal} decided as {known:?}, but this is {}",
+                self.instance
+            );
+            if status == SignalStatus::Success && decided.boot_ms == self.now.boot_ms && !self.judging_identity {
                 self.judge_success(&signal, started);
             }
         }

@@ -1,6 +1,7 @@
 //! `type = "systemd"` on a real bus, with a stand-in for systemd; the real one is met in `tests/system`.
 
 mod bed;
+mod report;
 
 use super::{PATIENCE, job};
 use bed::{Bus, Systemd, value};
