@@ -28,7 +28,8 @@ pub(super) struct Outside {
 impl Outside {
     pub(super) fn new(plan: &Plan, environment: &HashMap<String, String>) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
-        let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
+        let credentials =
+            Cache::with_ca_file(&plan.credentials.provider, environment, &metadata, Random::from_kernel(), plan.ros.ca_file.as_deref());
         let client = Arc::new(Client::new(&plan.ros, Arc::new(credentials)).map_err(|error| error.to_string())?);
         Ok(Self { environment: environment.clone(), metadata, client, instance_id: Arc::default() })
     }

@@ -55,7 +55,8 @@ pub(super) async fn send(loaded: &Loaded, wanted: &Wanted, overrides: Overrides,
     let mut random = Random::from_kernel();
     let (target, unique_id) =
         Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }.resolve(wanted, overrides).await?;
-    let cache = Cache::new(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()));
+    let ca_file = plan.ros.ca_file.as_deref();
+    let cache = Cache::with_ca_file(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()), ca_file);
     let client = Client::new(&plan.ros, Arc::new(cache))?;
     deliver(&client, wanted, target, unique_id, end, random).await
 }
