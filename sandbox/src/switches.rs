@@ -49,6 +49,8 @@ pub struct Switches {
     pub permit_signal_resource: bool,
     /// RAM: whether `ros:GetStack`, `GetStackResource`, `ListStackEvents` and `ListStackResources` are allowed. Default true.
     pub permit_get_stack: bool,
+    /// RAM: whether STS lets a role be assumed. Default true.
+    pub permit_assume_role: bool,
     /// Metadata service: whether every read needs a token (hardened mode). Default false.
     pub require_metadata_token: bool,
 }
@@ -67,6 +69,7 @@ impl Default for Switches {
             default_format: Format::Json,
             permit_signal_resource: true,
             permit_get_stack: true,
+            permit_assume_role: true,
             require_metadata_token: false,
         }
     }

@@ -17,6 +17,7 @@ use crate::request::{Request, Service};
 use crate::stack::Stack;
 use crate::stack::spec::{self, SpecError, StackSpec};
 use crate::stack::view::TimelineEvent;
+use crate::sts::Sts;
 use crate::switches::Switches;
 
 /// Stacks held at once; one more is refused.
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) client_tokens: ClientTokens,
     pub(crate) faults: Faults,
     pub(crate) metadata: Metadata,
+    pub(crate) sts: Sts,
     pub(crate) records: Records,
 }
 
@@ -59,6 +61,7 @@ impl World {
                 client_tokens: ClientTokens::default(),
                 faults: Faults::default(),
                 metadata: Metadata::default(),
+                sts: Sts::default(),
                 records: Records::default(),
             }),
             due_changed: Notify::new(),

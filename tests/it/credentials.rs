@@ -1,5 +1,8 @@
 //! Credentials and the metadata service.
 
 mod cache;
+mod day;
 mod files;
 mod metadata;
+mod peer;
+mod sts;

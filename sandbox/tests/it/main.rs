@@ -21,3 +21,5 @@ mod readme;
 mod signatures;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod sts;
