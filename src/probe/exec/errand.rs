@@ -157,7 +157,7 @@ impl Said {
     async fn read_too_much(&mut self) {
         self.read_to_end().await;
         if self.bytes.len() <= self.most {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
