@@ -5,4 +5,5 @@ mod day;
 mod files;
 mod metadata;
 mod peer;
+mod service;
 mod sts;

@@ -6,7 +6,7 @@ use super::{Section, Shape, key};
 /// `[credentials]`.
 pub static CREDENTIALS: Section = Section {
     header: "[credentials]",
-    about: "Where access keys come from (see [credentials](credentials.md)). Keys themselves never stand in the configuration.",
+    about: "Where access keys come from. Keys themselves never stand in the configuration.",
     keys: &[
         key(
             "provider",

@@ -9,10 +9,11 @@ use ros_signal_agent::plan::Provider;
 use ros_signal_agent::retry::Random;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 const TOKEN: &str = "header.payload.signature";
 const ROLE: &str = "acs:ram::1234567890123456:role/Assumed";
@@ -384,11 +385,11 @@ fn lay_out(home: &Path, files: &[(&str, String)]) {
     }
 }
 
-fn theirs(python: &Path, told: &Value) -> Vec<Value> {
+async fn theirs(python: &Path, told: &Value) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/credentials_chain.py");
     let mut child = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(told.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    child.stdin.take().unwrap().write_all(told.to_string().as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -423,7 +424,7 @@ async fn the_chain_picks_what_the_official_package_picks() {
         ours.push(found.map(|keys| Picked { id: comparable(keys.access_key_id()), kind: kind_of(keys.source()) }));
     }
     let told = json!({"sts": with_role.ros_url().trim_start_matches("http://"), "rows": told});
-    let theirs = tokio::task::spawn_blocking(move || theirs(&python, &told)).await.unwrap();
+    let theirs = theirs(&python, &told).await;
     assert_eq!(theirs.len(), rows.len());
     for ((row, ours), theirs) in rows.iter().zip(ours).zip(&theirs) {
         let shown = format!("{}\nours: {ours:?}\ntheirs: {theirs}", row.name);
