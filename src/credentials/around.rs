@@ -5,11 +5,12 @@
 
 use super::sts;
 use crate::instance::Metadata;
+use crate::secret::Secret;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// See the module. Holds no secret.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Around {
     /// `HOME`; a daemon may have none.
@@ -40,8 +41,8 @@ pub(super) struct Around {
     pub(super) sts_vpc: bool,
     /// `STS_ENDPOINT`, as the Terraform provider knows it: a host, or a URL.
     pub(super) sts_endpoint: Option<String>,
-    /// `ALIBABA_CLOUD_CREDENTIALS_URI`
-    pub(super) uri: Option<String>,
+    /// `ALIBABA_CLOUD_CREDENTIALS_URI`; its path or query may hold a secret.
+    pub(super) uri: Option<Secret>,
     pub(super) metadata: Arc<Metadata>,
     pub(super) sts: sts::Client,
     /// Trusted besides the system's certificates.
@@ -68,7 +69,7 @@ impl Around {
             sts_region: text("ALIBABA_CLOUD_STS_REGION"),
             sts_vpc: is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"),
             sts_endpoint: text("STS_ENDPOINT"),
-            uri: text("ALIBABA_CLOUD_CREDENTIALS_URI"),
+            uri: text("ALIBABA_CLOUD_CREDENTIALS_URI").map(Secret::new),
             metadata: Arc::clone(metadata),
             sts: sts::Client::default(),
             ca_file: None,

@@ -9,7 +9,6 @@ use super::{Found, cli_profile, ini_profile, ram_role, uri};
 use crate::plan::{self, Provider};
 use crate::secret::Secret;
 use crate::signal::Class;
-use reqwest::Url;
 use std::collections::HashMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -60,7 +59,8 @@ pub(super) enum Source {
     CliProfile(plan::Profile),
     IniProfile(plan::Profile),
     EcsRamRole(Option<String>),
-    CredentialsUri(Option<Url>),
+    /// Its path or query may hold a secret.
+    CredentialsUri(Option<Secret>),
 }
 
 /// The three variables; empty ones count as unset.
@@ -126,7 +126,7 @@ pub(super) fn sources(provider: &Provider, environment: &HashMap<String, String>
         Provider::CliProfile(settings) => vec![Source::CliProfile(settings.clone())],
         Provider::IniProfile(settings) => vec![Source::IniProfile(settings.clone())],
         Provider::EcsRamRole(role) => vec![Source::EcsRamRole(role.clone().or_else(|| around.ecs_role.clone()))],
-        Provider::CredentialsUri(url) => vec![Source::CredentialsUri(url.clone())],
+        Provider::CredentialsUri(url) => vec![Source::CredentialsUri(url.as_ref().map(|url| Secret::new(url.as_str())))],
         Provider::File(path) => vec![Source::File(path.clone())],
         Provider::SystemdCredential(name) => vec![from_systemd(name)],
     }

@@ -9,6 +9,7 @@ use super::around::Around;
 use super::document;
 use super::source::Refused;
 use crate::rpc::{date_ms, http_client};
+use crate::secret::Secret;
 use crate::transport;
 use reqwest::Url;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,11 +22,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Asks `given`, or what the environment names.
-pub(super) async fn find(given: Option<&Url>, around: &Around) -> Result<Found, Refused> {
-    let url = match (given, &around.uri) {
-        (Some(url), _) => url.clone(),
-        (None, Some(text)) => parse(text)?,
-        (None, None) => return Err(Refused::new("ALIBABA_CLOUD_CREDENTIALS_URI is not set").hinting("set it, or `uri` in [credentials]")),
+pub(super) async fn find(given: Option<&Secret>, around: &Around) -> Result<Found, Refused> {
+    let url = match given.or(around.uri.as_ref()) {
+        Some(text) => parse(text.expose())?,
+        None => return Err(Refused::new("ALIBABA_CLOUD_CREDENTIALS_URI is not set").hinting("set it, or `uri` in [credentials]")),
     };
     let host = url.authority().to_owned();
     let client =
@@ -51,9 +51,9 @@ pub(super) async fn find(given: Option<&Url>, around: &Around) -> Result<Found, 
 
 fn parse(text: &str) -> Result<Url, Refused> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or_else(|| Refused::new("ALIBABA_CLOUD_CREDENTIALS_URI is not an http or https URL"))?;
+    let url = url.ok_or_else(|| Refused::new("the URI is not an http or https URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refused::new("ALIBABA_CLOUD_CREDENTIALS_URI must not hold a user or password"));
+        return Err(Refused::new("the URI must not hold a user or password"));
     }
     if is_kept_private(&url) {
         return Ok(url);
