@@ -50,7 +50,7 @@ fn spared() -> MutexGuard<'static, BTreeSet<i32>> {
 
 /// Makes this process the parent of all orphans among its descendants, for `main` to call once, before anything else is started.
 ///
-/// From then on every child of this process must have been started by a [`crate::probe::Prober`], or by [`super::errand`]: any other
+/// From then on every child of this process must have been started by a [`crate::probe::Prober`], or by `errand` beside it: any other
 /// would be taken for an orphan when no run is going on. Where that cannot be so, because there are children already (`sh -c 'service & exec ...'`) or because
 /// this is the init of a container, processes without the mark of a run are left alone, and only reaped when they are dead.
 ///
