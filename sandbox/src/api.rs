@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::signature;
 use crate::stack::{SignalStatus, Stack};
+use crate::sts;
 use crate::switches::Format;
 use crate::world::Inner;
 
@@ -149,6 +150,10 @@ impl Answering<'_> {
         if request.path != "/" || !matches!(request.method.as_str(), "GET" | "POST") {
             return Err(Refusal::bad_request("UnsupportedHTTPMethod", "This http method is not supported: GET and POST of / are."));
         }
+        let version = request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned));
+        if version.as_deref() == Some(sts::VERSION) {
+            return sts::run(inner, request, fault, (now, told), self.seen);
+        }
         let claim = signature::claim(request)?;
         inner.gate.judge(request, &claim, now, told)?;
         self.seen.verified = true;
@@ -158,7 +163,7 @@ impl Answering<'_> {
         }
         let operation = Operation::parse(&action)
             .ok_or_else(|| Refusal::not_found("InvalidApi.NotFound", "Specified api is not found, please check your url and method."))?;
-        if version_of(request).as_deref() != Some("2019-09-10") {
+        if version.as_deref() != Some("2019-09-10") {
             return Err(Refusal::bad_request("NoSuchVersion", "The specified version does not exist, 2019-09-10 does."));
         }
         let permitted = match operation {

@@ -33,6 +33,7 @@ struct ClockChange {
 #[serde(deny_unknown_fields)]
 struct CredentialChange {
     lifetime_seconds: Option<u32>,
+    oidc_token: Option<String>,
     #[serde(default)]
     rotate: bool,
     #[serde(default)]
@@ -208,6 +209,9 @@ fn post_credentials(world: &World, request: &Request) -> Result<Value> {
     let mut inner = world.lock();
     if let Some(seconds) = change.lifetime_seconds {
         inner.gate.lifetime = time::Duration::seconds(i64::from(seconds));
+    }
+    if let Some(token) = change.oidc_token {
+        inner.sts.oidc_token = Some(token.into());
     }
     if change.expire {
         inner.gate.expire_all(now);

@@ -19,7 +19,7 @@ const WINDOW: time::Duration = time::Duration::minutes(15);
 const NONCES_KEPT: usize = 100_000;
 
 /// Temporary keys remembered; beyond that the oldest are forgotten and become unknown.
-const KEYS_KEPT: usize = 64;
+const KEYS_KEPT: usize = 256;
 
 /// The metadata service hands out a new key this long before the old one expires (ECS item list).
 const RENEW_BEFORE: time::Duration = time::Duration::minutes(30);
@@ -32,6 +32,20 @@ pub(crate) struct AccessKey {
     pub(crate) token: Option<Secret>,
     pub(crate) issued: Moment,
     pub(crate) expires: Option<Moment>,
+    pub(crate) holder: Holder,
+}
+
+/// To whom a key was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Whoever configured the sandbox.
+    Configured,
+    /// The instance, through the metadata service.
+    Instance,
+    /// Who asks the credentials URI.
+    CredentialsUri,
+    /// A session of STS.
+    Session,
 }
 
 #[derive(Debug)]
@@ -117,26 +131,38 @@ impl Gate {
         Ok(())
     }
 
-    /// The temporary key that the metadata service hands out now: a new one when the last is near its end.
-    pub(crate) fn issue(&mut self, now: Moment) -> AccessKey {
+    /// The temporary key that a holder gets now: a new one when the last is near its end.
+    pub(crate) fn issue(&mut self, holder: Holder, now: Moment) -> AccessKey {
         let margin = RENEW_BEFORE.min(self.lifetime / 4);
-        if let Some(last) = self.issued.back()
+        if let Some(last) = self.issued.iter().rev().find(|key| key.holder == holder)
             && last.expires.is_some_and(|expires| expires - now > margin)
         {
             return last.clone();
         }
-        self.rotate(now)
+        self.add(holder, "", self.lifetime, now)
     }
 
-    /// Issues a new temporary key at once; the old ones work on until they expire.
-    pub(crate) fn rotate(&mut self, now: Moment) -> AccessKey {
+    /// Issues new temporary keys at once to instance and credentials URI; the old ones work on until they expire.
+    pub(crate) fn rotate(&mut self, now: Moment) {
+        for holder in [Holder::Instance, Holder::CredentialsUri] {
+            self.add(holder, "", self.lifetime, now);
+        }
+    }
+
+    /// Issues the key of a session in a role.
+    pub(crate) fn assume(&mut self, role: &str, lifetime: time::Duration, now: Moment) -> AccessKey {
+        self.add(Holder::Session, &format!("{role}."), lifetime, now)
+    }
+
+    fn add(&mut self, holder: Holder, mark: &str, lifetime: time::Duration, now: Moment) -> AccessKey {
         let key = AccessKey {
-            id: format!("STS.{}", Uuid::new_v4().simple()),
+            id: format!("STS.{mark}{}", Uuid::new_v4().simple()),
             secret: Secret::new(Uuid::new_v4().simple().to_string()),
             // Characters that real tokens have and that go wrong when encoded carelessly.
             token: Some(Secret::new(format!("CAIS+{}/{}==", Uuid::new_v4().simple(), Uuid::new_v4().simple()))),
             issued: now,
-            expires: Some(now + self.lifetime),
+            expires: Some(now + lifetime),
+            holder,
         };
         if self.issued.len() >= KEYS_KEPT {
             self.issued.pop_front();

@@ -14,7 +14,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `metadata`;
+//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `sts`, `metadata`;
 //! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `control` scripts it all.
 
 #![forbid(unsafe_code)]
@@ -37,6 +37,7 @@ mod secret;
 mod server;
 mod signature;
 mod stack;
+mod sts;
 mod switches;
 mod tls;
 mod world;
@@ -70,7 +71,7 @@ pub use crate::switches::{AfterCompletion, Format, HandleAnswer, HandleHeaders, 
 pub use crate::tls::TlsError;
 
 use crate::clock::Clock;
-use crate::gate::{AccessKey, Gate};
+use crate::gate::{AccessKey, Gate, Holder};
 use crate::server::Door;
 use crate::world::World;
 
@@ -184,6 +185,7 @@ impl Sandbox {
             token: config.security_token,
             issued: clock.now(),
             expires: None,
+            holder: Holder::Configured,
         };
         let world = Arc::new(World::new(clock, Gate::new(key), config.switches));
         let (stop, stopped) = watch::channel(false);
@@ -356,16 +358,27 @@ impl Sandbox {
         self.running.world.ring();
     }
 
-    /// How long temporary credentials live that the metadata service issues from here on. Default six hours.
+    /// How long temporary credentials live that the metadata service and the credentials URI issue from here on, and at most those of STS.
+    /// Default six hours.
     pub fn set_credential_lifetime(&self, lifetime: Duration) {
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX).min(clock::FURTHEST_SECONDS);
         self.running.world.lock().gate.lifetime = time::Duration::seconds(seconds);
     }
 
-    /// The metadata service hands out new credentials from here on; the old ones work until they expire.
+    /// The metadata service and the credentials URI hand out new credentials from here on; the old ones work until they expire.
     pub fn rotate_credentials(&self) {
         let now = self.running.world.clock.now();
         self.running.world.lock().gate.rotate(now);
+    }
+
+    /// The token of an identity provider that AssumeRoleWithOIDC takes from here on; the one before is no longer taken.
+    pub fn set_oidc_token(&self, token: Secret) {
+        self.running.world.lock().sts.oidc_token = Some(token);
+    }
+
+    /// Where credentials are handed out over plain HTTP, as by a credentials URI.
+    pub fn credentials_uri(&self) -> String {
+        format!("{}{}", self.metadata_url(), metadata::CREDENTIALS_URI)
     }
 
     /// All temporary credentials issued so far are expired from here on.

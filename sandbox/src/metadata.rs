@@ -10,8 +10,12 @@ use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::clock::{Moment, zulu};
+use crate::gate::Holder;
 use crate::request::Request;
 use crate::world::Inner;
+
+/// A credentials URI, beside the metadata service: no token, and credentials of its own.
+pub(crate) const CREDENTIALS_URI: &str = "/credentials-uri";
 
 /// Where the name of the role stands, and below it the credentials.
 const ROLE: &str = "meta-data/ram/security-credentials";
@@ -115,6 +119,9 @@ impl Metadata {
 
 /// Answers a request to the metadata service.
 pub(crate) fn answer(inner: &mut Inner, request: &Request, now: Moment) -> Answer {
+    if request.method == "GET" && request.path == CREDENTIALS_URI {
+        return credentials(inner, Holder::CredentialsUri, now);
+    }
     let path = request.path.strip_prefix("/latest").or_else(|| request.path.strip_prefix("/2016-01-01"));
     let Some(path) = path else { return not_found() };
     let path = trim(path);
@@ -145,13 +152,13 @@ fn read(inner: &mut Inner, path: &str, now: Moment) -> Answer {
     }
     let role = path.strip_prefix(ROLE).and_then(|rest| rest.strip_prefix('/'));
     if role.is_some() && role == inner.metadata.values.get(ROLE).map(|role| role.trim()) {
-        return credentials(inner, now);
+        return credentials(inner, Holder::Instance, now);
     }
     inner.metadata.listing(path).map_or_else(not_found, |names| Answer::text(200, names))
 }
 
-fn credentials(inner: &mut Inner, now: Moment) -> Answer {
-    let key = inner.gate.issue(now);
+fn credentials(inner: &mut Inner, holder: Holder, now: Moment) -> Answer {
+    let key = inner.gate.issue(holder, now);
     let document = json!({
         "AccessKeyId": key.id,
         "AccessKeySecret": key.secret.reveal(),

@@ -42,7 +42,7 @@ pub struct RequestRecord {
     pub verified: bool,
     /// True when an earlier answer was given again because of the ClientToken.
     pub replayed: bool,
-    /// Parameters of query and form body. `Signature`, also that of a handle's URL, is left out, `SecurityToken` masked.
+    /// Parameters of query and form body. `Signature`, also that of a handle's URL, is left out, `SecurityToken` and `OIDCToken` masked.
     pub parameters: BTreeMap<String, String>,
     /// Nonce of the signature.
     pub nonce: Option<String>,
@@ -82,7 +82,7 @@ impl Records {
             _ => None,
         };
         let parameters = request.parameters().filter(|(name, _)| !name.eq_ignore_ascii_case("signature")).map(|(name, value)| {
-            let value = if name == "SecurityToken" { MASK.to_owned() } else { cut(value) };
+            let value = if matches!(name.as_str(), "SecurityToken" | "OIDCToken") { MASK.to_owned() } else { cut(value) };
             (cut(name), value)
         });
         let nonce = request.header("x-acs-signature-nonce");

@@ -87,6 +87,8 @@ pub struct Switches {
     pub one_action_for_all: bool,
     /// Whether the time of a heartbeat is added to what is left, and does not begin anew. Default false.
     pub heartbeats_add: bool,
+    /// RAM: whether STS lets a role be assumed. Default true.
+    pub permit_assume_role: bool,
     /// Metadata service: whether every read needs a token (hardened mode). Default false.
     pub require_metadata_token: bool,
     /// URL of a handle: the HTTP status of an acknowledgement. Default 200.
@@ -126,6 +128,7 @@ impl Default for Switches {
             pending_instances_listed: true,
             one_action_for_all: false,
             heartbeats_add: false,
+            permit_assume_role: true,
             require_metadata_token: false,
             handle_accepted_status: 200,
             handle_answer: HandleAnswer::Json,

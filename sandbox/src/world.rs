@@ -19,6 +19,7 @@ use crate::request::{Request, Service};
 use crate::stack::Stack;
 use crate::stack::spec::{self, SpecError, StackSpec};
 use crate::stack::view::TimelineEvent;
+use crate::sts::Sts;
 use crate::switches::Switches;
 
 /// Stacks held at once; one more is refused.
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) faults: Faults,
     pub(crate) metadata: Metadata,
     pub(crate) handles: handle::Signer,
+    pub(crate) sts: Sts,
     pub(crate) records: Records,
 }
 
@@ -65,6 +67,7 @@ impl World {
                 faults: Faults::default(),
                 metadata: Metadata::default(),
                 handles: handle::Signer::default(),
+                sts: Sts::default(),
                 records: Records::default(),
             }),
             due_changed: Notify::new(),

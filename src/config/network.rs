@@ -102,6 +102,16 @@ pub(super) fn server_name(value: &Value) -> Parsed<String> {
     if is_host(&name) && !address { Ok(name) } else { Err(Problem::new("is not the name of a host").into()) }
 }
 
+/// Where credentials are handed out: https, or plain http where it cannot leave the private network.
+pub(super) fn url_of_credentials(value: &Value) -> Parsed<Url> {
+    let url = url(value)?;
+    if crate::credentials::is_kept_private(&url) {
+        return Ok(url);
+    }
+    let message = "may use plain http only for localhost and for addresses that are loopback, link-local or private";
+    Err(Problem::new(message).hint("write https://, or the address in place of the name").into())
+}
+
 /// A proxy: host and port only.
 pub(super) fn url_of_proxy(value: &Value) -> Parsed<Url> {
     let url = url(value)?;

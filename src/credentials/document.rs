@@ -1,10 +1,13 @@
-//! The two JSON documents that hold credentials.
+//! The JSON documents that hold credentials.
 //!
 //! ```text
 //! a file or systemd credential:   {"access_key_id": "LTAI...", "access_key_secret": "...", "security_token": "...",
 //!                                  "expiration": "2026-01-02T09:04:05Z"}       the last two optional
-//! the metadata service:           {"Code": "Success", "AccessKeyId": "STS....", "AccessKeySecret": "...", "SecurityToken": "...",
+//! the metadata service, a URI:    {"Code": "Success", "AccessKeyId": "STS....", "AccessKeySecret": "...", "SecurityToken": "...",
 //!                                  "Expiration": "2026-01-02T09:04:05Z", "LastUpdated": "..."}
+//! STS:                            the same without Code
+//! a program:                      {"mode": "AK" or "StsToken", "access_key_id": "...", "access_key_secret": "...", "sts_token": "...",
+//!                                  "expiration": "2026-01-02T09:04:05Z"}       the last two of AK optional
 //! ```
 //!
 //! What serde_json says about a document is not repeated: it may quote the secret.
@@ -38,6 +41,17 @@ struct Role {
     expiration: String,
 }
 
+#[derive(Deserialize)]
+struct Printed {
+    mode: Option<String>,
+    access_key_id: String,
+    #[serde(deserialize_with = "secret")]
+    access_key_secret: Secret,
+    #[serde(default, deserialize_with = "optional_secret")]
+    sts_token: Option<Secret>,
+    expiration: Option<String>,
+}
+
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
     String::deserialize(from).map(Secret::new)
 }
@@ -55,7 +69,27 @@ pub(super) fn file(text: &str, source: &str) -> Result<Parsed, String> {
     Ok((keys, expires))
 }
 
-/// Reads the document of the metadata service.
+/// Reads what a program printed. What it says besides is passed over.
+pub(super) fn external(text: &str, source: &str) -> Result<Parsed, String> {
+    let printed: Printed = json(text)?;
+    let token = printed.sts_token.filter(|token| !token.expose().is_empty());
+    if printed.mode.as_deref() == Some("StsToken") && token.is_none() {
+        return Err("it says mode StsToken and has no sts_token".to_owned());
+    }
+    let expires = printed.expiration.as_deref().filter(|text| !text.is_empty()).map(expiration).transpose()?;
+    let keys = keys(&printed.access_key_id, printed.access_key_secret, token, source)?;
+    Ok((keys, expires))
+}
+
+/// Reads the `Credentials` of an answer of STS.
+pub(super) fn issued(text: &str, source: &str) -> Result<Parsed, String> {
+    let role: Role = json(text)?;
+    let expires = expiration(&role.expiration)?;
+    let keys = keys(&role.access_key_id, role.access_key_secret, Some(role.security_token), source)?;
+    Ok((keys, Some(expires)))
+}
+
+/// Reads the document of the metadata service, or of a credentials URI.
 pub(super) fn role(text: &str, source: &str) -> Result<Parsed, String> {
     #[derive(Deserialize)]
     struct Code {
@@ -65,12 +99,9 @@ pub(super) fn role(text: &str, source: &str) -> Result<Parsed, String> {
     // Without success the other members need not be there.
     let Code { code } = json(text)?;
     if code != "Success" {
-        return Err(format!("the metadata service says {}", crate::transport::clean(&code)));
+        return Err(format!("it says {}", crate::transport::clean(&code)));
     }
-    let role: Role = json(text)?;
-    let expires = expiration(&role.expiration)?;
-    let keys = keys(&role.access_key_id, role.access_key_secret, Some(role.security_token), source)?;
-    Ok((keys, Some(expires)))
+    issued(text, source)
 }
 
 /// Checks that what goes into headers can go there.
@@ -89,7 +120,8 @@ pub(super) fn keys(id: &str, secret: Secret, token: Option<Secret>, source: &str
     }
 }
 
-fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+/// Reads a document. What is wrong with it is told without a word of it.
+pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {

@@ -2,11 +2,22 @@
 //!
 //! Rules: early renewal at [`RENEW_BEFORE`] before expiry, with jitter; while renewing fails, the old ones are used until they really
 //! expire; what the service hands out already expired is not used. A refusal by ROS may force a renewal, at most [`FORCED_LIMIT`] times
-//! a minute. That there are none yet (no role attached, a file half written) is a state to wait in, not an end.
+//! a minute. That there are none yet (no role attached, a file half written) is a state to wait in, not an end. The first source that
+//! answers is remembered; the others are asked again only when it has failed and its last credentials have ended.
 
+mod around;
+mod cli_profile;
 mod document;
+mod external;
+mod file;
+mod ini_profile;
+mod oidc;
+mod ram_role;
+mod recipe;
 mod source;
+mod sts;
 mod survey;
+mod uri;
 
 pub use survey::{Asked, Given, Said};
 
@@ -14,13 +25,18 @@ use crate::clock::{BootMs, Moment};
 use crate::instance::Metadata;
 use crate::plan::Provider;
 use crate::retry::Random;
+use crate::rpc::Reach;
 use crate::secret::Secret;
+use around::Around;
 use source::Source;
-pub(crate) use source::read as read_file;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
+
+pub(crate) use file::read_secret;
+pub(crate) use uri::is_kept_private;
 
 /// How long before their expiry credentials are renewed; up to [`RENEW_JITTER`] is added. The metadata service has new ones 30 minutes
 /// before.
@@ -113,11 +129,13 @@ impl Error {
     }
 }
 
+/// On one line for logs; `{:#}` gives each source a line of its own.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no credentials: ")?;
+        let (first, next) = if f.alternate() { ("\n  ", "\n  ") } else { (" ", "; ") };
+        f.write_str("no credentials:")?;
         for (position, attempt) in self.attempts.iter().enumerate() {
-            let separator = if position == 0 { "" } else { "; " };
+            let separator = if position == 0 { first } else { next };
             write!(f, "{separator}{}: {}", attempt.source, attempt.why)?;
         }
         Ok(())
@@ -145,6 +163,8 @@ struct Found {
     expires_ms: Option<i64>,
     /// The source's own clock, if it has one.
     source_ms: Option<i64>,
+    /// When to ask again for what does not say when it ends.
+    ask_again: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -153,12 +173,15 @@ struct Cached {
     /// On the boot clock, so that setting the system clock changes nothing.
     expires: Option<BootMs>,
     renew_at: Option<BootMs>,
-    version: Option<source::Version>,
+    /// Of the files of its source.
+    version: source::Version,
 }
 
 #[derive(Debug)]
 struct State {
     cached: Option<Cached>,
+    /// Position of the source that answered last.
+    remembered: Option<usize>,
     forced: VecDeque<BootMs>,
     random: Random,
 }
@@ -166,36 +189,57 @@ struct State {
 /// The credentials in use.
 #[derive(Debug)]
 pub struct Cache {
-    sources: Vec<Source>,
-    /// Held while a source is asked: one asks, the others wait. A source answers within a few seconds, or fails.
-    state: tokio::sync::Mutex<State>,
+    sources: Arc<Sources>,
+    /// Held while a source is asked: one asks, the others wait.
+    state: Arc<tokio::sync::Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct Sources {
+    chain: Vec<Source>,
+    around: Around,
 }
 
 impl Cache {
     /// A cache over `provider`. Asks nothing yet. `environment` is the process's; `random` spreads renewals.
     pub fn new(provider: &Provider, environment: &HashMap<String, String>, metadata: &Arc<Metadata>, random: Random) -> Self {
-        let sources = source::sources(provider, environment, metadata);
-        Self { sources, state: tokio::sync::Mutex::new(State { cached: None, forced: VecDeque::new(), random }) }
+        Self::reaching(provider, environment, metadata, random, &Reach::bare())
+    }
+
+    /// The same, with STS reached as ROS is, and a credentials URI so but past any proxy.
+    pub fn reaching(
+        provider: &Provider,
+        environment: &HashMap<String, String>,
+        metadata: &Arc<Metadata>,
+        random: Random,
+        reach: &Reach,
+    ) -> Self {
+        let around = Around { reach: reach.clone(), ..Around::new(environment, metadata) };
+        let chain = source::sources(provider, environment, &around);
+        let state = State { cached: None, remembered: None, forced: VecDeque::new(), random };
+        Self { sources: Arc::new(Sources { chain, around }), state: Arc::new(tokio::sync::Mutex::new(state)) }
     }
 
     /// The credentials to sign with now.
     ///
     /// `server_ms` is the time of the service, where it was measured: a wrong system clock must not make good credentials look expired.
+    /// A source that has been asked goes on when this future is dropped; what it finds is there for the next call.
     ///
     /// # Errors
     /// If no source gives any that have not expired.
     pub async fn keys(&self, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Error> {
-        let mut state = self.state.lock().await;
-        if let Some(cached) = state.cached.as_ref().filter(|cached| self.is_current(cached, now)) {
+        let state = Arc::clone(&self.state).lock_owned().await;
+        if let Some(cached) = state.cached.as_ref().filter(|cached| self.sources.is_current(cached, &state, now)) {
             return Ok(Arc::clone(&cached.keys));
         }
-        let fetched = self.fetch(&mut state, now, server_ms).await;
+        let (fetched, mut state) = self.fetch(state, now, server_ms).await?;
+        let version = state.remembered.and_then(|position| self.sources.version(position));
         match (fetched, state.cached.as_mut()) {
             (Ok(keys), _) => Ok(keys),
             (Err(error), Some(cached)) if cached.is_alive(now) => {
                 tracing::warn!(target: "credentials", %error, "credentials could not be renewed; the old ones are still good");
                 cached.renew_at = Some(now.boot_ms + RENEW_AGAIN_MS);
-                cached.version = source::version(&self.sources);
+                cached.version = version.unwrap_or_default();
                 Ok(Arc::clone(&cached.keys))
             }
             (Err(error), _) => Err(error),
@@ -207,7 +251,7 @@ impl Cache {
     /// # Errors
     /// If no source gives any.
     pub async fn renew(&self, rejected: &Keys, now: Moment, server_ms: Option<i64>) -> Result<Renewal, Error> {
-        let mut state = self.state.lock().await;
+        let mut state = Arc::clone(&self.state).lock_owned().await;
         if state.cached.as_ref().is_some_and(|cached| !cached.keys.same(rejected)) {
             return Ok(Renewal::Fresh);
         }
@@ -216,23 +260,54 @@ impl Cache {
             return Ok(Renewal::TooSoon);
         }
         state.forced.push_back(now.boot_ms);
-        let keys = self.fetch(&mut state, now, server_ms).await?;
-        Ok(if keys.same(rejected) { Renewal::Same } else { Renewal::Fresh })
+        let (fetched, _state) = self.fetch(state, now, server_ms).await?;
+        Ok(if fetched?.same(rejected) { Renewal::Same } else { Renewal::Fresh })
     }
 
-    fn is_current(&self, cached: &Cached, now: Moment) -> bool {
+    /// Asks in a task of its own, because a program may take a minute and whoever needs credentials has less time. The lock goes with
+    /// it, so there is one such task at most.
+    async fn fetch(
+        &self,
+        mut state: OwnedMutexGuard<State>,
+        now: Moment,
+        server_ms: Option<i64>,
+    ) -> Result<(Result<Arc<Keys>, Error>, OwnedMutexGuard<State>), Error> {
+        let sources = Arc::clone(&self.sources);
+        let asking = tokio::spawn(async move {
+            let fetched = sources.fetch(&mut state, now, server_ms).await;
+            (fetched, state)
+        });
+        asking.await.map_err(|_| Error { attempts: Vec::new() })
+    }
+}
+
+impl Sources {
+    fn is_current(&self, cached: &Cached, state: &State, now: Moment) -> bool {
         let renewal_due = cached.renew_at.is_some_and(|at| now.boot_ms >= at);
-        cached.is_alive(now) && !renewal_due && cached.version == source::version(&self.sources)
+        cached.is_alive(now)
+            && !renewal_due
+            && state.remembered.and_then(|position| self.version(position)).as_ref() == Some(&cached.version)
     }
 
+    fn version(&self, position: usize) -> Option<source::Version> {
+        self.chain.get(position).map(|source| source.version(&self.around))
+    }
+
+    /// The one that answered last is asked first, and alone as long as what it gave is good.
     async fn fetch(&self, state: &mut State, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Error> {
+        let remembered = state.remembered;
+        let alone = remembered.is_some() && state.cached.as_ref().is_some_and(|cached| cached.is_alive(now));
+        let all = self.chain.iter().enumerate();
+        let first = all.clone().filter(|(position, _)| Some(*position) == remembered);
+        let others = all.filter(|(position, _)| Some(*position) != remembered && !alone);
         let mut attempts = Vec::new();
-        for source in &self.sources {
+        for (position, source) in first.chain(others) {
             // Before reading, so that a change while reading is seen next time.
-            let version = source::version(&self.sources);
-            let found = source.find().await.and_then(|found| Self::accept(found, state, version, now, server_ms));
+            let version = source.version(&self.around);
+            let found = source.find(&self.around).await.and_then(|found| accept(found, state, version, now, server_ms));
             match found {
                 Ok(keys) => {
+                    state.remembered = Some(position);
                     tracing::debug!(target: "credentials", source = keys.source(), passed_over = %Error { attempts }, "credentials found");
                     return Ok(keys);
                 }
@@ -241,34 +316,36 @@ impl Cache {
         }
         Err(Error { attempts })
     }
+}
 
-    fn accept(
-        found: Found,
-        state: &mut State,
-        version: Option<source::Version>,
-        now: Moment,
-        server_ms: Option<i64>,
-    ) -> Result<Arc<Keys>, source::Refused> {
-        let judged_by = found.source_ms.or(server_ms);
-        let left = found.expires_ms.map(|at| at.saturating_sub(judged_by.unwrap_or(now.wall_ms)));
-        let left = match left {
-            Some(left) if left <= 0 && judged_by.is_some() => return Err(source::Refused::expired()),
-            // By our clock alone they have expired, but that clock may never have been set. ROS will judge, and tell its time.
-            Some(left) if left <= 0 => Some(UNJUDGED_MS),
-            left => left,
-        };
-        let jitter = state.random.up_to(RENEW_JITTER);
-        let early = crate::clock::millis(RENEW_BEFORE + jitter);
-        let keys = Arc::new(found.keys);
-        state.cached = Some(Cached {
-            keys: Arc::clone(&keys),
-            expires: left.map(|left| now.boot_ms.saturating_add(left)),
-            // Those that are short-lived from the beginning are renewed half-way.
-            renew_at: left.map(|left| now.boot_ms.saturating_add(if left > 2 * early { left - early } else { left / 2 })),
-            version,
-        });
-        Ok(keys)
-    }
+fn accept(
+    found: Found,
+    state: &mut State,
+    version: source::Version,
+    now: Moment,
+    server_ms: Option<i64>,
+) -> Result<Arc<Keys>, source::Refused> {
+    let judged_by = found.source_ms.or(server_ms);
+    let left = found.expires_ms.map(|at| at.saturating_sub(judged_by.unwrap_or(now.wall_ms)));
+    let left = match left {
+        Some(left) if left <= 0 && judged_by.is_some() => return Err(source::Refused::expired()),
+        // By our clock alone they have expired, but that clock may never have been set. ROS will judge, and tell its time.
+        Some(left) if left <= 0 => Some(UNJUDGED_MS),
+        left => left,
+    };
+    let jitter = state.random.up_to(RENEW_JITTER);
+    let early = crate::clock::millis(RENEW_BEFORE + jitter);
+    // Those that are short-lived from the beginning are renewed half-way.
+    let renew_in = left.map(|left| if left > 2 * early { left - early } else { left / 2 });
+    let renew_in = renew_in.or_else(|| found.ask_again.map(crate::clock::millis));
+    let keys = Arc::new(found.keys);
+    state.cached = Some(Cached {
+        keys: Arc::clone(&keys),
+        expires: left.map(|left| now.boot_ms.saturating_add(left)),
+        renew_at: renew_in.map(|renew_in| now.boot_ms.saturating_add(renew_in)),
+        version,
+    });
+    Ok(keys)
 }
 
 impl Cached {

@@ -1,38 +1,37 @@
-//! The sources of credentials, each asked in its own way.
+//! The sources of credentials, each asked in its own way, and the order in which `auto` asks them.
 
-use super::Found;
+use super::around::Around;
 use super::document::{self, Parsed};
-use crate::instance::{self, Metadata};
-use crate::plan::Provider;
+use super::file::{self, Readers};
+use super::oidc::Token;
+use super::sts::RoleSettings;
+use super::{Found, cli_profile, ini_profile, ram_role, uri};
+use crate::plan::{self, Provider};
 use crate::secret::Secret;
+use crate::signal::Class;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Name of the systemd credential that is looked for without being told.
 const DEFAULT_CREDENTIAL: &str = "ros-signal-agent";
-
-/// The most of a file that is read.
-const FILE_LIMIT: u64 = 64 * 1024;
-
-const ROLES: &str = "meta-data/ram/security-credentials/";
 
 /// Why a source gave nothing.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub why: String,
     pub hint: Option<String>,
+    /// What the error table says, where a service refused.
+    pub class: Option<Class>,
 }
 
 impl Refused {
-    fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), hint: None }
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: None, class: None }
     }
 
-    fn hinting(self, hint: impl Into<String>) -> Self {
+    pub(super) fn hinting(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
@@ -41,21 +40,27 @@ impl Refused {
     }
 }
 
+/// A daemon without a home directory, or a unit that does not say which.
+pub(super) fn no_home() -> Refused {
+    Refused::new("there is no home directory: $HOME is not set")
+}
+
 /// A place where credentials may be.
 #[derive(Debug)]
 pub(super) enum Source {
     Environment(EnvironmentKeys),
-    File(PathBuf),
     /// Under `$CREDENTIALS_DIRECTORY`, if that is set.
     SystemdCredential {
         name: String,
         directory: Option<PathBuf>,
     },
-    EcsRamRole {
-        role: Option<String>,
-        disabled: bool,
-        metadata: Arc<Metadata>,
-    },
+    File(PathBuf),
+    OidcRole(plan::OidcRole),
+    CliProfile(plan::Profile),
+    IniProfile(plan::Profile),
+    EcsRamRole(Option<String>),
+    /// Its path or query may hold a secret.
+    CredentialsUri(Option<Secret>),
 }
 
 /// The three variables; empty ones count as unset.
@@ -68,12 +73,20 @@ pub(super) struct EnvironmentKeys {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profile = |f: &mut fmt::Formatter<'_>, kind: &str, profile: &plan::Profile| match &profile.name {
+            Some(name) => write!(f, "{kind} {name}"),
+            None => f.write_str(kind),
+        };
         match self {
             Self::Environment(_) => f.write_str("environment"),
-            Self::File(path) => write!(f, "file {}", path.display()),
             Self::SystemdCredential { name, .. } => write!(f, "systemd credential {name}"),
-            Self::EcsRamRole { role: Some(role), .. } => write!(f, "ECS RAM role {role}"),
-            Self::EcsRamRole { role: None, .. } => f.write_str("ECS RAM role"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::OidcRole(_) => f.write_str("OIDC role"),
+            Self::CliProfile(settings) => profile(f, "CLI profile", settings),
+            Self::IniProfile(settings) => profile(f, "ini profile", settings),
+            Self::EcsRamRole(Some(role)) => write!(f, "ECS RAM role {role}"),
+            Self::EcsRamRole(None) => f.write_str("ECS RAM role"),
+            Self::CredentialsUri(_) => f.write_str("credentials URI"),
         }
     }
 }
@@ -82,9 +95,8 @@ impl fmt::Display for Source {
 pub(super) type Version = Vec<Option<(u64, u64, u64, i64, i64)>>;
 
 /// The sources of `provider`, in order.
-pub(super) fn sources(provider: &Provider, environment: &HashMap<String, String>, metadata: &Arc<Metadata>) -> Vec<Source> {
+pub(super) fn sources(provider: &Provider, environment: &HashMap<String, String>, around: &Around) -> Vec<Source> {
     let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
-    let is_true = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let from_environment = || {
         Source::Environment(EnvironmentKeys {
             id: variable("ALIBABA_CLOUD_ACCESS_KEY_ID"),
@@ -94,35 +106,35 @@ pub(super) fn sources(provider: &Provider, environment: &HashMap<String, String>
     };
     let from_systemd =
         |name: &str| Source::SystemdCredential { name: name.to_owned(), directory: variable("CREDENTIALS_DIRECTORY").map(PathBuf::from) };
-    let from_role = |role: Option<&String>| Source::EcsRamRole {
-        role: role.cloned().or_else(|| variable("ALIBABA_CLOUD_ECS_METADATA")),
-        disabled: is_true("ALIBABA_CLOUD_ECS_METADATA_DISABLED"),
-        metadata: Arc::clone(metadata),
-    };
     match provider {
-        Provider::Auto => vec![from_environment(), from_systemd(DEFAULT_CREDENTIAL), from_role(None)],
+        Provider::Auto => {
+            let mut chain = vec![from_environment(), from_systemd(DEFAULT_CREDENTIAL)];
+            // One of them shows that it is meant; without any there is nothing to say about it.
+            if around.oidc_token_file.is_some() || around.oidc_provider_arn.is_some() {
+                chain.push(Source::OidcRole(plan::OidcRole::default()));
+            }
+            chain.push(Source::CliProfile(plan::Profile::default()));
+            chain.push(Source::IniProfile(plan::Profile::default()));
+            chain.push(Source::EcsRamRole(around.ecs_role.clone()));
+            if around.uri.is_some() {
+                chain.push(Source::CredentialsUri(None));
+            }
+            chain
+        }
         Provider::Environment => vec![from_environment()],
+        Provider::OidcRole(settings) => vec![Source::OidcRole(settings.clone())],
+        Provider::CliProfile(settings) => vec![Source::CliProfile(settings.clone())],
+        Provider::IniProfile(settings) => vec![Source::IniProfile(settings.clone())],
+        Provider::EcsRamRole(role) => vec![Source::EcsRamRole(role.clone().or_else(|| around.ecs_role.clone()))],
+        Provider::CredentialsUri(url) => vec![Source::CredentialsUri(url.as_ref().map(|url| Secret::new(url.as_str())))],
         Provider::File(path) => vec![Source::File(path.clone())],
         Provider::SystemdCredential(name) => vec![from_systemd(name)],
-        Provider::EcsRamRole(role) => vec![from_role(role.as_ref())],
     }
 }
 
-/// The state of all files among `sources`.
-pub(super) fn version(sources: &[Source]) -> Option<Version> {
-    Some(
-        sources
-            .iter()
-            .filter_map(Source::path)
-            .map(|path| std::fs::metadata(path).ok())
-            .map(|found| found.map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec())))
-            .collect(),
-    )
-}
-
 impl Source {
-    /// Asks. The metadata service answers within its own time limits.
-    pub(super) async fn find(&self) -> Result<Found, Refused> {
+    /// Asks. Each source keeps its own time limit.
+    pub(super) async fn find(&self, around: &Around) -> Result<Found, Refused> {
         match self {
             Self::Environment(keys) => keys.find(),
             Self::File(path) => {
@@ -132,70 +144,61 @@ impl Source {
             Self::SystemdCredential { directory: None, .. } => {
                 Err(Refused::new("$CREDENTIALS_DIRECTORY is not set").hinting("the unit hands credentials over with LoadCredential="))
             }
-            Self::SystemdCredential { .. } => match self.path() {
-                Some(path) => self.read(&path),
+            Self::SystemdCredential { .. } => match self.paths(around).first() {
+                Some(path) => self.read(path),
                 None => Err(Refused::new("its name is not a file name")),
             },
-            Self::EcsRamRole { disabled: true, .. } => Err(Refused::new("ALIBABA_CLOUD_ECS_METADATA_DISABLED is true")),
-            Self::EcsRamRole { role, metadata, .. } => self.find_role(role.as_deref(), metadata).await,
+            Self::OidcRole(settings) => find_oidc(settings, around).await,
+            Self::CliProfile(settings) => {
+                let (recipe, source) = cli_profile::recipe(settings, around)?;
+                Box::pin(recipe.follow(&source, around)).await
+            }
+            Self::IniProfile(settings) => {
+                let (recipe, source) = ini_profile::recipe(settings, around)?;
+                Box::pin(recipe.follow(&source, around)).await
+            }
+            Self::EcsRamRole(role) => ram_role::find(role.as_deref(), "", around).await,
+            Self::CredentialsUri(url) => uri::find(url.as_ref(), around).await,
         }
     }
 
-    fn path(&self) -> Option<PathBuf> {
+    /// The state of the files that it reads. Tokens do not count: that they are replaced makes nothing old.
+    pub(super) fn version(&self, around: &Around) -> Version {
+        let about = |path: &PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
+        self.paths(around).iter().map(about).collect()
+    }
+
+    fn paths(&self, around: &Around) -> Vec<PathBuf> {
         match self {
-            Self::File(path) => Some(path.clone()),
+            Self::File(path) => vec![path.clone()],
             Self::SystemdCredential { name, directory: Some(directory) } => {
                 let is_name = !name.contains('/') && !matches!(name.as_str(), "" | "." | "..");
-                is_name.then(|| directory.join(name))
+                if is_name { vec![directory.join(name)] } else { Vec::new() }
             }
-            _ => None,
+            Self::CliProfile(settings) => cli_profile::path(settings, around).into_iter().collect(),
+            Self::IniProfile(settings) => ini_profile::paths(settings, around),
+            _ => Vec::new(),
         }
     }
 
     fn read(&self, path: &Path) -> Result<Found, Refused> {
-        let text = read(path, matches!(self, Self::File(_))).map_err(|why| Refused::new(format!("{}: {why}", path.display())))?;
-        let parsed = document::file(&text, &self.to_string()).map_err(|why| Refused::new(format!("{}: {why}", path.display())))?;
-        Ok(found(parsed, None))
-    }
-
-    async fn find_role(&self, role: Option<&str>, metadata: &Metadata) -> Result<Found, Refused> {
-        let role = match role {
-            Some(role) => role.to_owned(),
-            None => discover(metadata).await?,
-        };
-        if !instance::is_role_name(&role) {
-            return Err(Refused::new("the name of the role is not usable"));
-        }
-        let answer = metadata.get(&format!("{ROLES}{role}")).await.map_err(|error| of_metadata(&error, Some(&role)))?;
-        let parsed = document::role(answer.text.expose(), &format!("ECS RAM role {role}")).map_err(Refused::new)?;
-        Ok(found(parsed, answer.date_ms))
+        // A systemd credential has the mode and owner that systemd gives it.
+        let readers = if matches!(self, Self::File(_)) { Readers::Few } else { Readers::Any };
+        let wrong = |why: String| Refused::new(format!("{}: {why}", path.display()));
+        let text = file::read(path, file::DOCUMENT_LIMIT, readers).map_err(wrong)?;
+        document::file(&text, &self.to_string()).map(found).map_err(wrong)
     }
 }
 
-fn found((keys, expires_ms): Parsed, source_ms: Option<i64>) -> Found {
-    Found { keys, expires_ms, source_ms }
+async fn find_oidc(settings: &plan::OidcRole, around: &Around) -> Result<Found, Refused> {
+    let role = RoleSettings { arn: settings.role_arn.clone(), session_name: settings.session_name.clone(), ..RoleSettings::default() };
+    let token = Token::complete(settings.provider_arn.clone(), settings.token_file.clone(), around)?;
+    let role = role.complete(&settings.sts, around)?;
+    Box::pin(token.exchange(&role, &format!("OIDC role {}", role.arn), around)).await
 }
 
-/// The name of the attached role: the service lists it, one a line.
-async fn discover(metadata: &Metadata) -> Result<String, Refused> {
-    let answer = metadata.get(ROLES).await.map_err(|error| of_metadata(&error, None))?;
-    let role = answer.text.expose().lines().next().unwrap_or_default().trim().to_owned();
-    if role.is_empty() { Err(no_role()) } else { Ok(role) }
-}
-
-fn no_role() -> Refused {
-    Refused::new("no RAM role is attached to this instance yet")
-        .hinting("attach a RAM role that may ros:SignalResource to the instance (RamRoleName in the template)")
-}
-
-fn of_metadata(error: &instance::Error, role: Option<&str>) -> Refused {
-    match (error, role) {
-        (instance::Error::Status { status: 404, .. }, None) => no_role(),
-        (instance::Error::Status { status: 404, .. }, Some(role)) => {
-            Refused::new(format!("no RAM role {role} is attached to this instance yet")).hinting("attach the role, or do not name one")
-        }
-        _ => Refused { why: error.to_string(), hint: error.hint().map(str::to_owned) },
-    }
+fn found((keys, expires_ms): Parsed) -> Found {
+    Found { keys, expires_ms, source_ms: None, ask_again: None }
 }
 
 impl EnvironmentKeys {
@@ -204,26 +207,6 @@ impl EnvironmentKeys {
         let id = self.id.as_deref().ok_or_else(|| unset("ALIBABA_CLOUD_ACCESS_KEY_ID"))?;
         let secret = self.secret.clone().ok_or_else(|| unset("ALIBABA_CLOUD_ACCESS_KEY_SECRET"))?;
         let keys = document::keys(id, secret, self.token.clone(), "the environment").map_err(Refused::new)?;
-        Ok(found((keys, None), None))
+        Ok(found((keys, None)))
     }
-}
-
-/// Reads a regular file of at most [`FILE_LIMIT`] bytes. Never blocks on a FIFO.
-pub(crate) fn read(path: &Path, warn_if_open: bool) -> Result<zeroize::Zeroizing<String>, String> {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(|error| error.to_string())?;
-    let about = file.metadata().map_err(|error| error.to_string())?;
-    if !about.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    // A systemd credential has the mode and owner that systemd gives it.
-    if warn_if_open && about.mode() & 0o007 != 0 {
-        tracing::warn!(target: "credentials", path = %path.display(), "others may read these credentials; set mode 0600 or 0640");
-    }
-    let mut text = zeroize::Zeroizing::new(String::new());
-    file.take(FILE_LIMIT + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > FILE_LIMIT {
-        return Err(format!("it is larger than {} KiB", FILE_LIMIT / 1024));
-    }
-    Ok(text)
 }

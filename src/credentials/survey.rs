@@ -56,11 +56,11 @@ impl Cache {
     pub async fn survey(&self) -> Vec<Asked> {
         let mut asked = Vec::new();
         let mut won = false;
-        for source in &self.sources {
+        for source in &self.sources.chain {
             let began = Instant::now();
             let said = match won {
                 true => Said::NotAsked,
-                false => said(source.find().await),
+                false => said(source.find(&self.sources.around).await),
             };
             won = won || matches!(&said, Said::Gave(_));
             asked.push(Asked { kind: source.kind(), source: source.to_string(), said, took: began.elapsed() });
@@ -71,7 +71,7 @@ impl Cache {
 
 fn said(found: Result<Found, Refused>) -> Said {
     match found {
-        Ok(Found { keys, expires_ms, source_ms }) => {
+        Ok(Found { keys, expires_ms, source_ms, ask_again: _ }) => {
             let now = source_ms.unwrap_or(Moment::now().wall_ms);
             Said::Gave(Given {
                 access_key_id: keys.access_key_id().to_owned(),
@@ -92,7 +92,11 @@ impl Source {
             Self::Environment(_) => "environment",
             Self::File(_) => "file",
             Self::SystemdCredential { .. } => "systemd-credential",
-            Self::EcsRamRole { .. } => "ecs-ram-role",
+            Self::OidcRole(_) => "oidc-role",
+            Self::CliProfile(_) => "cli-profile",
+            Self::IniProfile(_) => "ini-profile",
+            Self::EcsRamRole(_) => "ecs-ram-role",
+            Self::CredentialsUri(_) => "credentials-uri",
         }
     }
 }

@@ -46,9 +46,9 @@ impl Outside {
 
     fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
-        let credentials = Cache::new(&plan.credentials.provider, environment, &metadata, Random::from_kernel());
-        let credentials = Arc::new(credentials);
         let reach = Reach::new(plan, &metadata);
+        let credentials = Cache::reaching(&plan.credentials.provider, environment, &metadata, Random::from_kernel(), &reach);
+        let credentials = Arc::new(credentials);
         let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::clone(&credentials));
         let client = Arc::new(client.map_err(|error| error.to_string())?);
         let ess = ess::Client::new(plan, &reach, environment, credentials).map_err(|error| error.to_string())?;

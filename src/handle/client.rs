@@ -8,7 +8,7 @@ use super::answer::{self, Refused, Reply};
 use super::document::Document;
 use crate::check::clip;
 use crate::clock::Moment;
-use crate::credentials::read_file;
+use crate::credentials::read_secret;
 use crate::plan::{HandleSource, Ros};
 use crate::ros;
 use crate::rpc::{Reach, host_name, http_client, of_trouble, unsent};
@@ -98,7 +98,7 @@ fn read(source: &HandleSource, directory: Option<&Path>, warn: bool) -> Result<O
             ));
         }
     };
-    let text = read_file(&path, warn_if_open).map_err(|why| format!("handle file {}: {why}", path.display()))?;
+    let text = read_secret(&path, warn_if_open).map_err(|why| format!("handle file {}: {why}", path.display()))?;
     let parsed = Document::parse(&text);
     parsed.map(Some).map_err(|invalid| format!("handle file {}: {invalid}; hint: {}", path.display(), invalid.hint()))
 }

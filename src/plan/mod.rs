@@ -8,6 +8,7 @@ mod clock;
 mod cloud_init;
 mod composite;
 mod container;
+mod credentials;
 mod disk;
 mod dns;
 mod file;
@@ -28,6 +29,7 @@ pub use clock::*;
 pub use cloud_init::*;
 pub use composite::*;
 pub use container::Container;
+pub use credentials::*;
 pub use disk::*;
 pub use dns::*;
 pub use file::*;
@@ -177,28 +179,6 @@ pub enum SignatureScheme {
     /// HMAC-SHA1, the older RPC signature.
     #[serde(rename = "hmac-sha1")]
     HmacSha1,
-}
-
-/// `[credentials]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Credentials {
-    /// `provider`.
-    pub provider: Provider,
-}
-
-/// Where keys come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// Environment, then a systemd credential named `ros-signal-agent`, then the ECS RAM role.
-    Auto,
-    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and its companions.
-    Environment,
-    /// A JSON file: `access_key_id`, `access_key_secret`, optional `security_token`.
-    File(PathBuf),
-    /// The same document as a systemd credential of this name, under `$CREDENTIALS_DIRECTORY`.
-    SystemdCredential(String),
-    /// The metadata service; the role is asked for unless named.
-    EcsRamRole(Option<String>),
 }
 
 /// `[instance]`: who this host is.

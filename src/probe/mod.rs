@@ -46,6 +46,7 @@ use std::time::Duration;
 
 pub(crate) use clock::kept_in_sync;
 pub use exec::adopt_orphans;
+pub(crate) use exec::errand;
 
 /// Name look-ups of checks in flight at once. Each name occupies one thread at most, however often it is asked for.
 pub const LOOKUP_THREADS: usize = 16;

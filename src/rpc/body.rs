@@ -24,11 +24,19 @@ const DEPTH_LIMIT: usize = 32;
 const MEMBER_LIMIT: usize = 256;
 
 /// A body that ROS wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Body {
     /// `RequestId`: 1 to 128 printable characters.
     pub(crate) request_id: String,
     members: Vec<(String, String)>,
+}
+
+/// Without the values: those of STS are credentials.
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.members.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Body").field("request_id", &self.request_id).field("members", &names).finish()
+    }
 }
 
 impl Body {

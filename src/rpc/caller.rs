@@ -10,6 +10,7 @@ use super::time::{self, SKEW_THAT_MATTERS_MS, ServerClock};
 use crate::clock::Moment;
 use crate::credentials::{Cache, Keys, Renewal};
 use crate::plan::SignatureScheme;
+use crate::secret::Secret;
 use crate::signal::{Class, Refusal};
 use crate::tls;
 use crate::transport::Trouble;
@@ -43,7 +44,8 @@ pub(crate) fn host_name(url: &Url) -> String {
 pub(crate) struct Caller {
     http: Http,
     scheme: SignatureScheme,
-    credentials: Arc<Cache>,
+    /// None where keys come with each call.
+    credentials: Option<Arc<Cache>>,
     account: OnceLock<String>,
     clock: Mutex<ServerClock>,
 }
@@ -87,7 +89,12 @@ impl Failed {
 impl Caller {
     /// A caller that has learned nothing yet.
     pub(crate) fn new(http: Http, scheme: SignatureScheme, credentials: Arc<Cache>) -> Self {
-        Self { http, scheme, credentials, account: OnceLock::new(), clock: Mutex::default() }
+        Self { http, scheme, credentials: Some(credentials), account: OnceLock::new(), clock: Mutex::default() }
+    }
+
+    /// A caller for [`Caller::attempt_with`] alone.
+    pub(crate) fn without_credentials(http: Http, scheme: SignatureScheme) -> Self {
+        Self { http, scheme, credentials: None, account: OnceLock::new(), clock: Mutex::default() }
     }
 
     /// Tells the account number, for the ARNs in hints. The first one stays.
@@ -111,14 +118,33 @@ impl Caller {
     /// Why it brought nothing.
     pub(crate) async fn attempt(&self, operation: &Operation, endpoint: &Url, within: Duration) -> Result<Body, Failed> {
         let deadline = Instant::now() + within;
+        let keys = self.keys(deadline).await.map_err(Failed::Unsent)?;
+        self.attempt_with(keys, None, operation, endpoint, (deadline, within)).await
+    }
+
+    /// Makes one attempt that is signed with `keys`, whatever the cache has; or, where a parameter says who asks, `unsigned` with it.
+    /// The keys then only hold what must never come back in a message.
+    ///
+    /// # Errors
+    /// Why it brought nothing.
+    pub(crate) async fn attempt_with(
+        &self,
+        keys: Arc<Keys>,
+        unsigned: Option<(&str, &Secret)>,
+        operation: &Operation,
+        endpoint: &Url,
+        (deadline, within): (Instant, Duration),
+    ) -> Result<Body, Failed> {
         // What takes too long here is noticed below.
         let _ = tokio::time::timeout_at(deadline, self.http.prepare()).await;
-        let keys = self.keys(deadline).await.map_err(Failed::Unsent)?;
         let host = host_name(endpoint);
         let now = Moment::now();
         let attempt = Attempt { nonce: uuid::Uuid::new_v4().simple().to_string(), date_ms: self.clock().signing_ms(now) };
-        let prepared = request::prepare(operation, self.scheme, endpoint, &keys, &attempt)
-            .map_err(|invalid| Failed::Unsent(refusal::unsent(Class::Credentials, invalid.to_string(), None)))?;
+        let prepared = match unsigned {
+            None => request::prepare(operation, self.scheme, endpoint, &keys, &attempt),
+            Some(secret) => request::unsigned(operation, endpoint, secret, &attempt),
+        };
+        let prepared = prepared.map_err(|invalid| Failed::Unsent(refusal::unsent(Class::Credentials, invalid.to_string(), None)))?;
         let server_ms = self.clock().server_ms(now);
         let bounds = exchange::Bounds { deadline, within, limit: operation.answer_limit() };
         let reply = exchange::exchange(&self.http, &prepared, &host, bounds, server_ms).await.map_err(Failed::Silent)?;
@@ -145,7 +171,10 @@ impl Caller {
     async fn keys(&self, deadline: Instant) -> Result<Arc<Keys>, Refusal> {
         let now = Moment::now();
         let server_ms = self.clock().server_ms(now);
-        match tokio::time::timeout_at(deadline, self.credentials.keys(now, server_ms)).await {
+        let Some(credentials) = &self.credentials else {
+            return Err(refusal::unsent(Class::Credentials, "no credentials were given".to_owned(), None));
+        };
+        match tokio::time::timeout_at(deadline, credentials.keys(now, server_ms)).await {
             Ok(Ok(keys)) => Ok(keys),
             Ok(Err(error)) => Err(refusal::unsent(Class::Credentials, error.to_string(), error.hint())),
             Err(_) => Err(refusal::unsent(Class::Credentials, "timed out waiting for credentials".to_owned(), None)),
@@ -181,8 +210,9 @@ impl Caller {
     }
 
     async fn renew(&self, refusal: &mut Refusal, keys: &Arc<Keys>, now: Moment) {
+        let Some(credentials) = &self.credentials else { return };
         let server_ms = self.clock().server_ms(now);
-        let renewal = tokio::time::timeout(RENEW_TIMEOUT, self.credentials.renew(keys, now, server_ms)).await;
+        let renewal = tokio::time::timeout(RENEW_TIMEOUT, credentials.renew(keys, now, server_ms)).await;
         let more = match renewal {
             Ok(Ok(Renewal::Fresh)) => {
                 refusal.class = Class::Immediate;

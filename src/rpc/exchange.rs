@@ -47,8 +47,12 @@ pub(super) async fn exchange(
     server_ms: Option<i64>,
 ) -> Result<Reply, Trouble> {
     let sent = Moment::now();
-    // An empty POST says so (RFC 9110 section 8.6); some gateways answer 411 otherwise.
-    let request = http.client.post(prepared.url.expose()).headers(prepared.headers.clone()).header(CONTENT_LENGTH, "0");
+    let request = http.client.post(prepared.url.expose()).headers(prepared.headers.clone());
+    let request = match &prepared.form {
+        Some(form) => request.body(form.expose().to_owned()),
+        // An empty POST says so (RFC 9110 section 8.6); some gateways answer 411 otherwise.
+        None => request.header(CONTENT_LENGTH, "0"),
+    };
     let response = match tokio::time::timeout_at(deadline, request.send()).await {
         Err(_) => {
             return Err(Trouble::after_connecting(format!(

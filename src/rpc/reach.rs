@@ -24,6 +24,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// in this time, but a machine that was frozen and copied meanwhile is off by as long as that took.
 const TIME_FRESH_FOR: Duration = Duration::from_secs(60);
 
+/// Of an attempt, where nothing else is said.
+const BARE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How services are reached. Clones share the HTTP client.
 #[derive(Clone, Debug)]
 pub struct Reach {
@@ -55,6 +58,20 @@ impl Reach {
             trust: ClockTrust::System,
             metadata: None,
             encrypted: Arc::default(),
+        }
+    }
+
+    /// By the system's certificates and clock, and no proxy.
+    pub fn bare() -> Self {
+        Self { ca_file: None, timeout: BARE_TIMEOUT, proxy: None, trust: ClockTrust::System, metadata: None, encrypted: Arc::default() }
+    }
+
+    /// The same past any proxy.
+    #[must_use]
+    pub fn without_proxy(&self) -> Self {
+        match &self.proxy {
+            None => self.clone(),
+            Some(_) => Self { proxy: None, encrypted: Arc::default(), ..self.clone() },
         }
     }
 

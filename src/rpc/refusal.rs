@@ -60,9 +60,10 @@ pub(super) fn read(reply: &Reply, context: &Context<'_>) -> Result<Body, Box<Jud
 fn foreign(reply: &Reply, context: &Context<'_>) -> Judged {
     let kind = reply.headers.get(reqwest::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.map_or_else(|| "no content type".to_owned(), |kind| clean(kind.split(';').next().unwrap_or(kind)));
-    let what = if reply.body.is_empty() { "an empty body".to_owned() } else { format!("a body that is not ROS's ({kind})") };
+    let service = context.operation.service.name();
+    let what = if reply.body.is_empty() { "an empty body".to_owned() } else { format!("a body that is not {service}'s ({kind})") };
     let hint = match reply.status {
-        200..=299 => Some("something between this host and ROS answers in its place, such as a captive portal or a proxy".to_owned()),
+        200..=299 => Some(format!("something between this host and {service} answers in its place, such as a captive portal or a proxy")),
         300..=399 => Some("redirects are not followed".to_owned()),
         _ => None,
     };
@@ -124,7 +125,7 @@ fn compare(said: &str, signed: &Secret) -> Comparison {
 
 fn hint(action: Action, comparison: Option<Comparison>, context: &Context<'_>) -> Option<String> {
     let Context { operation, account, .. } = context;
-    let (ram, action_name) = (operation.service.ram(), operation.action);
+    let (service, ram, action_name) = (operation.service.name(), operation.service.ram(), operation.action);
     match action {
         Action::Permission => {
             let (region, account) = (operation.parameter("RegionId").unwrap_or("*"), account.unwrap_or("*"));
@@ -134,15 +135,14 @@ fn hint(action: Action, comparison: Option<Comparison>, context: &Context<'_>) -
             ))
         }
         Action::CredentialsOnceThenPermanent => Some(match comparison {
-            Some(Comparison::Same) => "ROS signed the same text as this host, so the access key secret is wrong".to_owned(),
-            Some(Comparison::Different) => {
-                "ROS signed another text than this host: the request was altered on its way, or this agent's signature has a fault"
-                    .to_owned()
-            }
+            Some(Comparison::Same) => format!("{service} signed the same text as this host, so the access key secret is wrong"),
+            Some(Comparison::Different) => format!(
+                "{service} signed another text than this host: the request was altered on its way, or this agent's signature has a fault"
+            ),
             _ => "the access key secret is wrong, or the request was altered on its way".to_owned(),
         }),
         Action::Credentials => {
-            Some(format!("ROS does not take the access key {} from {}", context.keys.access_key_id(), context.keys.source()))
+            Some(format!("{service} does not take the access key {} from {}", context.keys.access_key_id(), context.keys.source()))
         }
         Action::RetryUntilDeadline | Action::PermanentAfterGrace if action_name == "SignalResource" => {
             let resource = operation.parameter("LogicalResourceId").unwrap_or_default();

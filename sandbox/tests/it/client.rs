@@ -154,9 +154,12 @@ impl Caller {
 
     fn signed_sha1(&self, action: &str, parameters: &mut Vec<(String, String)>) -> (String, Vec<(String, String)>, String) {
         let (nonce, date) = (self.nonce(), self.date());
+        let has_version = parameters.iter().any(|(name, _)| name == "Version");
         let mut add = |name: &str, value: &str| parameters.push((name.to_owned(), value.to_owned()));
         add("Action", action);
-        add("Version", self.version);
+        if !has_version {
+            add("Version", self.version);
+        }
         add("AccessKeyId", &self.key_id);
         add("SignatureMethod", "HMAC-SHA1");
         add("SignatureVersion", "1.0");

@@ -25,3 +25,5 @@ mod scaling;
 mod signatures;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod sts;

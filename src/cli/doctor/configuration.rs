@@ -103,9 +103,13 @@ fn unique(texts: Vec<String>) -> Vec<String> {
 /// The files that the agent itself reads because the configuration names them. What checks look at is theirs to judge.
 pub(super) fn named(plan: &Plan) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = plan.ros.ca_file.iter().cloned().collect();
-    if let Provider::File(path) = &plan.credentials.provider {
-        paths.push(path.clone());
-    }
+    let of_provider = match &plan.credentials.provider {
+        Provider::File(path) => Some(path),
+        Provider::OidcRole(role) => role.token_file.as_ref(),
+        Provider::CliProfile(profile) | Provider::IniProfile(profile) => profile.file.as_ref(),
+        _ => None,
+    };
+    paths.extend(of_provider.cloned());
     paths.extend(plan.signals.iter().filter_map(|signal| match &signal.transport {
         Transport::Handle(HandleSource::File(path)) => Some(path.clone()),
         _ => None,

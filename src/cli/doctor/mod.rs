@@ -110,8 +110,9 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
     let (state, host) = tokio::join!(state::look(&plan.agent.state_dir), metadata::look(&metadata, plan));
     let reader = state.holder.and_then(Reader::of_process).or_else(|| state.owner.clone()).unwrap_or_else(Reader::myself);
 
-    let cache = Arc::new(Cache::new(&plan.credentials.provider, &environment, &metadata, Random::from_kernel()));
     let reach = Reach::new(plan, &metadata);
+    let cache = Cache::reaching(&plan.credentials.provider, &environment, &metadata, Random::from_kernel(), &reach);
+    let cache = Arc::new(cache);
     let directory = plan.agent.state_dir.clone();
     let remembered = apart(REMEMBERED_TIMEOUT, move || Remembered::to_look_at(&directory)).await.ok();
     let client = Client::reaching(&plan.ros, &reach, remembered.clone(), Arc::clone(&cache));
@@ -130,7 +131,7 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
         running::look(global, Ok(loaded), state.holder),
         clock::kept(),
         endpoint::look(&hosts, &means),
-        credentials::look(&cache),
+        credentials::look(&cache, &plan.credentials.provider),
         of_hooks,
     );
 

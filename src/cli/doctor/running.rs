@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Variables that decide what the agent does beside its configuration.
 const FAMILIES: [&str; 2] = ["ALIBABA_CLOUD_", "SSL_CERT_"];
-const NAMES: [&str; 1] = ["CREDENTIALS_DIRECTORY"];
+const NAMES: [&str; 4] = ["CREDENTIALS_DIRECTORY", "ROS_ENDPOINT", "ESS_ENDPOINT", "STS_ENDPOINT"];
 /// Descriptors that an agent with a few dozen checks needs at most.
 const FEW_FILES: u64 = 256;
 /// Descriptors and threads or children that are enough.

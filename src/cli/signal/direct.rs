@@ -76,8 +76,9 @@ pub(super) async fn send_by(way: Way, loaded: &Loaded, wanted: &Wanted, override
     let (target, unique_id) = Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }
         .resolve(wanted, overrides, place.as_ref(), &way)
         .await?;
-    let cache = Cache::new(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()));
-    let client = Client::reaching(&plan.ros, &Reach::new(plan, &metadata), None, Arc::new(cache))?;
+    let reach = Reach::new(plan, &metadata);
+    let cache = Cache::reaching(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()), &reach);
+    let client = Client::reaching(&plan.ros, &reach, None, Arc::new(cache))?;
     deliver(&Sender { way, client, handles }, own, wanted, target, unique_id, Course::new(end, random)).await
 }
 

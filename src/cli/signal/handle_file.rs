@@ -10,7 +10,7 @@ use super::{Patience, Report, Wanted};
 use crate::cli::arguments::{Global, SignalArguments};
 use crate::cli::failure::Failure;
 use crate::cli::{Exit, block_on, output};
-use crate::credentials::read_file;
+use crate::credentials::read_secret;
 use crate::handle::Document;
 use crate::signal::{SignalStatus, Target};
 use anyhow::Context as _;
@@ -91,7 +91,7 @@ impl Way {
 
 fn read(path: &Path) -> anyhow::Result<Document> {
     let what = || format!("handle file {}", path.display());
-    let text = read_file(path, false).map_err(|why| Failure::new(Exit::Failure, format!("{}: {why}", what())))?;
+    let text = read_secret(path, false).map_err(|why| Failure::new(Exit::Failure, format!("{}: {why}", what())))?;
     parsed(&text, &what())
 }
 
@@ -109,7 +109,7 @@ fn parsed(text: &str, what: &str) -> anyhow::Result<Document> {
 fn spoken(text: &str) -> anyhow::Result<Said> {
     let usage = |why: String| Failure::new(Exit::Usage, format!("-d: {why}")).hint("write -d '{\"status\": \"SUCCESS\"}'");
     let text = match text.strip_prefix('@') {
-        Some(path) => read_file(Path::new(path), false).map_err(|why| usage(format!("{path}: {why}")))?.to_string(),
+        Some(path) => read_secret(Path::new(path), false).map_err(|why| usage(format!("{path}: {why}")))?.to_string(),
         None => text.to_owned(),
     };
     Ok(understood(&text).map_err(usage)?)

@@ -1,11 +1,11 @@
-//! The tables that stand alone: `[agent]`, `[credentials]`, `[instance]`, `[state]`, `[stack]`.
+//! The tables that stand alone: `[agent]`, `[ess]`, `[instance]`, `[state]`, `[stack]`.
 
 use crate::config::Environment;
 use crate::config::forms;
 use crate::config::fragment::Value;
 use crate::config::network;
 use crate::config::reader::{Parsed, Problem, Reader, shorten, text};
-use crate::plan::{Agent, Credentials, Endpoint, Ess, Instance, OnUnwritable, Provider};
+use crate::plan::{Agent, Endpoint, Ess, Instance, OnUnwritable};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -67,45 +67,6 @@ pub(super) fn ess(reader: &mut Reader<'_>) -> Option<Ess> {
         _ => network::url_with_tls(value, None).map(Endpoint::Url),
     });
     Some(Ess { endpoint: endpoint? })
-}
-
-/// Which keys of `[credentials]` belong to which provider.
-const PROVIDER_KEYS: [(&str, &str); 3] = [("file", "file"), ("credential", "systemd"), ("role_name", "ecs-ram-role")];
-
-/// `[credentials]`.
-pub(super) fn credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
-    let provider = reader.word("provider", |word| Some(word.to_owned()));
-    let file = reader.optional("file", forms::path);
-    let credential = reader.optional("credential", credential_name);
-    let role_name = reader.optional("role_name", |value| forms::identifier(value, 64, "-_."));
-    let provider = provider?;
-    for (key, needed) in PROVIDER_KEYS {
-        if reader.has(key) && provider != needed {
-            let place = reader.place(key);
-            let message = format!("`{key}` is for `provider = \"{needed}\"` only, and the provider is \"{provider}\"");
-            reader.notes.misfit(place, message, Some(format!("write provider = \"{needed}\", or leave `{key}` out")));
-        }
-    }
-    let provider = match provider.as_str() {
-        "environment" => Provider::Environment,
-        "file" => Provider::File(needed_file(reader, file?)?),
-        "systemd" => Provider::SystemdCredential(credential?.unwrap_or_else(|| {
-            reader.record_default("credential", "ros-signal-agent");
-            "ros-signal-agent".to_owned()
-        })),
-        "ecs-ram-role" => Provider::EcsRamRole(role_name?),
-        _ => Provider::Auto,
-    };
-    Some(Credentials { provider })
-}
-
-fn needed_file(reader: &mut Reader<'_>, file: Option<PathBuf>) -> Option<PathBuf> {
-    if file.is_none() {
-        let place = reader.place("provider");
-        let hint = "write file = \"/path\", a JSON file with access_key_id and access_key_secret";
-        reader.notes.misfit(place, "provider \"file\" needs the key `file`", Some(hint.to_owned()));
-    }
-    file
 }
 
 /// The name of a systemd credential: a file name (systemd.exec(5), LoadCredential=).

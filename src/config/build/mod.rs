@@ -7,6 +7,7 @@ mod clock;
 mod cloud_init;
 mod composite;
 mod container;
+mod credentials;
 mod disk;
 mod dns;
 mod file;
@@ -42,7 +43,7 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let agent = agent::agent(&mut single(root, "agent", &keys::AGENT, &empty, notes), environment);
     let ros = reach::ros(&mut single(root, "ros", &keys::ROS, &empty, notes), environment);
     let ess = agent::ess(&mut single(root, "ess", &keys::ESS, &empty, notes));
-    let credentials = agent::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
+    let credentials = credentials::credentials(&mut single(root, "credentials", &keys::CREDENTIALS, &empty, notes));
     let instance = agent::instance(&mut single(root, "instance", &keys::INSTANCE, &empty, notes));
     let clock_trust = reach::clock(&mut single(root, "clock", &keys::CLOCK, &empty, notes));
     let on_unwritable = agent::state(&mut single(root, "state", &keys::STATE, &empty, notes));

@@ -8,6 +8,7 @@ mod clock;
 mod cloud_init;
 mod composite;
 mod container;
+mod credentials;
 mod disk;
 mod dns;
 mod file;
@@ -20,6 +21,7 @@ mod port;
 mod process;
 mod systemd;
 
+pub use credentials::CREDENTIALS;
 pub use kinds::KINDS;
 
 use std::time::Duration;
@@ -239,33 +241,6 @@ pub static ESS: Section = Section {
         Toml("\"auto\""),
         "`auto` (the environment variable `ESS_ENDPOINT`, else the region's VPC host, then its public one) or a URL. `http://` is for loopback only.",
     )],
-};
-
-/// `[credentials]`.
-pub static CREDENTIALS: Section = Section {
-    header: "[credentials]",
-    about: "Where access keys come from. Keys themselves never stand in the configuration.",
-    keys: &[
-        key(
-            "provider",
-            Shape::Word(&["auto", "environment", "file", "systemd", "ecs-ram-role"]),
-            Toml("\"auto\""),
-            "`auto`: environment, then a systemd credential named `ros-signal-agent`, then the ECS RAM role.",
-        ),
-        key(
-            "file",
-            Shape::Path,
-            Absent("none"),
-            "For `provider = \"file\"`: a JSON file with `access_key_id`, `access_key_secret` and perhaps `security_token`.",
-        ),
-        key(
-            "credential",
-            Shape::Text,
-            Absent("`\"ros-signal-agent\"`"),
-            "For `provider = \"systemd\"`: name of the systemd credential with the same document.",
-        ),
-        key("role_name", Shape::Text, Absent("asked for"), "For `provider = \"ecs-ram-role\"`: name of the RAM role of the instance."),
-    ],
 };
 
 /// `[instance]`.

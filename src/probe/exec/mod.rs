@@ -10,6 +10,7 @@
 
 mod abandoned;
 mod environment;
+pub(crate) mod errand;
 pub(super) mod exit;
 mod leader;
 mod memory;

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is read of an environment; the kernel allows more, [`crate::config`] does not.
 const ENVIRONMENT_LIMIT: u64 = 256 * 1024;
@@ -23,10 +24,34 @@ static ADOPTING: AtomicBool = AtomicBool::new(false);
 /// Whether every orphan must come from a run.
 static ALL_OURS: AtomicBool = AtomicBool::new(false);
 
+/// Groups that something else than a prober has started, by leader.
+static SPARED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// As long as it lives, no sweep touches a group that no prober has started.
+#[derive(Debug)]
+pub(super) struct Spared(i32);
+
+impl Spared {
+    pub(super) fn new(leader: Pid) -> Self {
+        spared().insert(leader.as_raw_pid());
+        Self(leader.as_raw_pid())
+    }
+}
+
+impl Drop for Spared {
+    fn drop(&mut self) {
+        spared().remove(&self.0);
+    }
+}
+
+fn spared() -> MutexGuard<'static, BTreeSet<i32>> {
+    SPARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes this process the parent of all orphans among its descendants, for `main` to call once, before anything else is started.
 ///
-/// From then on every child of this process must have been started by a [`crate::probe::Prober`]: any other would be taken for an
-/// orphan when no run is going on. Where that cannot be so, because there are children already (`sh -c 'service & exec ...'`) or because
+/// From then on every child of this process must have been started by a [`crate::probe::Prober`], or by `errand` beside it: any other
+/// would be taken for an orphan when no run is going on. Where that cannot be so, because there are children already (`sh -c 'service & exec ...'`) or because
 /// this is the init of a container, processes without the mark of a run are left alone, and only reaped when they are dead.
 ///
 /// # Errors
@@ -103,13 +128,19 @@ pub(super) fn sweep(over: &Over) -> BTreeSet<i32> {
 
 /// Whether there is any child that is no leader: if not, there is nothing to sweep.
 pub(super) fn any_besides(leaders: &BTreeSet<i32>) -> bool {
-    pids().iter().any(|pid| !leaders.contains(&pid.as_raw_pid()))
+    let others = spared().clone();
+    pids().iter().map(|pid| pid.as_raw_pid()).any(|pid| !leaders.contains(&pid) && !others.contains(&pid))
 }
 
 fn standing(kin: &Kin, over: &Over) -> Standing {
     if over.leaders.contains(&kin.pid.as_raw_pid()) || over.leaders.contains(&kin.group) {
         return Standing::Spared;
     }
+    let others = spared();
+    if others.contains(&kin.pid.as_raw_pid()) || others.contains(&kin.group) {
+        return Standing::Spared;
+    }
+    drop(others);
     if over.group.is_some_and(|group| group.as_raw_pid() == kin.group) {
         return Standing::Stray;
     }

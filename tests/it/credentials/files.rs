@@ -121,8 +121,11 @@ async fn auto_prefers_the_environment_and_tells_what_every_source_said() {
         error.to_string(),
         "no credentials: environment: ALIBABA_CLOUD_ACCESS_KEY_ID is not set; \
          systemd credential ros-signal-agent: $CREDENTIALS_DIRECTORY is not set; \
+         CLI profile: there is no home directory: $HOME is not set; ini profile: there is no home directory: $HOME is not set; \
          ECS RAM role: ALIBABA_CLOUD_ECS_METADATA_DISABLED is true"
     );
+    let lines: Vec<String> = format!("{error:#}").lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 6, "one line for each source: {lines:?}");
 }
 
 #[tokio::test]
