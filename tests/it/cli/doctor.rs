@@ -197,6 +197,26 @@ async fn scenario_15_a_host_without_a_role_is_told_to_attach_one() {
 }
 
 #[tokio::test]
+async fn each_provider_of_the_chain_is_told_in_order_and_a_profile_of_this_shell_may_not_be_the_agents() {
+    let host = host_with("provider = \"environment\"", "provider = \"auto\"").await;
+    let home = private::directory();
+    std::fs::create_dir(home.path().join(".aliyun")).unwrap();
+    let profile = format!(
+        r#"{{"current":"default","profiles":[{{"name":"default","mode":"AK","access_key_id":"{KEY}","access_key_secret":"{SECRET}"}}]}}"#
+    );
+    private::write(&home.path().join(".aliyun/config.json"), &profile);
+    let ended = doctor(&host, &["--json"], &[("HOME", home.path().to_str().unwrap())]).await;
+    let report: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(ended.code, 0, "{report:#}");
+    let steps = report["steps"].as_array().unwrap();
+    let told: Vec<_> = steps.iter().filter_map(|step| step["name"].as_str()?.strip_prefix("credentials.")).collect();
+    assert_eq!(told, ["environment", "systemd-credential", "cli-profile", "ini-profile", "ecs-ram-role", "choice"]);
+    assert_step(&report, "credentials.cli-profile", "ok", &[("seen", KEY)]);
+    assert_step(&report, "credentials.ecs-ram-role", "skipped", &[("seen", "not asked")]);
+    assert_step(&report, "credentials.choice", "warning", &[("cause", "another home directory"), ("remedy", "profile_file")]);
+}
+
+#[tokio::test]
 async fn the_role_that_gives_credentials_is_told_with_their_end_and_without_their_secrets() {
     let host = host_of_role().await;
     let (code, report) = report(&host).await;
