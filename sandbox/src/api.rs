@@ -150,7 +150,7 @@ impl Answering<'_> {
         if request.path != "/" || !matches!(request.method.as_str(), "GET" | "POST") {
             return Err(Refusal::bad_request("UnsupportedHTTPMethod", "This http method is not supported: GET and POST of / are."));
         }
-        let version = request.header("x-acs-version").or_else(|| request.parameter("Version").map(str::to_owned));
+        let version = version_of(request);
         if version.as_deref() == Some(sts::VERSION) {
             return sts::run(inner, request, fault, (now, told), self.seen);
         }
@@ -158,7 +158,7 @@ impl Answering<'_> {
         inner.gate.judge(request, &claim, now, told)?;
         self.seen.verified = true;
         let action = request.action().ok_or_else(|| Refusal::missing_parameter("Action"))?;
-        if version_of(request).as_deref() == Some(ESS_VERSION) {
+        if version.as_deref() == Some(ESS_VERSION) {
             return self.scaling(inner, request, &action, fault, now);
         }
         let operation = Operation::parse(&action)
