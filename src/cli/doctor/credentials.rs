@@ -17,20 +17,28 @@ const AT_HOME: [&str; 2] = ["cli-profile", "ini-profile"];
 
 pub(super) const CHOICE: &str = "credentials.choice";
 
-/// Asks.
-pub(super) async fn look(cache: &Cache, provider: &Provider) -> Vec<Step> {
+/// Asks. Also tells whose credentials they are, for whoever grants something to them.
+pub(super) async fn look(cache: &Cache, provider: &Provider) -> (Vec<Step>, Option<String>) {
     let at_home = match provider {
         Provider::Auto => true,
         Provider::CliProfile(profile) | Provider::IniProfile(profile) => profile.file.is_none(),
         _ => false,
     };
     match tokio::time::timeout(TIMEOUT, cache.survey()).await {
-        Ok(asked) => judge(&asked, at_home),
-        Err(_) => vec![
-            Step::failed(CHOICE, format!("the providers have not answered within {}s", TIMEOUT.as_secs()))
-                .remedy("name one as provider under [credentials], so that the others are not asked"),
-        ],
+        Ok(asked) => (judge(&asked, at_home), holder(&asked)),
+        Err(_) => {
+            let step = Step::failed(CHOICE, format!("the providers have not answered within {}s", TIMEOUT.as_secs()))
+                .remedy("name one as provider under [credentials], so that the others are not asked");
+            (vec![step], None)
+        }
     }
+}
+
+fn holder(asked: &[Asked]) -> Option<String> {
+    asked.iter().find_map(|one| match &one.said {
+        Said::Gave(given) => Some(format!("{}, access key {}", given.source, given.access_key_id)),
+        _ => None,
+    })
 }
 
 fn judge(asked: &[Asked], at_home: bool) -> Vec<Step> {

@@ -72,11 +72,11 @@ pub(super) fn run(global: &Global, arguments: &JsonArguments, out: &mut Output) 
 async fn examine(global: &Global) -> Report {
     let loaded = global.load();
     let mut steps = vec![configuration::load(&loaded)];
-    let policy = match &loaded {
+    let (policy, holder) = match &loaded {
         Ok(loaded) => {
-            let (more, policy) = of_plan(global, loaded).await;
+            let (more, policy, holder) = of_plan(global, loaded).await;
             steps.extend(more);
-            policy
+            (policy, holder)
         }
         Err(error) => {
             // What runs already can be asked nevertheless; all else would be a guess.
@@ -93,18 +93,18 @@ async fn examine(global: &Global) -> Report {
                 stack::STACK,
             ];
             steps.extend(rest.map(|name| Step::depends(name, configuration::LOAD)));
-            None
+            (None, None)
         }
     };
-    Report::new(steps, policy)
+    Report::new(steps, policy, holder)
 }
 
-async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>) {
+async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>, Option<String>) {
     let plan = &loaded.plan;
     let environment = settings::environment();
     let metadata = match Metadata::new(&plan.instance, &environment) {
         Ok(metadata) => Arc::new(metadata),
-        Err(error) => return (vec![Step::failed(metadata::SERVICE, error.to_string()).perhaps(error.hint())], None),
+        Err(error) => return (vec![Step::failed(metadata::SERVICE, error.to_string()).perhaps(error.hint())], None, None),
     };
     let documents = handle::read(plan, &environment).await;
     let (state, host) = tokio::join!(state::look(&plan.agent.state_dir), metadata::look(&metadata, plan));
@@ -126,7 +126,7 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
             None => (Vec::new(), false),
         }
     };
-    let (files, agent, ntp, endpoints, keys, (ess_hosts, ess_answered)) = tokio::join!(
+    let (files, agent, ntp, endpoints, (keys, holder), (ess_hosts, ess_answered)) = tokio::join!(
         configuration::files(loaded, reader),
         running::look(global, Ok(loaded), state.holder),
         clock::kept(),
@@ -187,7 +187,7 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
         ess_hosts,
         actions,
     ];
-    (groups.concat(), policy)
+    (groups.concat(), policy, holder)
 }
 
 /// What signals cannot do without.

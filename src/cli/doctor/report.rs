@@ -16,6 +16,8 @@ pub(super) struct Report {
     steps: Vec<Step>,
     /// What the RAM role or user needs for this configuration; none where nothing is needed, or it is not known.
     policy: Option<Policy>,
+    /// Whose credentials were found, and so to whom the policy is to be attached.
+    holder: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -29,7 +31,7 @@ struct Summary {
 }
 
 impl Report {
-    pub(super) fn new(steps: Vec<Step>, policy: Option<Policy>) -> Self {
+    pub(super) fn new(steps: Vec<Step>, policy: Option<Policy>, holder: Option<String>) -> Self {
         let count = |verdict: Verdict| steps.iter().filter(|step| step.verdict() == verdict).count();
         let (warning, failed) = (count(Verdict::Warning), count(Verdict::Failed));
         let verdict = match (failed, warning) {
@@ -38,7 +40,7 @@ impl Report {
             _ => Verdict::Failed,
         };
         let summary = Summary { verdict, ok: count(Verdict::Ok), warning, failed, skipped: count(Verdict::Skipped) };
-        Self { summary, steps, policy }
+        Self { summary, steps, policy, holder }
     }
 
     /// Shows it, and says how the command ends.
@@ -57,7 +59,8 @@ impl Report {
         let Summary { verdict, ok, warning, failed, skipped } = &self.summary;
         // Writing to a string cannot fail.
         if let Some(policy) = &self.policy {
-            let heading = paint.style("the RAM policy that the role or user of the credentials needs", Style::Bold);
+            let whose = self.holder.as_ref().map(|holder| format!(" ({})", clean(holder))).unwrap_or_default();
+            let heading = paint.style(&format!("the RAM policy that the role or user of the credentials needs{whose}"), Style::Bold);
             let _ = write!(text, "\n{heading}\n{}\n", policy.text());
         }
         let _ = write!(text, "\n{ok} ok, {warning} warning, {failed} failed, {skipped} skipped; no signal was sent\nresult: ");
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_worst_step_is_the_result_and_skipped_ones_do_not_count() {
-        let verdict = |steps: Vec<Step>| Report::new(steps, None).summary.verdict;
+        let verdict = |steps: Vec<Step>| Report::new(steps, None, None).summary.verdict;
         assert_eq!(verdict(vec![Step::ok("a", ""), Step::skipped("b", "")]), Verdict::Ok);
         assert_eq!(verdict(vec![Step::warning("a", ""), Step::ok("b", "")]), Verdict::Warning);
         assert_eq!(verdict(vec![Step::warning("a", ""), Step::failed("b", "")]), Verdict::Failed);
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn foreign_text_cannot_speak_to_the_terminal() {
         let step = Step::failed("a", "x\u{1b}[2J").because("y\r").remedy("z\u{7}").about("\u{1b}");
-        let text = Report::new(vec![step], None).text(Paint::Plain);
+        let text = Report::new(vec![step], None, None).text(Paint::Plain);
         assert!(!text.contains(['\u{1b}', '\r', '\u{7}']), "{text:?}");
     }
 }

@@ -223,6 +223,8 @@ async fn the_role_that_gives_credentials_is_told_with_their_end_and_without_thei
     assert_eq!(code, 0);
     assert_step(&report, "credentials.ecs-ram-role", "ok", &[("seen", "gives the access key STS."), ("seen", "temporary")]);
     assert_step(&report, "credentials.choice", "ok", &[("seen", "ECS RAM role SandboxRole"), ("seen", ", until 20")]);
+    let holder = report["holder"].as_str().unwrap();
+    assert!(holder.starts_with("ECS RAM role SandboxRole, access key STS."), "the policy is for {holder}");
 }
 
 #[tokio::test]
