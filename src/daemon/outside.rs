@@ -46,7 +46,7 @@ impl Outside {
 
     fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
-        let reach = Reach::new(plan, &metadata);
+        let reach = Reach::new(plan, &metadata).calling_itself(environment);
         let credentials = Cache::reaching(&plan.credentials.provider, environment, &metadata, Random::from_kernel(), &reach);
         let credentials = Arc::new(credentials);
         let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::clone(&credentials));

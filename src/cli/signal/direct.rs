@@ -76,7 +76,7 @@ pub(super) async fn send_by(way: Way, loaded: &Loaded, wanted: &Wanted, override
     let (target, unique_id) = Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }
         .resolve(wanted, overrides, place.as_ref(), &way)
         .await?;
-    let reach = Reach::new(plan, &metadata);
+    let reach = Reach::new(plan, &metadata).calling_itself(&environment);
     let cache = Cache::reaching(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()), &reach);
     let client = Client::reaching(&plan.ros, &reach, None, Arc::new(cache))?;
     deliver(&Sender { way, client, handles }, own, wanted, target, unique_id, Course::new(end, random)).await
