@@ -323,13 +323,7 @@ impl Sources {
         Err(Error { attempts })
     }
 
-    async fn ask(
-        self: &Arc<Self>,
-        position: usize,
-        state: &mut State,
-        now: Moment,
-        server_ms: Option<i64>,
-    ) -> Result<Arc<Keys>, Refused> {
+    async fn ask(self: &Arc<Self>, position: usize, state: &mut State, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Refused> {
         let (version, read) = self.look(position, read).await?;
         if let Some(cached) = state.cached.as_mut().filter(|_| state.remembered == Some(position)) {
             // What is in there now is known, whatever comes of it.
@@ -346,13 +340,7 @@ fn read(source: &Source, around: &Around) -> (source::Version, Result<(Recipe, S
     (source.version(around), source.recipe(around))
 }
 
-fn accept(
-    found: Found,
-    state: &mut State,
-    version: source::Version,
-    now: Moment,
-    server_ms: Option<i64>,
-) -> Result<Arc<Keys>, Refused> {
+fn accept(found: Found, state: &mut State, version: source::Version, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Refused> {
     let judged_by = found.source_ms.or(server_ms);
     let left = found.expires_ms.map(|at| at.saturating_sub(judged_by.unwrap_or(now.wall_ms)));
     let left = match left {

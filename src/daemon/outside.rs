@@ -52,7 +52,7 @@ impl Outside {
         let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::clone(&credentials));
         let client = Arc::new(client.map_err(|error| error.to_string())?);
         let ess = ess::Client::new(plan, &reach, environment, credentials).map_err(|error| error.to_string())?;
-        let handles = Arc::new(handle::Client::new(&plan.ros, environment)?);
+        let handles = Arc::new(handle::Client::reaching(&plan.ros, &reach, environment)?);
         let handle_sources = plan.signals.iter().filter_map(|signal| match &signal.transport {
             Transport::Handle(source) => Some((Arc::clone(&signal.name), source.clone())),
             _ => None,
