@@ -69,17 +69,7 @@ fn parse(text: &str) -> Result<Url, Refused> {
 
 /// Whether what is sent to `url` is encrypted, or cannot leave the private network.
 pub(crate) fn is_kept_private(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url) || address(url).is_some_and(is_private)
-}
-
-/// Whether `url` is on this host, whatever name servers say.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    address(url).map_or_else(|| url.host_str() == Some("localhost"), |address| address.is_loopback())
-}
-
-fn address(url: &Url) -> Option<IpAddr> {
-    let address: IpAddr = url.host_str()?.trim_matches(['[', ']']).parse().ok()?;
-    Some(address.to_canonical())
+    url.scheme() == "https" || transport::is_loopback(url) || transport::address(url).is_some_and(is_private)
 }
 
 fn is_private(address: IpAddr) -> bool {

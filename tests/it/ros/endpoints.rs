@@ -329,14 +329,14 @@ async fn scenario_14_handles_and_a_credentials_uri_over_tls_are_judged_by_the_tr
         let reach = Reach::of(&settings).with_time(&metadata, trust);
         let keys = Cache::reaching(&uri, &none, &metadata, Random::new(1), &reach).keys(Moment::now(), None).await;
         let handles = handle::Client::reaching(&settings, &reach, &none).unwrap();
-        (keys, refusal(handles.send(&target(), &message, Some(handle.clone()), &stack).await))
+        (keys, handles.send(&target(), &message, Some(handle.clone()), &stack).await)
     };
-    let (keys, refused) = ask(ClockTrust::System).await;
+    let (keys, answer) = ask(ClockTrust::System).await;
     let hint = "set the clock (chrony), or allow [clock] trust = \"metadata\"";
-    assert_eq!((keys.unwrap_err().hint().as_deref(), refused.hint.as_deref()), (Some(hint), Some(hint)));
-    let (keys, refused) = ask(ClockTrust::Metadata).await;
+    assert_eq!((keys.unwrap_err().hint().as_deref(), refusal(answer).hint.as_deref()), (Some(hint), Some(hint)));
+    let (keys, answer) = ask(ClockTrust::Metadata).await;
     assert_eq!(keys.unwrap().access_key_id(), "STS.1");
-    assert!(!refused.message.contains("TLS"), "what answers is no handle's service, but it is heard: {}", refused.message);
+    assert!(!format!("{answer:?}").contains("TLS"), "whatever the service says, it is heard: {answer:?}");
 }
 
 #[tokio::test]
@@ -350,4 +350,32 @@ async fn what_the_environment_adds_to_the_name_of_the_agent_is_sent_unless_it_ca
         let sent = server.requests().last().unwrap().header("user-agent").unwrap().to_owned();
         assert_eq!(sent, format!("ros-signal-agent/{}{expected}", env!("CARGO_PKG_VERSION")));
     }
+}
+
+#[tokio::test]
+async fn an_account_of_the_international_site_that_lacks_a_permission_is_told_that_and_not_that_its_key_is_unknown() {
+    let unknown = r#"{"RequestId":"R","Code":"InvalidAccessKeyId.NotFound","Message":"m"}"#;
+    let china = Server::start(move |_, _| http(404, &[], unknown)).await;
+    let denied = r#"{"RequestId":"R","Code":"Forbidden.RAM","Message":"m"}"#;
+    let international = Server::start(move |_, _| http(403, &[], denied)).await;
+    let client = with_hosts(&[&[&china.url], &[&international.url]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    for _ in 0..8 {
+        let refused = refusal(client.signal(&success()).await);
+        assert_eq!((refused.code.as_deref(), refused.class), (Some("Forbidden.RAM"), Class::Permission));
+        assert!(refused.hint.is_some_and(|hint| hint.contains("grant ros:SignalResource")));
+    }
+    assert_eq!(china.requests().len(), 1, "it does not know the key, and is not asked again");
+}
+
+#[tokio::test]
+async fn a_refusal_at_the_other_site_leaves_a_site_that_knows_the_key_in_its_right() {
+    let unknown = r#"{"RequestId":"R","Code":"StackNotFound","Message":"m"}"#;
+    let china = Server::start(move |_, _| http(404, &[], unknown)).await;
+    let denied = r#"{"RequestId":"R","Code":"Forbidden.RAM","Message":"m"}"#;
+    let international = Server::start(move |_, _| http(403, &[], denied)).await;
+    let client = with_hosts(&[&[&china.url], &[&international.url]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::TooEarly);
+    assert_eq!(refusal(client.signal(&success()).await).code.as_deref(), Some("StackNotFound"));
 }
