@@ -6,8 +6,10 @@
 use crate::clock::Moment;
 use crate::plan::TlsOptions;
 use crate::tls;
+use reqwest::Url;
 use std::error::Error as StdError;
 use std::io;
+use std::net::IpAddr;
 
 /// The most characters of foreign text in a message.
 const TEXT_LIMIT: usize = 400;
@@ -20,6 +22,17 @@ const TEXT_LIMIT: usize = 400;
 pub(crate) fn unencrypted_builder() -> Result<reqwest::ClientBuilder, tls::Error> {
     let options = TlsOptions { verify: true, ca_file: None, client: None, server_name: None };
     Ok(tls::plain_builder(tls::client_config(&options, None)?))
+}
+
+/// The address in a URL, if its host is none that name servers know.
+pub(crate) fn address(url: &Url) -> Option<IpAddr> {
+    let address: IpAddr = url.host_str()?.trim_matches(['[', ']']).parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// Whether a URL's host is this host, whatever name servers say.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    address(url).map_or_else(|| url.host_str() == Some("localhost"), |address| address.is_loopback())
 }
 
 /// Why there is no answer.

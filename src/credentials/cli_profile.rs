@@ -148,8 +148,8 @@ impl Reading<'_> {
     fn base(&self, mode: &str, profile: Profile, roles: &mut Vec<Role>, source: &str) -> Result<Base, Refused> {
         let lacks = |what: &str| Refused::new(format!("it has no {what}"));
         match mode {
-            "AK" => keys(profile, false, source).map(Base::Keys),
-            "StsToken" => keys(profile, true, source).map(Base::Keys),
+            "AK" => keys(profile, false, source).map(Base::lasting),
+            "StsToken" => keys(profile, true, source).map(Base::lasting),
             "RamRoleArn" => {
                 let (id, secret) = (profile.access_key_id.clone(), profile.access_key_secret.clone());
                 roles.push(self.role(profile)?);
@@ -159,7 +159,7 @@ impl Reading<'_> {
                     None,
                     source,
                 );
-                keys.map(Base::Keys).map_err(Refused::new)
+                keys.map(Base::lasting).map_err(Refused::new)
             }
             "EcsRamRole" => Ok(Base::EcsRamRole(profile.ram_role_name)),
             "OIDC" => {

@@ -74,7 +74,7 @@ fn of_section(name: &str, section: &Section, settings: &plan::Profile, around: &
     let keys = || {
         let id = text("access_key_id").ok_or_else(|| lacks("access_key_id"))?;
         let secret = value("access_key_secret").cloned().ok_or_else(|| lacks("access_key_secret"))?;
-        document::keys(&id, secret, None, &source).map(Base::Keys).map_err(Refused::new)
+        document::keys(&id, secret, None, &source).map(Base::lasting).map_err(Refused::new)
     };
     let role = || -> Result<Role, Refused> {
         let role = RoleSettings {

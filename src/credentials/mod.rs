@@ -5,6 +5,7 @@
 //! a minute. That there are none yet (no role attached, a file half written) is a state to wait in, not an end. The first source that
 //! answers is remembered; the others are asked again only when it has failed and its last credentials have ended.
 
+mod apart;
 mod around;
 mod cli_profile;
 mod document;
@@ -27,8 +28,10 @@ use crate::plan::Provider;
 use crate::retry::Random;
 use crate::rpc::Reach;
 use crate::secret::Secret;
+use apart::Seat;
 use around::Around;
-use source::Source;
+use recipe::Recipe;
+use source::{Refused, Source};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -196,7 +199,7 @@ pub struct Cache {
 
 #[derive(Debug)]
 struct Sources {
-    chain: Vec<Source>,
+    chain: Vec<(Source, Seat)>,
     around: Around,
 }
 
@@ -215,7 +218,7 @@ impl Cache {
         reach: &Reach,
     ) -> Self {
         let around = Around { reach: reach.clone(), ..Around::new(environment, metadata) };
-        let chain = source::sources(provider, environment, &around);
+        let chain = source::sources(provider, environment, &around).into_iter().map(|source| (source, Seat::default())).collect();
         let state = State { cached: None, remembered: None, forced: VecDeque::new(), random };
         Self { sources: Arc::new(Sources { chain, around }), state: Arc::new(tokio::sync::Mutex::new(state)) }
     }
@@ -229,17 +232,17 @@ impl Cache {
     /// If no source gives any that have not expired.
     pub async fn keys(&self, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Error> {
         let state = Arc::clone(&self.state).lock_owned().await;
-        if let Some(cached) = state.cached.as_ref().filter(|cached| self.sources.is_current(cached, &state, now)) {
+        if let Some(cached) = &state.cached
+            && self.sources.is_current(cached, &state, now).await
+        {
             return Ok(Arc::clone(&cached.keys));
         }
         let (fetched, mut state) = self.fetch(state, now, server_ms).await?;
-        let version = state.remembered.and_then(|position| self.sources.version(position));
         match (fetched, state.cached.as_mut()) {
             (Ok(keys), _) => Ok(keys),
             (Err(error), Some(cached)) if cached.is_alive(now) => {
                 tracing::warn!(target: "credentials", %error, "credentials could not be renewed; the old ones are still good");
                 cached.renew_at = Some(now.boot_ms + RENEW_AGAIN_MS);
-                cached.version = version.unwrap_or_default();
                 Ok(Arc::clone(&cached.keys))
             }
             (Err(error), _) => Err(error),
@@ -282,30 +285,36 @@ impl Cache {
 }
 
 impl Sources {
-    fn is_current(&self, cached: &Cached, state: &State, now: Moment) -> bool {
+    async fn is_current(self: &Arc<Self>, cached: &Cached, state: &State, now: Moment) -> bool {
         let renewal_due = cached.renew_at.is_some_and(|at| now.boot_ms >= at);
-        cached.is_alive(now)
-            && !renewal_due
-            && state.remembered.and_then(|position| self.version(position)).as_ref() == Some(&cached.version)
+        let Some(position) = state.remembered.filter(|_| cached.is_alive(now) && !renewal_due) else { return false };
+        // Where files do not even answer, nobody knows better than what they said last.
+        self.look(position, Source::version).await.map_or(true, |version| version == cached.version)
     }
 
-    fn version(&self, position: usize) -> Option<source::Version> {
-        self.chain.get(position).map(|source| source.version(&self.around))
+    /// Has a look at the source at `position`, on a thread if it has files.
+    async fn look<T: Send + 'static>(self: &Arc<Self>, position: usize, work: fn(&Source, &Around) -> T) -> Result<T, Refused> {
+        let gone = || Refused::new("there is no such source");
+        let (source, seat) = self.chain.get(position).ok_or_else(gone)?;
+        if !source.has_files() {
+            return Ok(work(source, &self.around));
+        }
+        let sources = Arc::clone(self);
+        let looked = seat.look(move || sources.chain.get(position).map(|(source, _)| work(source, &sources.around))).await;
+        let hint = "look at the file system that they lie on, and at $HOME";
+        looked.map_err(|why| Refused::new(why).hinting(hint))?.ok_or_else(gone)
     }
 
     /// The one that answered last is asked first, and alone as long as what it gave is good.
-    async fn fetch(&self, state: &mut State, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Error> {
+    async fn fetch(self: &Arc<Self>, state: &mut State, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Error> {
         let remembered = state.remembered;
         let alone = remembered.is_some() && state.cached.as_ref().is_some_and(|cached| cached.is_alive(now));
         let all = self.chain.iter().enumerate();
         let first = all.clone().filter(|(position, _)| Some(*position) == remembered);
         let others = all.filter(|(position, _)| Some(*position) != remembered && !alone);
         let mut attempts = Vec::new();
-        for (position, source) in first.chain(others) {
-            // Before reading, so that a change while reading is seen next time.
-            let version = source.version(&self.around);
-            let found = source.find(&self.around).await.and_then(|found| accept(found, state, version, now, server_ms));
-            match found {
+        for (position, (source, _)) in first.chain(others) {
+            match self.ask(position, state, now, server_ms).await {
                 Ok(keys) => {
                     state.remembered = Some(position);
                     tracing::debug!(target: "credentials", source = keys.source(), passed_over = %Error { attempts }, "credentials found");
@@ -316,19 +325,29 @@ impl Sources {
         }
         Err(Error { attempts })
     }
+
+    async fn ask(self: &Arc<Self>, position: usize, state: &mut State, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Refused> {
+        let (version, read) = self.look(position, read).await?;
+        if let Some(cached) = state.cached.as_mut().filter(|_| state.remembered == Some(position)) {
+            // What is in there now is known, whatever comes of it.
+            cached.version.clone_from(&version);
+        }
+        let (recipe, source) = read?;
+        let found = Box::pin(recipe.follow(&source, &self.around)).await?;
+        accept(found, state, version, now, server_ms)
+    }
 }
 
-fn accept(
-    found: Found,
-    state: &mut State,
-    version: source::Version,
-    now: Moment,
-    server_ms: Option<i64>,
-) -> Result<Arc<Keys>, source::Refused> {
+/// The version comes before reading, so that a change while reading is seen next time.
+fn read(source: &Source, around: &Around) -> (source::Version, Result<(Recipe, String), Refused>) {
+    (source.version(around), source.recipe(around))
+}
+
+fn accept(found: Found, state: &mut State, version: source::Version, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Refused> {
     let judged_by = found.source_ms.or(server_ms);
     let left = found.expires_ms.map(|at| at.saturating_sub(judged_by.unwrap_or(now.wall_ms)));
     let left = match left {
-        Some(left) if left <= 0 && judged_by.is_some() => return Err(source::Refused::expired()),
+        Some(left) if left <= 0 && judged_by.is_some() => return Err(Refused::expired()),
         // By our clock alone they have expired, but that clock may never have been set. ROS will judge, and tell its time.
         Some(left) if left <= 0 => Some(UNJUDGED_MS),
         left => left,

@@ -1,11 +1,12 @@
 //! The sources of credentials, each asked in its own way, and the order in which `auto` asks them.
 
 use super::around::Around;
-use super::document::{self, Parsed};
+use super::document;
 use super::file::{self, Readers};
 use super::oidc::Token;
+use super::recipe::{Base, Recipe};
 use super::sts::RoleSettings;
-use super::{Found, cli_profile, ini_profile, ram_role, uri};
+use super::{Keys, cli_profile, ini_profile};
 use crate::plan::{self, Provider};
 use crate::secret::Secret;
 use crate::signal::Class;
@@ -133,36 +134,39 @@ pub(super) fn sources(provider: &Provider, environment: &HashMap<String, String>
 }
 
 impl Source {
-    /// Asks. Each source keeps its own time limit.
-    pub(super) async fn find(&self, around: &Around) -> Result<Found, Refused> {
+    /// What it comes to, and what the keys will say of where they are from. Blocks on its files.
+    pub(super) fn recipe(&self, around: &Around) -> Result<(Recipe, String), Refused> {
+        let named = |base: Base| (Recipe::from(base), String::new());
         match self {
-            Self::Environment(keys) => keys.find(),
+            Self::Environment(keys) => keys.find().map(Base::lasting).map(named),
             Self::File(path) => {
                 let hint = "it must be a JSON document with access_key_id, access_key_secret and, if temporary, security_token";
-                self.read(path).map_err(|refused| refused.hinting(hint))
+                self.read(path).map(named).map_err(|refused| refused.hinting(hint))
             }
             Self::SystemdCredential { directory: None, .. } => {
                 Err(Refused::new("$CREDENTIALS_DIRECTORY is not set").hinting("the unit hands credentials over with LoadCredential="))
             }
             Self::SystemdCredential { .. } => match self.paths(around).first() {
-                Some(path) => self.read(path),
+                Some(path) => self.read(path).map(named),
                 None => Err(Refused::new("its name is not a file name")),
             },
-            Self::OidcRole(settings) => find_oidc(settings, around).await,
-            Self::CliProfile(settings) => {
-                let (recipe, source) = cli_profile::recipe(settings, around)?;
-                Box::pin(recipe.follow(&source, around)).await
-            }
-            Self::IniProfile(settings) => {
-                let (recipe, source) = ini_profile::recipe(settings, around)?;
-                Box::pin(recipe.follow(&source, around)).await
-            }
-            Self::EcsRamRole(role) => ram_role::find(role.as_deref(), "", around).await,
-            Self::CredentialsUri(url) => uri::find(url.as_ref(), around).await,
+            Self::OidcRole(settings) => oidc_role(settings, around),
+            Self::CliProfile(settings) => cli_profile::recipe(settings, around),
+            Self::IniProfile(settings) => ini_profile::recipe(settings, around),
+            Self::EcsRamRole(role) => Ok(named(Base::EcsRamRole(role.clone()))),
+            Self::CredentialsUri(uri) => Ok(named(Base::Uri(uri.clone()))),
         }
     }
 
-    /// The state of the files that it reads. Tokens do not count: that they are replaced makes nothing old.
+    /// Whether it looks at files, and so may hang.
+    pub(super) fn has_files(&self) -> bool {
+        match self {
+            Self::File(_) | Self::SystemdCredential { .. } | Self::OidcRole(_) | Self::CliProfile(_) | Self::IniProfile(_) => true,
+            Self::Environment(_) | Self::EcsRamRole(_) | Self::CredentialsUri(_) => false,
+        }
+    }
+
+    /// The state of the files that it reads. Tokens do not count: that they are replaced makes nothing old. Blocks.
     pub(super) fn version(&self, around: &Around) -> Version {
         let about = |path: &PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
         self.paths(around).iter().map(about).collect()
@@ -181,32 +185,28 @@ impl Source {
         }
     }
 
-    fn read(&self, path: &Path) -> Result<Found, Refused> {
+    fn read(&self, path: &Path) -> Result<Base, Refused> {
         // A systemd credential has the mode and owner that systemd gives it.
         let readers = if matches!(self, Self::File(_)) { Readers::Few } else { Readers::Any };
         let wrong = |why: String| Refused::new(format!("{}: {why}", path.display()));
         let text = file::read(path, file::DOCUMENT_LIMIT, readers).map_err(wrong)?;
-        document::file(&text, &self.to_string()).map(found).map_err(wrong)
+        document::file(&text, &self.to_string()).map(Base::Keys).map_err(wrong)
     }
 }
 
-async fn find_oidc(settings: &plan::OidcRole, around: &Around) -> Result<Found, Refused> {
+fn oidc_role(settings: &plan::OidcRole, around: &Around) -> Result<(Recipe, String), Refused> {
     let role = RoleSettings { arn: settings.role_arn.clone(), session_name: settings.session_name.clone(), ..RoleSettings::default() };
-    let token = Token::complete(settings.provider_arn.clone(), settings.token_file.clone(), around)?;
     let role = role.complete(&settings.sts, around)?;
-    Box::pin(token.exchange(&role, &format!("OIDC role {}", role.arn), around)).await
-}
-
-fn found((keys, expires_ms): Parsed) -> Found {
-    Found { keys, expires_ms, source_ms: None, ask_again: None }
+    let token = Token::complete(settings.provider_arn.clone(), settings.token_file.clone(), around)?;
+    let source = format!("OIDC role {}", role.arn);
+    Ok((Base::Oidc(token, role).into(), source))
 }
 
 impl EnvironmentKeys {
-    fn find(&self) -> Result<Found, Refused> {
+    fn find(&self) -> Result<Keys, Refused> {
         let unset = |name: &str| Refused::new(format!("{name} is not set"));
         let id = self.id.as_deref().ok_or_else(|| unset("ALIBABA_CLOUD_ACCESS_KEY_ID"))?;
         let secret = self.secret.clone().ok_or_else(|| unset("ALIBABA_CLOUD_ACCESS_KEY_SECRET"))?;
-        let keys = document::keys(id, secret, self.token.clone(), "the environment").map_err(Refused::new)?;
-        Ok(found((keys, None)))
+        document::keys(id, secret, self.token.clone(), "the environment").map_err(Refused::new)
     }
 }

@@ -101,7 +101,7 @@ fn overridden(endpoint: &str) -> Result<Url, Refused> {
     match url.scheme() {
         _ if !is_bare || url.host_str().is_none() => Err(bad("is more than a host")),
         "https" => Ok(url),
-        "http" if super::uri::is_loopback(&url) => Ok(url),
+        "http" if crate::transport::is_loopback(&url) => Ok(url),
         "http" => Err(bad("may use plain http only on loopback")),
         _ => Err(bad("is not a host")),
     }

@@ -14,6 +14,7 @@ use crate::transport;
 use reqwest::Url;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// One exchange (the SDKs: 5 s to connect, 10 s to read).
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,11 +29,16 @@ pub(super) async fn find(given: Option<&Secret>, around: &Around) -> Result<Foun
         None => return Err(Refused::new("ALIBABA_CLOUD_CREDENTIALS_URI is not set").hinting("set it, or `uri` in [credentials]")),
     };
     let host = url.authority().to_owned();
-    let client = http_client(url.scheme() == "http", &around.reach.without_proxy()).map_err(|error| Refused::new(error.to_string()))?;
+    let deadline = Instant::now() + TIMEOUT;
+    let http = http_client(url.scheme() == "http", &around.reach.without_proxy()).map_err(|error| Refused::new(error.to_string()))?;
     let trouble = |trouble: transport::Trouble| Refused { why: trouble.message, hint: trouble.hint, class: None };
     let asking = async {
+        http.prepare().await;
         // The URL may hold a secret of its own: only its host is ever named.
-        let response = client.client.get(url.as_str()).send().await.map_err(|error| trouble(transport::describe(&error, &host)))?;
+        let response = match http.client.get(url.as_str()).send().await {
+            Ok(response) => response,
+            Err(error) => return Err(trouble(http.explain(&error, &host, None, deadline).await)),
+        };
         let (status, date) = (response.status().as_u16(), date_ms(response.headers()));
         if status != 200 {
             return Err(Refused::new(format!("HTTP {status} from {host}")));
@@ -42,7 +48,7 @@ pub(super) async fn find(given: Option<&Secret>, around: &Around) -> Result<Foun
         let (keys, expires_ms) = document::role(text, &format!("credentials URI of {host}")).map_err(Refused::new)?;
         Ok(Found { keys, expires_ms, source_ms: date, ask_again: None })
     };
-    match tokio::time::timeout(TIMEOUT, asking).await {
+    match tokio::time::timeout_at(deadline, asking).await {
         Ok(found) => found,
         Err(_) => Err(Refused::new(format!("timed out after {}s waiting for {host}", TIMEOUT.as_secs()))),
     }
@@ -63,17 +69,7 @@ fn parse(text: &str) -> Result<Url, Refused> {
 
 /// Whether what is sent to `url` is encrypted, or cannot leave the private network.
 pub(crate) fn is_kept_private(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url) || address(url).is_some_and(is_private)
-}
-
-/// Whether `url` is on this host, whatever name servers say.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    address(url).map_or_else(|| url.host_str() == Some("localhost"), |address| address.is_loopback())
-}
-
-fn address(url: &Url) -> Option<IpAddr> {
-    let address: IpAddr = url.host_str()?.trim_matches(['[', ']']).parse().ok()?;
-    Some(address.to_canonical())
+    url.scheme() == "https" || transport::is_loopback(url) || transport::address(url).is_some_and(is_private)
 }
 
 fn is_private(address: IpAddr) -> bool {

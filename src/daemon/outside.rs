@@ -46,13 +46,13 @@ impl Outside {
 
     fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
         let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
-        let reach = Reach::new(plan, &metadata);
+        let reach = Reach::new(plan, &metadata).calling_itself(environment);
         let credentials = Cache::reaching(&plan.credentials.provider, environment, &metadata, Random::from_kernel(), &reach);
         let credentials = Arc::new(credentials);
         let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::clone(&credentials));
         let client = Arc::new(client.map_err(|error| error.to_string())?);
         let ess = ess::Client::new(plan, &reach, environment, credentials).map_err(|error| error.to_string())?;
-        let handles = Arc::new(handle::Client::new(&plan.ros, environment)?);
+        let handles = Arc::new(handle::Client::reaching(&plan.ros, &reach, environment)?);
         let handle_sources = plan.signals.iter().filter_map(|signal| match &signal.transport {
             Transport::Handle(source) => Some((Arc::clone(&signal.name), source.clone())),
             _ => None,

@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::credentials::read_secret;
 use crate::plan::{HandleSource, Ros};
 use crate::ros;
-use crate::rpc::{Reach, host_name, http_client, of_trouble, unsent};
+use crate::rpc::{Http, Reach, host_name, http_client, of_trouble, unsent};
 use crate::secret::Secret;
 use crate::signal::{Answer, Class, Place, Refusal, SignalRequest, SignalStatus, Target, UniqueId};
 use crate::transport::{self, Trouble};
@@ -106,9 +106,9 @@ fn read(source: &HandleSource, directory: Option<&Path>, warn: bool) -> Result<O
 /// A client of the service behind the URLs of handles.
 #[derive(Debug)]
 pub struct Client {
-    plain: reqwest::Client,
+    plain: Http,
     /// Made when it is needed: nearly all URLs are plain HTTP.
-    encrypted: OnceLock<Result<reqwest::Client, String>>,
+    encrypted: OnceLock<Result<Http, String>>,
     reach: Reach,
     timeout: Duration,
     directory: Option<PathBuf>,
@@ -159,9 +159,16 @@ impl Client {
     /// # Errors
     /// If the HTTP client cannot be made.
     pub fn new(settings: &Ros, environment: &HashMap<String, String>) -> Result<Self, String> {
-        // The service is on the host's own link, where no proxy is.
-        let reach = Reach::of(&Ros { proxy: None, ..settings.clone() });
-        let plain = http_client(true, &reach).map_err(|error| error.to_string())?.client;
+        Self::reaching(settings, &Reach::of(settings), environment)
+    }
+
+    /// Like [`Client::new`], over `reach`, which is shared with others, but past its proxy: the service is on the host's own link.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn reaching(settings: &Ros, reach: &Reach, environment: &HashMap<String, String>) -> Result<Self, String> {
+        let reach = reach.without_proxy();
+        let plain = http_client(true, &reach).map_err(|error| error.to_string())?;
         let directory = environment.get("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty()).map(PathBuf::from);
         Ok(Self { plain, encrypted: OnceLock::new(), reach, timeout: settings.timeout, directory, learned: Mutex::default() })
     }
@@ -271,10 +278,12 @@ impl Client {
             let text = format!("timed out after {} {doing} {host}", humantime::format_duration(self.timeout));
             silent(Trouble::after_connecting(text))
         };
-        let request = http.post(url).headers(headers(document, target)).body(message.body());
+        // What takes too long here is noticed below.
+        let _ = tokio::time::timeout_at(deadline, http.prepare()).await;
+        let request = http.client.post(url).headers(headers(document, target)).body(message.body());
         let response = match tokio::time::timeout_at(deadline, request.send()).await {
             Err(_) => return Err(timed_out("waiting for the answer of")),
-            Ok(Err(error)) => return Err(silent(transport::describe(&error, &host))),
+            Ok(Err(error)) => return Err(silent(http.explain(&error, &host, None, deadline).await)),
             Ok(Ok(response)) => response,
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -286,11 +295,11 @@ impl Client {
         answer::judge(&Reply { status, headers, body }, document, &host, late, Moment::now().wall_ms)
     }
 
-    fn http(&self, url: &Url) -> Result<reqwest::Client, String> {
+    fn http(&self, url: &Url) -> Result<Http, String> {
         if url.scheme() == "http" {
             return Ok(self.plain.clone());
         }
-        let make = || http_client(false, &self.reach).map(|http| http.client).map_err(|error| error.to_string());
+        let make = || http_client(false, &self.reach).map_err(|error| error.to_string());
         self.encrypted.get_or_init(make).clone()
     }
 

@@ -23,6 +23,9 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
 /// Stacks that are remembered as seen.
 const SEEN_LIMIT: usize = 16;
 
+/// What a home says of the key of an account that lives at the other one.
+const KEY_UNKNOWN: &str = "InvalidAccessKeyId.NotFound";
+
 /// Looks in a row that must miss a stack that was seen, before it counts as deleted.
 const MISSED_MEANS_DELETED: u32 = 2;
 
@@ -336,8 +339,8 @@ impl Client {
         let choice = &mut learned.choice;
         let visiting = choice.visiting();
         match (action, code) {
-            (Action::PermanentAfterEndpointCheck, _) | (_, Some("InvalidAccessKeyId.NotFound")) => {
-                let another = choice.stack_unknown();
+            (Action::PermanentAfterEndpointCheck, _) | (_, Some(KEY_UNKNOWN)) => {
+                let another = if code == Some(KEY_UNKNOWN) { choice.key_unknown() } else { choice.stack_unknown() };
                 (another || visiting).then_some(if another { Class::Immediate } else { Class::TooEarly })
             }
             (_, Some("InvalidProduct.NotFound" | "InvalidApi.NotFound" | "InvalidProtocol.NeedSsl")) => {
@@ -349,6 +352,11 @@ impl Client {
             }
             (Action::Retry | Action::RetryFew | Action::Throttle | Action::ResyncClock | Action::NewNonceNow, _) => {
                 choice.answered();
+                None
+            }
+            // RAM judges only whom it knows.
+            (Action::Permission, _) if choice.knows_stranger() => {
+                choice.served(endpoint);
                 None
             }
             _ if visiting => {
@@ -396,7 +404,7 @@ pub(crate) fn check_endpoint(url: &Url) -> Result<Url, Error> {
     match url.scheme() {
         _ if !usable => Err(Error::Unusable(without_user(url))),
         "https" => Ok(url.clone()),
-        "http" if is_loopback(url) => Ok(url.clone()),
+        "http" if transport::is_loopback(url) => Ok(url.clone()),
         "http" => Err(Error::Unencrypted(url.clone())),
         _ => Err(Error::Unusable(url.clone())),
     }
@@ -408,12 +416,6 @@ fn without_user(url: &Url) -> Url {
     let _ = url.set_password(None);
     let _ = url.set_username("");
     url
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub(super) struct Choice {
     /// Attempts at this host without an answer in a row.
     silent: u32,
     visit: Visit,
+    /// The first home does not know the access key, so the account lives elsewhere.
+    stranger: bool,
 }
 
 /// Where the visit to the other home stands.
@@ -57,7 +59,7 @@ impl Choice {
 
     /// The hosts of each home, in the order in which they are tried.
     pub(super) fn among(homes: Vec<Vec<Url>>) -> Self {
-        Self { homes, home: 0, host: None, hinted: false, failed: 0, silent: 0, visit: Visit::After(0) }
+        Self { homes, home: 0, host: None, hinted: false, failed: 0, silent: 0, visit: Visit::After(0), stranger: false }
     }
 
     /// Begins with `host`, which served before. One that is not among those that may be asked is passed over.
@@ -146,6 +148,17 @@ impl Choice {
         if self.silent >= PATIENCE {
             let _ = self.failed(host);
         }
+    }
+
+    /// The access key is not known here. True if the other home is asked next.
+    pub(super) fn key_unknown(&mut self) -> bool {
+        self.stranger |= self.home == 0;
+        self.stack_unknown()
+    }
+
+    /// The other home knows the key, which the first one does not: whatever it says, it is the right one.
+    pub(super) fn knows_stranger(&self) -> bool {
+        self.visiting() && self.stranger
     }
 
     /// The stack is not known here. True if the other home is asked next.

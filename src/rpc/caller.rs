@@ -160,7 +160,7 @@ impl Caller {
         if read.as_ref().map_or_else(|judged| judged.from_service, |_| true) {
             let mut clock = self.clock();
             clock.measure(time::date_ms(&reply.headers), reply.sent, reply.received);
-            clock.tell(reply.received);
+            clock.tell(operation.service.name(), reply.received);
         }
         read.map_err(|judged| {
             let refusal::Judged { action, from_service, refusal } = *judged;

@@ -18,7 +18,7 @@ pub use caller::ClientError;
 pub(crate) use caller::{Caller, Failed, host_name};
 pub(crate) use codes::{Action, action};
 pub use reach::Reach;
-pub(crate) use reach::http_client;
+pub(crate) use reach::{Http, http_client};
 pub(crate) use refusal::{of_trouble, unsent};
 pub(crate) use request::{Invalid, Operation, Service, charset, length};
 pub(crate) use time::{ServerClock, date_ms, retry_after};

@@ -8,6 +8,7 @@ use crate::plan::{self, ClockTrust, Plan};
 use crate::tls;
 use crate::transport::{self, CertificateTime, Trouble};
 use reqwest::Url;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,9 @@ const TIME_FRESH_FOR: Duration = Duration::from_secs(60);
 /// Of an attempt, where nothing else is said.
 const BARE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The most that `ALIBABA_CLOUD_USER_AGENT` may add.
+const AGENT_LIMIT: usize = 256;
+
 /// How services are reached. Clones share the HTTP client.
 #[derive(Clone, Debug)]
 pub struct Reach {
@@ -34,6 +38,8 @@ pub struct Reach {
     timeout: Duration,
     proxy: Option<Url>,
     trust: ClockTrust,
+    /// What requests say about who asks.
+    agent: String,
     /// A witness of the time.
     metadata: Option<Arc<Metadata>>,
     encrypted: Arc<Mutex<Option<reqwest::Client>>>,
@@ -56,6 +62,7 @@ impl Reach {
             timeout: settings.timeout,
             proxy: settings.proxy.clone(),
             trust: ClockTrust::System,
+            agent: tls::USER_AGENT.to_owned(),
             metadata: None,
             encrypted: Arc::default(),
         }
@@ -63,7 +70,15 @@ impl Reach {
 
     /// By the system's certificates and clock, and no proxy.
     pub fn bare() -> Self {
-        Self { ca_file: None, timeout: BARE_TIMEOUT, proxy: None, trust: ClockTrust::System, metadata: None, encrypted: Arc::default() }
+        Self {
+            ca_file: None,
+            timeout: BARE_TIMEOUT,
+            proxy: None,
+            trust: ClockTrust::System,
+            agent: tls::USER_AGENT.to_owned(),
+            metadata: None,
+            encrypted: Arc::default(),
+        }
     }
 
     /// The same past any proxy.
@@ -86,6 +101,16 @@ impl Reach {
         Self { metadata: Some(Arc::clone(metadata)), trust, encrypted: Arc::default(), ..self }
     }
 
+    /// With what `ALIBABA_CLOUD_USER_AGENT` adds to the name of this agent, as for the SDKs. What cannot stand in a header is left out.
+    #[must_use]
+    pub fn calling_itself(self, environment: &HashMap<String, String>) -> Self {
+        let usable = |more: &&String| (1..=AGENT_LIMIT).contains(&more.len()) && more.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        match environment.get("ALIBABA_CLOUD_USER_AGENT").filter(usable) {
+            Some(more) => Self { agent: format!("{} {}", tls::USER_AGENT, more.trim()), encrypted: Arc::default(), ..self },
+            None => self,
+        }
+    }
+
     /// The time of the metadata service, if certificates are to be judged by it.
     fn trusted(&self) -> Option<&Arc<Metadata>> {
         self.metadata.as_ref().filter(|_| self.trust == ClockTrust::Metadata)
@@ -104,6 +129,7 @@ impl Reach {
         };
         let builder = builder
             .no_proxy()
+            .user_agent(&self.agent)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT.min(self.timeout / 2))

@@ -57,17 +57,17 @@ impl ServerClock {
         Some(skew)
     }
 
-    /// Tells people of a skew that matters, once.
-    pub(super) fn tell(&mut self, now: Moment) {
+    /// Tells people of a skew that matters, once. `whose` is the name of the service.
+    pub(super) fn tell(&mut self, whose: &str, now: Moment) {
         let Some(skew) = self.news(now) else { return };
         if skew.abs() <= SKEW_THAT_MATTERS_MS {
-            tracing::info!(target: "ros", "the clock of ROS agrees with this host's again");
+            tracing::info!(target: "ros", "the clock of {whose} agrees with this host's again");
             return;
         }
         let (off, direction) = (span(skew), if skew > 0 { "ahead of" } else { "behind" });
         tracing::warn!(
             target: "ros",
-            "the clock of ROS is {off} {direction} this host's; requests are signed with the corrected time; hint: check NTP (timedatectl)"
+            "the clock of {whose} is {off} {direction} this host's; requests are signed with the corrected time; hint: check NTP (timedatectl)"
         );
     }
 }

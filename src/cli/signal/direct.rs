@@ -70,13 +70,13 @@ pub(super) async fn send_by(way: Way, loaded: &Loaded, wanted: &Wanted, override
     let environment = settings::environment();
     let metadata = Arc::new(Metadata::new(&plan.instance, &environment)?);
     let mut random = Random::from_kernel();
-    let handles = handle::Client::new(&plan.ros, &environment).map_err(anyhow::Error::msg)?;
+    let reach = Reach::new(plan, &metadata).calling_itself(&environment);
+    let handles = handle::Client::reaching(&plan.ros, &reach, &environment).map_err(anyhow::Error::msg)?;
     let own = way.document(&handles)?;
     let place = own.as_ref().map(|document| document.place().clone());
     let (target, unique_id) = Asking { loaded, metadata: &metadata, end, patience: wanted.patience, random: &mut random }
         .resolve(wanted, overrides, place.as_ref(), &way)
         .await?;
-    let reach = Reach::new(plan, &metadata);
     let cache = Cache::reaching(&plan.credentials.provider, &environment, &metadata, Random::new(random.draw()), &reach);
     let client = Client::reaching(&plan.ros, &reach, None, Arc::new(cache))?;
     deliver(&Sender { way, client, handles }, own, wanted, target, unique_id, Course::new(end, random)).await

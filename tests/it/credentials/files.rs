@@ -1,12 +1,14 @@
 //! Environment variables, files and systemd credentials.
 
-use crate::ros::{KEY_ID, environment, metadata};
+use crate::mounted::Hung;
+use crate::ros::{KEY_ID, environment, metadata, sandbox};
 use ros_signal_agent::clock::Moment;
 use ros_signal_agent::credentials::{Cache, Renewal};
 use ros_signal_agent::plan::Provider;
 use ros_signal_agent::retry::Random;
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 const NOW: Moment = Moment { boot_ms: 100_000, wall_ms: 1_790_000_000_000 };
 const SECRET: &str = "madeUpSecret";
@@ -163,4 +165,45 @@ async fn scenario_18_secrets_are_never_in_debug_or_error_output() {
         shown += &format!("{error}{error:?}{:?}", error.hint());
     }
     assert!(!shown.contains("madeUp"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_home_directory_on_a_dead_file_server_holds_up_neither_the_loop_nor_the_sources_that_come_later() {
+    let Some(hung) = Hung::mount() else { return };
+    let sandbox = sandbox().await;
+    let variables = HashMap::from([("HOME".to_owned(), hung.path().display().to_string())]);
+    let cache = Cache::new(&Provider::Auto, &variables, &metadata(&sandbox.metadata_url(), &variables), Random::new(1));
+    let asking = cache.keys(NOW, None);
+    let mut turns = 0;
+    let turning = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            turns += 1;
+        }
+    };
+    let keys = tokio::select! {
+        keys = asking => keys.unwrap(),
+        () = turning => unreachable!("it goes round for ever"),
+    };
+    assert_eq!(keys.source(), "ECS RAM role SandboxRole");
+    assert!(turns > 20, "the loop went on: {turns}");
+}
+
+#[tokio::test]
+async fn keys_in_a_file_whose_file_server_dies_stay_in_use() {
+    let Some(hung) = Hung::mount() else { return };
+    let (directory, path) = directory_with("keys.json", &document("LTAI1"));
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let cache_of_file = cache(&Provider::File(link.clone()), &HashMap::new());
+    let first = cache_of_file.keys(NOW, None).await.unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(hung.path().join("keys.json"), &link).unwrap();
+    for _ in 0..2 {
+        assert_eq!(cache_of_file.keys(NOW, None).await.unwrap().access_key_id(), "LTAI1");
+    }
+    let why = cache_of_file.renew(&first, NOW, None).await.unwrap_err().to_string();
+    assert!(why.ends_with("an earlier look at its files still hangs"), "{why}");
+    let why = cache(&Provider::File(link), &HashMap::new()).keys(NOW, None).await.unwrap_err();
+    assert!(why.to_string().ends_with("its files did not answer within 2s") && why.hint().is_some(), "{why}");
 }

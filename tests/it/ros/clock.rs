@@ -3,6 +3,8 @@
 use super::log::Log;
 use super::scripted::{Server, http};
 use super::*;
+use ros_signal_agent::clock::Moment;
+use ros_signal_agent::plan;
 use ros_signal_agent::signal::Class;
 
 #[tokio::test]
@@ -66,4 +68,25 @@ async fn an_answer_that_is_not_of_ros_does_not_set_the_clock() {
     let client = client(&server.url);
     refusal(client.signal(&success()).await);
     assert_eq!(client.skew_ms(), None);
+}
+
+#[tokio::test]
+async fn scenario_14_the_clock_of_sts_is_not_called_that_of_ros() {
+    let (sandbox, directory) = (sandbox().await, tempfile::tempdir().unwrap());
+    sandbox.set_skew_seconds(7200);
+    let file = directory.path().join("config.json");
+    let profile = format!(
+        r#"{{"current":"p","profiles":[{{"name":"p","mode":"RamRoleArn","access_key_id":"{KEY_ID}","access_key_secret":"{KEY_SECRET}","ram_role_arn":"acs:ram::1:role/R"}}]}}"#
+    );
+    std::fs::write(&file, profile).unwrap();
+    let none = HashMap::new();
+    let sts = plan::Sts { endpoint: Some(sandbox.ros_url().parse().unwrap()), region: None, vpc: None };
+    let provider = Provider::CliProfile(plan::Profile { name: None, file: Some(file), sts });
+    let cache = Cache::new(&provider, &none, &metadata("http://127.0.0.1:1", &none), Random::new(1));
+    let log = Log::default();
+    let guard = log.listen();
+    cache.keys(Moment::now(), None).await.unwrap();
+    drop(guard);
+    let log = log.text();
+    assert!(log.contains("the clock of STS is 2h 0m ahead of this host's") && !log.contains("the clock of ROS"), "{log}");
 }

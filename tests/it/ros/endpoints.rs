@@ -4,6 +4,7 @@ use super::scripted::{Server, http};
 use super::*;
 use ros_sandbox::{Effect, Fault};
 use ros_signal_agent::clock::Moment;
+use ros_signal_agent::handle::{self, Document, Message};
 use ros_signal_agent::plan::ClockTrust;
 use ros_signal_agent::ros::Remembered;
 use ros_signal_agent::rpc::Reach;
@@ -309,4 +310,72 @@ async fn a_sandbox_on_ipv6_only_is_reached() {
     receipt(client(&sandbox.ros_url()).signal(&success()).await);
     let settings = Ros { ca_file: Some(sandbox.ca_file().to_owned()), ..settings(&sandbox.ros_tls_url()) };
     receipt(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
+}
+
+#[tokio::test]
+async fn scenario_14_handles_and_a_credentials_uri_over_tls_are_judged_by_the_trusted_clock_too() {
+    let (sandbox, none) = (sandbox().await, HashMap::new());
+    sandbox.set_skew_seconds(4 * 365 * 86_400);
+    let document =
+        r#"{"Code":"Success","AccessKeyId":"STS.1","AccessKeySecret":"s","SecurityToken":"t","Expiration":"2400-01-01T00:00:00Z"}"#;
+    let (url, ca_file) = tls_server_answering(year() + 3, year() + 6, http(200, &[], document)).await;
+    let settings = Ros { ca_file: Some(ca_file.path().to_owned()), ..settings(&sandbox.ros_url()) };
+    let handle = Document::parse(&format!("{url}/waitcondition?signature=made-up")).unwrap();
+    let message = Message::of(&success());
+    let stack = client(&sandbox.ros_url());
+    let uri = Provider::CredentialsUri(Some(Url::parse(&url).unwrap()));
+    let ask = async |trust| {
+        let metadata = metadata(&sandbox.metadata_url(), &none);
+        let reach = Reach::of(&settings).with_time(&metadata, trust);
+        let keys = Cache::reaching(&uri, &none, &metadata, Random::new(1), &reach).keys(Moment::now(), None).await;
+        let handles = handle::Client::reaching(&settings, &reach, &none).unwrap();
+        (keys, handles.send(&target(), &message, Some(handle.clone()), &stack).await)
+    };
+    let (keys, answer) = ask(ClockTrust::System).await;
+    let hint = "set the clock (chrony), or allow [clock] trust = \"metadata\"";
+    assert_eq!((keys.unwrap_err().hint().as_deref(), refusal(answer).hint.as_deref()), (Some(hint), Some(hint)));
+    let (keys, answer) = ask(ClockTrust::Metadata).await;
+    assert_eq!(keys.unwrap().access_key_id(), "STS.1");
+    assert!(!format!("{answer:?}").contains("TLS"), "whatever the service says, it is heard: {answer:?}");
+}
+
+#[tokio::test]
+async fn what_the_environment_adds_to_the_name_of_the_agent_is_sent_unless_it_cannot_stand_in_a_header() {
+    let server = Server::start(|_, _| http(200, &[], "{\"RequestId\":\"R\"}")).await;
+    for (more, expected) in [("Shop/7 (blue)", " Shop/7 (blue)"), ("", ""), ("a\r\nx-evil: 1", ""), (&"x".repeat(1000), "")] {
+        let environment = HashMap::from([("ALIBABA_CLOUD_USER_AGENT".to_owned(), more.to_owned())]);
+        let settings = settings(&server.url);
+        let reach = Reach::of(&settings).calling_itself(&environment);
+        receipt(Client::reaching(&settings, &reach, None, credentials(None)).unwrap().signal(&success()).await);
+        let sent = server.requests().last().unwrap().header("user-agent").unwrap().to_owned();
+        assert_eq!(sent, format!("ros-signal-agent/{}{expected}", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[tokio::test]
+async fn an_account_of_the_international_site_that_lacks_a_permission_is_told_that_and_not_that_its_key_is_unknown() {
+    let unknown = r#"{"RequestId":"R","Code":"InvalidAccessKeyId.NotFound","Message":"m"}"#;
+    let china = Server::start(move |_, _| http(404, &[], unknown)).await;
+    let denied = r#"{"RequestId":"R","Code":"Forbidden.RAM","Message":"m"}"#;
+    let international = Server::start(move |_, _| http(403, &[], denied)).await;
+    let client = with_hosts(&[&[&china.url], &[&international.url]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    for _ in 0..8 {
+        let refused = refusal(client.signal(&success()).await);
+        assert_eq!((refused.code.as_deref(), refused.class), (Some("Forbidden.RAM"), Class::Permission));
+        assert!(refused.hint.is_some_and(|hint| hint.contains("grant ros:SignalResource")));
+    }
+    assert_eq!(china.requests().len(), 1, "it does not know the key, and is not asked again");
+}
+
+#[tokio::test]
+async fn a_refusal_at_the_other_site_leaves_a_site_that_knows_the_key_in_its_right() {
+    let unknown = r#"{"RequestId":"R","Code":"StackNotFound","Message":"m"}"#;
+    let china = Server::start(move |_, _| http(404, &[], unknown)).await;
+    let denied = r#"{"RequestId":"R","Code":"Forbidden.RAM","Message":"m"}"#;
+    let international = Server::start(move |_, _| http(403, &[], denied)).await;
+    let client = with_hosts(&[&[&china.url], &[&international.url]]);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::Immediate);
+    assert_eq!(refusal(client.signal(&success()).await).class, Class::TooEarly);
+    assert_eq!(refusal(client.signal(&success()).await).code.as_deref(), Some("StackNotFound"));
 }

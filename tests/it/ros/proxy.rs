@@ -1,6 +1,9 @@
 //! Through a proxy: what it may see, and whose trouble is whose.
 
 use super::*;
+use ros_signal_agent::clock::Moment;
+use ros_signal_agent::plan;
+use ros_signal_agent::rpc::Reach;
 use ros_signal_agent::signal::Class;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -168,5 +171,47 @@ async fn what_is_not_encrypted_never_goes_through_a_proxy() {
     let (sandbox, proxy) = (sandbox().await, Proxy::start(Behaviour::Tunnel).await);
     let settings = Ros { proxy: Some(Url::parse(&proxy.url).unwrap()), ..settings(&sandbox.ros_url()) };
     receipt(Client::new(&settings, credentials(None)).unwrap().signal(&success()).await);
+    assert!(proxy.heads().is_empty());
+}
+
+#[tokio::test]
+async fn sts_is_asked_through_the_proxy_as_ros_is() {
+    let (sandbox, proxy) = (sandbox().await, Proxy::start(Behaviour::Tunnel).await);
+    sandbox.set_oidc_token(Secret::from("madeUpHeader.madeUpPayload.madeUpSignature"));
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "madeUpHeader.madeUpPayload.madeUpSignature").unwrap();
+    let role = plan::OidcRole {
+        role_arn: Some("acs:ram::1:role/Assumed".into()),
+        provider_arn: Some("acs:ram::1:oidc-provider/P".into()),
+        token_file: Some(token.path().to_owned()),
+        sts: plan::Sts { endpoint: Some(sandbox.ros_tls_url().parse().unwrap()), region: None, vpc: None },
+        ..plan::OidcRole::default()
+    };
+    let settings = Ros {
+        ca_file: Some(sandbox.ca_file().to_owned()),
+        proxy: Some(Url::parse(&proxy.url).unwrap()),
+        ..settings(&sandbox.ros_tls_url())
+    };
+    let none = HashMap::new();
+    let metadata = metadata("http://127.0.0.1:1", &none);
+    let cache = Cache::reaching(&Provider::OidcRole(role), &none, &metadata, Random::new(1), &Reach::of(&settings));
+    assert!(cache.keys(Moment::now(), None).await.unwrap().access_key_id().starts_with("STS.Assumed."));
+    assert_eq!(proxy.heads().len(), 1);
+    let carried = String::from_utf8_lossy(&proxy.bytes.lock().unwrap()).into_owned();
+    assert!(!carried.contains("madeUpPayload"));
+}
+
+#[tokio::test]
+async fn a_credentials_uri_is_asked_past_the_proxy() {
+    let proxy = Proxy::start(Behaviour::Tunnel).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = Url::parse(&format!("https://{}/keys", listener.local_addr().unwrap())).unwrap();
+    let settings = Ros { proxy: Some(Url::parse(&proxy.url).unwrap()), ..settings("https://ros.example") };
+    let none = HashMap::new();
+    let metadata = metadata("http://127.0.0.1:1", &none);
+    let cache = Cache::reaching(&Provider::CredentialsUri(Some(uri)), &none, &metadata, Random::new(1), &Reach::of(&settings));
+    let asking = tokio::spawn(async move { cache.keys(Moment::now(), None).await });
+    let _ = listener.accept().await.unwrap();
+    assert!(asking.await.unwrap().is_err(), "whoever listens speaks no TLS");
     assert!(proxy.heads().is_empty());
 }

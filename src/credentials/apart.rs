@@ -1,0 +1,52 @@
+//! Looks at files, apart from the loop: a home directory, a token or a file with keys may lie on a file server that is dead, and then
+//! who looks hangs in the kernel until somebody ends that.
+//!
+//! A thread lives for one look. Each source has one at most: while it hangs, further looks of that source fail at once, and the others
+//! go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A look that takes longer is not waited for.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The right of one source to have a thread.
+#[derive(Debug, Default)]
+pub(super) struct Seat(Arc<AtomicBool>);
+
+/// A seat that is taken, until this is dropped.
+struct Taken(Arc<AtomicBool>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Seat {
+    /// Does `work` on a thread.
+    ///
+    /// # Errors
+    /// If it takes too long, or an earlier one still does.
+    pub(super) async fn look<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        if self.0.swap(true, Ordering::AcqRel) {
+            return Err("an earlier look at its files still hangs".to_owned());
+        }
+        let taken = Taken(Arc::clone(&self.0));
+        let (tell, told) = oneshot::channel();
+        let run = move || {
+            let done = work();
+            drop(taken);
+            let _ = tell.send(done);
+        };
+        let thread = std::thread::Builder::new().name("credentials".to_owned()).spawn(run);
+        thread.map_err(|error| format!("no thread can be started to look at its files: {error}"))?;
+        match tokio::time::timeout(LIMIT, told).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(_)) => Err("looking at its files was cut short".to_owned()),
+            Err(_) => Err(format!("its files did not answer within {}s", LIMIT.as_secs())),
+        }
+    }
+}
