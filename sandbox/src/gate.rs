@@ -149,6 +149,11 @@ impl Gate {
         }
     }
 
+    /// What all keys that were issued keep secret.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        self.issued.iter().flat_map(|key| [Some(key.secret.clone()), key.token.clone()]).flatten().collect()
+    }
+
     /// Issues the key of a session in a role.
     pub(crate) fn assume(&mut self, role: &str, lifetime: time::Duration, now: Moment) -> AccessKey {
         self.add(Holder::Session, &format!("{role}."), lifetime, now)

@@ -371,6 +371,11 @@ impl Sandbox {
         self.running.world.lock().gate.rotate(now);
     }
 
+    /// Secret and token of every temporary key that was issued, by whichever service: what a test may look for where it must not be.
+    pub fn issued_secrets(&self) -> Vec<Secret> {
+        self.running.world.lock().gate.secrets()
+    }
+
     /// The token of an identity provider that AssumeRoleWithOIDC takes from here on; the one before is no longer taken.
     pub fn set_oidc_token(&self, token: Secret) {
         self.running.world.lock().sts.oidc_token = Some(token);

@@ -247,7 +247,10 @@ impl Core {
     /// Units of its systemd checks, then those of the configuration.
     fn units_of(&self, active: &Active) -> Vec<String> {
         let names = self.plan.signal(&active.round.signal).into_iter().flat_map(|signal| signal.runs());
-        let of_checks = names.filter_map(|name| match &self.checks.get(name)?.check.probe {
+        let mut runs: Vec<_> = names.filter_map(|name| self.checks.get(name)).collect();
+        // Not all may be asked: what is wrong comes first here too.
+        runs.sort_by_key(|run| rank(run));
+        let of_checks = runs.into_iter().filter_map(|run| match &run.check.probe {
             Probe::Systemd(Systemd::Unit(unit)) => Some(&unit.name),
             _ => None,
         });

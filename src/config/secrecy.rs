@@ -28,8 +28,8 @@ const WORDS: [&str; 15] = [
     "auth_key",
 ];
 
-/// Keys whose values are never shown, whatever they are.
-const SEALED: [&str; 4] = ["headers", "body", "environment", "send"];
+/// Keys whose values are never shown, whatever they are. The path of a credentials URI is often all that guards it.
+const SEALED: [&str; 5] = ["headers", "body", "environment", "send", "uri"];
 
 /// Whether all that stands under the key `name` is kept from being shown; a typing error in such a name counts as the name.
 pub(super) fn is_sealed(name: &str) -> bool {

@@ -366,11 +366,11 @@ impl Daemon {
                 self.calls.spawn(looking);
             }
             Effect::LookAtHook { look, target, hook } => {
-                let looking = self.outside.look_at_hook(target, hook);
+                let looking = self.outside.look_at_hook(self.known(), target, hook);
                 self.calls.spawn(async move { vec![Input::Looked { look, result: looking.await }] });
             }
             Effect::Beat { beat, target, hook, covers } => {
-                let beating = self.outside.beat(target, hook, covers);
+                let beating = self.outside.beat(self.known(), target, hook, covers);
                 self.calls.spawn(async move { vec![Input::Beaten { beat, result: beating.await }] });
             }
             Effect::Send { send, mut request } => {
@@ -378,7 +378,7 @@ impl Daemon {
                     // Words of checks may be in it, and it leaves the host.
                     request.reason = self.reporter.hide(&request.reason, self.core.plan());
                 }
-                let sending = self.outside.send(send, request);
+                let sending = self.outside.send(self.known(), send, request);
                 self.calls.spawn(sending);
             }
             Effect::Report { report, draft } => self.make_report(report, *draft),
@@ -390,6 +390,11 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// This instance, as the core knows it.
+    fn known(&self) -> Option<String> {
+        self.core.instance_id().map(str::to_owned)
     }
 
     fn note(&self, note: Note) {

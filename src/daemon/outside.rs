@@ -15,7 +15,7 @@ use crate::stack::Look;
 use crate::{ess, handle};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the check before a send, that this is still the same machine, may hold up the send.
@@ -35,8 +35,6 @@ pub(super) struct Outside {
     /// Names that ids of the plan are made of.
     names: Vec<NameSource>,
     ess: Arc<ess::Client>,
-    /// The instance id that the intents are made under, once it is known.
-    instance_id: Arc<Mutex<Option<String>>>,
 }
 
 impl Outside {
@@ -67,13 +65,12 @@ impl Outside {
             handles,
             handle_sources: handle_sources.collect(),
             names: names(plan),
-            instance_id: Arc::default(),
         })
     }
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
     pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
-        *self = Self { instance_id: Arc::clone(&self.instance_id), ..Self::remembering(plan, &self.environment, self.remembered.clone())? };
+        *self = Self::remembering(plan, &self.environment, self.remembered.clone())?;
         Ok(())
     }
 
@@ -102,7 +99,7 @@ impl Outside {
 
     /// Asks who this host is.
     pub(super) fn identify(&self) -> impl Future<Output = Result<Identity, String>> + Send + 'static {
-        let (metadata, client, known) = (Arc::clone(&self.metadata), Arc::clone(&self.client), Arc::clone(&self.instance_id));
+        let (metadata, client) = (Arc::clone(&self.metadata), Arc::clone(&self.client));
         let (wanted, ess) = (self.names.clone(), Arc::clone(&self.ess));
         async move {
             let found = metadata.identity().await.map_err(|error| match error.hint() {
@@ -113,7 +110,6 @@ impl Outside {
                 client.know_account(account);
                 ess.know_account(account);
             }
-            *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.instance_id.clone());
             let mut names = Vec::new();
             for source in wanted {
                 if let Ok(name) = metadata.name(source).await {
@@ -124,29 +120,40 @@ impl Outside {
         }
     }
 
-    /// Whether a lifecycle action of the hook waits for this instance.
-    pub(super) fn look_at_hook(&self, target: Target, hook: LifecycleHook) -> impl Future<Output = Look> + Send + 'static {
-        let (ess, known) = (Arc::clone(&self.ess), self.known());
+    /// Whether a lifecycle action of the hook waits for this instance, which is the one that the core knows.
+    pub(super) fn look_at_hook(
+        &self,
+        known: Option<String>,
+        target: Target,
+        hook: LifecycleHook,
+    ) -> impl Future<Output = Look> + Send + 'static {
+        let ess = Arc::clone(&self.ess);
         async move { ess.look(&target.region, &hook, known.as_deref().unwrap_or_default()).await }
     }
 
     /// One heartbeat for the hook.
-    pub(super) fn beat(&self, target: Target, hook: LifecycleHook, covers: Duration) -> impl Future<Output = Beat> + Send + 'static {
-        let (ess, known) = (Arc::clone(&self.ess), self.known());
+    pub(super) fn beat(
+        &self,
+        known: Option<String>,
+        target: Target,
+        hook: LifecycleHook,
+        covers: Duration,
+    ) -> impl Future<Output = Beat> + Send + 'static {
+        let ess = Arc::clone(&self.ess);
         async move { ess.heartbeat(&target.region, &hook, known.as_deref().unwrap_or_default(), covers).await }
     }
 
-    /// The instance id that the intents are made under.
-    fn known(&self) -> Option<String> {
-        self.instance_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// One attempt, after a look whether this is still the machine that decided: a copy of a running machine resumes without a boot.
-    pub(super) fn send(&self, send: u64, request: SignalRequest) -> impl Future<Output = Vec<Input>> + Send + 'static {
+    /// `known` is the instance that the intent was made under: what a question in flight is about to find must not count here.
+    pub(super) fn send(
+        &self,
+        known: Option<String>,
+        send: u64,
+        request: SignalRequest,
+    ) -> impl Future<Output = Vec<Input>> + Send + 'static {
         let client = Arc::clone(&self.client);
         let (handles, ess) = (Arc::clone(&self.handles), Arc::clone(&self.ess));
         let metadata = Arc::clone(&self.metadata);
-        let known = self.known();
         let identify = self.identify();
         async move {
             let now = tokio::time::timeout(RECHECK_TIMEOUT, metadata.instance_id()).await;

@@ -11,8 +11,6 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Entries of the directory that are looked at; one with more is not ours.
-const ENTRIES: usize = 4096;
 /// What the ledger leaves, besides the lock: these, and files set aside.
 const LEDGER: [&str; 2] = ["ledger.json", "ledger.tmp"];
 const ASIDE: [&str; 4] = ["ledger.corrupt-", "ledger.format-", "ledger.instance-", "ledger.unread-"];
@@ -76,8 +74,7 @@ pub fn reset(dir: &Path, root: Option<&Path>, mind: Mind, others: impl Fn(&str) 
         return Err(ResetError::NotOwner { path: dir.to_owned(), owner, user: user.as_raw() });
     }
     let lock = lock(&opened, dir)?;
-    let mut names: Vec<String> = names(&opened).map_err(io("list", dir.to_owned()))?;
-    names.retain(|name| is_of_ledger(name) || others(name));
+    let mut names = names(&opened, |name| is_of_ledger(name) || others(name)).map_err(io("list", dir.to_owned()))?;
     names.sort();
     if mind == Mind::Look {
         return Ok(names);
@@ -139,10 +136,16 @@ fn lock(opened: &OwnedFd, dir: &Path) -> Result<Option<File>, ResetError> {
     }
 }
 
-fn names(opened: &OwnedFd) -> Result<Vec<String>, Errno> {
+/// However many files of others lie there. Folders are theirs whatever they are called, and all our names are text.
+fn names(opened: &OwnedFd, is_ours: impl Fn(&str) -> bool) -> Result<Vec<String>, Errno> {
     let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(opened)?.take(ENTRIES) {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+    for entry in rustix::fs::Dir::read_from(opened)? {
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().ok().filter(|name| is_ours(name)) else { continue };
+        let found = rustix::fs::statat(opened, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if rustix::fs::FileType::from_raw_mode(found.st_mode) != rustix::fs::FileType::Directory {
+            names.push(name.to_owned());
+        }
     }
     Ok(names)
 }

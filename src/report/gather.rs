@@ -10,11 +10,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Units asked at once.
-const AT_ONCE: usize = 4;
 /// Kept for killing a journalctl that hangs.
 const GRACE: Duration = Duration::from_millis(500);
 /// Where it is looked for without a `PATH`.
@@ -25,24 +24,53 @@ const USUAL: &str = "/usr/bin:/bin";
 pub struct Gathered {
     /// A line for each unit.
     pub units: Option<String>,
-    /// The last lines of each.
-    pub journal: Option<String>,
+    /// The last lines of each, below its name.
+    pub journal: Option<Vec<String>>,
 }
 
 impl Gathered {
     /// The whole report in at most about `limit` bytes: the core's part first, and room for the others.
     pub(super) fn text(&self, draft: &Draft, limit: usize) -> String {
-        let room = |part: &Option<String>, most: usize| part.as_ref().map_or(0, |text| text.len().min(most));
-        let others = room(&self.units, limit / 8) + room(&self.journal, limit / 3);
+        let units = self.units.as_ref().map(|units| cut(units, limit / 8));
+        let journal = self.journal.as_ref().map(|journal| shared(journal, limit / 3));
+        let others = units.as_ref().map_or(0, String::len) + journal.as_ref().map_or(0, String::len);
         let mut text = cut(&draft.text, limit.saturating_sub(others + 256));
-        if let Some(units) = &self.units {
-            let _ = write!(text, "\nunits\n{}", cut(units, limit / 8));
+        if let Some(units) = units {
+            let _ = write!(text, "\nunits\n{units}");
         }
-        if let Some(journal) = &self.journal {
-            let _ = write!(text, "\njournal\n{}", cut(journal, limit / 3));
+        if let Some(journal) = journal {
+            let _ = write!(text, "\njournal\n{journal}");
         }
         text
     }
+}
+
+/// `journals` in about `limit` bytes together: what one leaves others may take, and of each the last lines are kept.
+fn shared(journals: &[String], limit: usize) -> String {
+    let mut lengths: Vec<usize> = journals.iter().map(String::len).collect();
+    lengths.sort_unstable();
+    let (mut left, mut most) = (limit, usize::MAX);
+    for (place, length) in lengths.iter().enumerate() {
+        let share = left / (lengths.len() - place);
+        if *length > share {
+            most = share;
+            break;
+        }
+        left -= length;
+    }
+    journals.iter().map(|journal| last_lines(journal, most)).collect()
+}
+
+/// The first line of `journal` and the last ones, in about `limit` bytes, with a word about what is missing.
+fn last_lines(journal: &str, limit: usize) -> String {
+    let (name, lines) = journal.split_once('\n').unwrap_or((journal, ""));
+    if journal.len() <= limit {
+        return journal.to_owned();
+    }
+    let room = limit.saturating_sub(name.len() + 40);
+    let from = (lines.len().saturating_sub(room)..=lines.len()).find(|at| lines.get(..*at).is_some_and(|before| before.ends_with('\n')));
+    let from = from.unwrap_or(lines.len());
+    format!("{name}\n    [{from} bytes cut]\n{}", lines.get(from..).unwrap_or_default())
 }
 
 /// `text` in at most `limit` bytes, whole lines, with a word about what is missing.
@@ -63,8 +91,8 @@ pub(super) fn journalctl(path: Option<&String>) -> PathBuf {
     found.unwrap_or_else(|| PathBuf::from("/usr/bin/journalctl"))
 }
 
-/// Asks about `units`, within [`super::GATHERING`].
-pub(super) async fn gather(prober: &Arc<Prober>, journalctl: &Path, units: &[String], lines: u32) -> Gathered {
+/// Asks about `units`, within [`super::GATHERING`], each when its turn comes.
+pub(super) async fn gather(prober: &Arc<Prober>, journalctl: &Path, units: &[String], lines: u32, turns: &Arc<Semaphore>) -> Gathered {
     let units = units.get(..units.len().min(Report::UNITS)).unwrap_or_default();
     if units.is_empty() {
         return Gathered::default();
@@ -73,37 +101,34 @@ pub(super) async fn gather(prober: &Arc<Prober>, journalctl: &Path, units: &[Str
     let mut jobs = JoinSet::new();
     let mut states = vec![None; units.len()];
     let mut journals = vec![None; units.len()];
-    let mut waiting = units.iter().enumerate();
+    for (index, unit) in units.iter().enumerate() {
+        let (prober, journalctl, unit, turns) = (Arc::clone(prober), journalctl.to_owned(), unit.clone(), Arc::clone(turns));
+        jobs.spawn(async move {
+            let turn = tokio::time::timeout_at(end, turns.acquire_owned()).await;
+            let _turn = turn.ok()?.ok()?;
+            Some(ask(prober, journalctl, unit, lines, end, index).await)
+        });
+    }
     loop {
-        while jobs.len() < AT_ONCE
-            && let Some((index, unit)) = waiting.next()
-        {
-            jobs.spawn(ask(Arc::clone(prober), journalctl.to_owned(), unit.clone(), lines, end, index));
-        }
         match tokio::time::timeout_at(end + GRACE, jobs.join_next()).await {
-            Ok(Some(Ok((index, state, journal)))) => {
+            Ok(Some(Ok(Some((index, state, journal))))) => {
                 if let (Some(into), Some(said)) = (states.get_mut(index), journals.get_mut(index)) {
                     (*into, *said) = (Some(state), journal);
                 }
             }
-            Ok(Some(Err(_))) => {}
+            Ok(Some(_)) => {}
             Ok(None) | Err(_) => break,
         }
     }
-    let mut gathered = Gathered { units: Some(String::new()), journal: (lines > 0).then(String::new) };
+    let mut told = String::new();
+    let mut blocks = Vec::new();
     for ((unit, state), journal) in units.iter().zip(states).zip(journals) {
-        if let Some(text) = &mut gathered.units {
-            let _ = writeln!(text, "  {}", state.unwrap_or_else(|| format!("{unit}: not known in time")));
-        }
-        if let Some(text) = &mut gathered.journal {
-            let _ = writeln!(text, "  {unit}");
-            let said = journal.unwrap_or_else(|| "not read in time".to_owned());
-            for line in said.lines() {
-                let _ = writeln!(text, "    | {line}");
-            }
-        }
+        let _ = writeln!(told, "  {}", state.unwrap_or_else(|| format!("{unit}: not known in time")));
+        let said = journal.unwrap_or_else(|| "not read in time".to_owned());
+        let lines = said.lines().map(|line| format!("    | {line}\n"));
+        blocks.push([format!("  {unit}\n")].into_iter().chain(lines).collect());
     }
-    gathered
+    Gathered { units: Some(told), journal: (lines > 0).then_some(blocks) }
 }
 
 /// State and journal of one unit.
@@ -168,4 +193,25 @@ fn job(unit: &str, probe: Probe, end: Instant) -> Job {
         probe,
     };
     Job { check: Arc::new(check), attempt: 1, deadline_unix_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(unit: &str, lines: usize) -> String {
+        (0..lines).fold(format!("  {unit}\n"), |text, line| format!("{text}    | line {line}\n"))
+    }
+
+    #[test]
+    fn scenario_30_a_unit_that_says_much_takes_no_room_from_the_others_and_the_last_lines_are_kept() {
+        let journals = [journal("chatty.service", 400), journal("failed.service", 20), journal("chatty-too.service", 400)];
+        let shown = shared(&journals, 2_000);
+        assert!(shown.len() <= 2_100, "{}", shown.len());
+        assert!(shown.contains(&journals[1]), "{shown}");
+        assert!(shown.starts_with("  chatty.service\n    ["), "{shown}");
+        assert_eq!(shown.matches("    | line 399\n").count(), 2, "{shown}");
+        assert_eq!(shared(&journals, 1 << 20), journals.concat());
+        assert_eq!(shared(&[], 10), "");
+    }
 }

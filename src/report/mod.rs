@@ -4,9 +4,9 @@
 //! is printed, kept (`shelf`) and handed back. Nothing here decides anything, and nothing here can hold up a FAILURE: the core waits for the
 //! report no longer than it says itself.
 //!
-//! Bounds: [`GATHERING`] for everything that is asked, [`KEEPING`] for disk and console, [`plan::Report::UNITS`] units of which four are asked at once,
-//! [`PRINTED`] and [`KEPT`] bytes, four threads for consoles and disks that hang (one more report is then not printed, or not kept, and
-//! the log says so).
+//! Bounds: [`GATHERING`] for everything that is asked, [`KEEPING`] for disk and console, [`plan::Report::UNITS`] units of which four are asked
+//! at once, [`PRINTED`] and [`KEPT`] bytes, one thread for the disk and one for the console: reports of signals that fail together take turns
+//! at all of this, and one whose turn does not come in time is not printed, or not kept, or tells no units, and the log or the report says so.
 
 mod gather;
 mod redact;
@@ -25,9 +25,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 
 /// For asking systemd and the journal.
 pub const GATHERING: Duration = Duration::from_secs(3);
@@ -39,8 +40,8 @@ pub const PRINTED: usize = 16 * 1024;
 pub const KEPT: usize = 64 * 1024;
 /// What is handed to transports, in bytes.
 const CARRIED: usize = 16 * 1024;
-/// Threads for what may hang.
-const THREADS: usize = 4;
+/// Units asked at once, for all reports before a FAILURE together, and for each of the others.
+const UNITS_AT_ONCE: usize = 4;
 /// Reports as it would be now that are made at once.
 const ASKED_AT_ONCE: usize = 2;
 /// Values of the configuration shorter than this are no secrets.
@@ -70,9 +71,23 @@ pub struct Reporter {
     journalctl: PathBuf,
     environment: Arc<Vec<Secret>>,
     shelf: Shelf,
-    threads: Arc<Semaphore>,
+    gathering: Arc<Semaphore>,
+    passwords: Passwords,
+    disk: Lane,
+    console: Lane,
+    shown: Lane,
     asked: Arc<Semaphore>,
     printing: Printing,
+}
+
+/// Turns at what may hang, each on a thread of its own.
+type Lane = Arc<Semaphore>;
+
+/// Those of files, and what was read of them last: a disk that hangs must not bring one to light.
+#[derive(Clone)]
+struct Passwords {
+    lane: Lane,
+    last: Arc<Mutex<Vec<Secret>>>,
 }
 
 /// Whether standard output is ours.
@@ -93,7 +108,11 @@ impl Reporter {
             journalctl: gather::journalctl(environment.get("PATH")),
             environment: Arc::new(secrets.map(|(_, value)| Secret::new(value)).collect()),
             shelf: Shelf::new(state_dir),
-            threads: Arc::new(Semaphore::new(THREADS)),
+            gathering: Arc::new(Semaphore::new(UNITS_AT_ONCE)),
+            passwords: Passwords { lane: Arc::new(Semaphore::new(1)), last: Arc::default() },
+            disk: Arc::new(Semaphore::new(1)),
+            console: Arc::new(Semaphore::new(1)),
+            shown: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             asked: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             printing,
         }
@@ -101,7 +120,7 @@ impl Reporter {
 
     /// Completes the report before a FAILURE, prints and keeps it, and gives what transports may carry.
     pub async fn make(&self, draft: Draft, plan: Arc<Plan>) -> Arc<str> {
-        let gathered = self.gather(&draft, &plan.report).await;
+        let gathered = self.gather(&draft, &plan.report, &self.gathering).await;
         let known = self.known(&plan).await;
         let short = known.clean(&gathered.text(&draft, PRINTED));
         let whole = known.clean(&gathered.text(&draft, KEPT));
@@ -114,10 +133,10 @@ impl Reporter {
             text: clip(whole, KEPT),
         };
         let shelf = self.shelf.clone();
-        let kept = self.apart(KEEPING, move || shelf.keep(&filed));
+        let kept = apart(&self.disk, KEEPING, move || shelf.keep(&filed));
         let printed = async {
             if self.printing == Printing::StandardOutput {
-                return self.apart(KEEPING, move || print(&clip(short, PRINTED))).await;
+                return apart(&self.console, KEEPING, move || print(&clip(short, PRINTED))).await;
             }
             Ok(Ok(()))
         };
@@ -133,7 +152,8 @@ impl Reporter {
     /// The report as it would be now.
     pub async fn now(&self, draft: Draft, plan: Arc<Plan>) -> View {
         let _turn = self.asked.acquire().await;
-        let gathered = self.gather(&draft, &plan.report).await;
+        // Whoever asks has turns of his own: no FAILURE waits for them.
+        let gathered = self.gather(&draft, &plan.report, &Arc::new(Semaphore::new(UNITS_AT_ONCE))).await;
         let text = self.known(&plan).await.clean(&gathered.text(&draft, KEPT));
         View {
             signal: draft.signal.to_string(),
@@ -147,7 +167,7 @@ impl Reporter {
     /// The last report before a FAILURE of `signal`, or of any, that this instance has kept.
     pub async fn last(&self, instance_id: Option<String>, signal: Option<String>) -> Option<View> {
         let shelf = self.shelf.clone();
-        let found = self.apart(GATHERING, move || shelf.last(instance_id.as_deref(), signal.as_deref())).await;
+        let found = apart(&self.shown, GATHERING, move || shelf.last(instance_id.as_deref(), signal.as_deref())).await;
         Some(found.ok()??.view())
     }
 
@@ -156,43 +176,47 @@ impl Reporter {
         Redactor::new(self.held(plan)).clean(text)
     }
 
-    async fn gather(&self, draft: &Draft, report: &plan::Report) -> Gathered {
-        gather::gather(&self.prober, &self.journalctl, &draft.units, report.journal_lines).await
+    async fn gather(&self, draft: &Draft, report: &plan::Report, turns: &Arc<Semaphore>) -> Gathered {
+        gather::gather(&self.prober, &self.journalctl, &draft.units, report.journal_lines, turns).await
     }
 
     /// What is known to be secret now.
     async fn known(&self, plan: &Arc<Plan>) -> Redactor {
-        let plan = Arc::clone(plan);
-        let of_files = self.apart(KEEPING, {
-            let plan = Arc::clone(&plan);
+        let of_files = apart(&self.passwords.lane, KEEPING, {
+            let plan = Arc::clone(plan);
             move || passwords(&plan)
         });
-        let of_files = of_files.await.unwrap_or_default();
-        Redactor::new(self.held(&plan).chain(of_files))
+        let of_files = of_files.await;
+        let mut last = self.passwords.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(read) = of_files {
+            *last = read;
+        }
+        Redactor::new(self.held(plan).chain(last.iter().cloned()))
     }
 
     /// Secrets in memory.
     fn held(&self, plan: &Plan) -> impl Iterator<Item = Secret> {
         secret::alive().into_iter().chain(self.environment.iter().cloned()).chain(of_plan(plan))
     }
+}
 
-    /// Work that may hang, on a thread of its own; for `limit` somebody waits for it.
-    async fn apart<T: Send + 'static>(&self, limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-        let Ok(permit) = Arc::clone(&self.threads).try_acquire_owned() else {
-            return Err(format!("{THREADS} threads hang already"));
-        };
-        let (sender, done) = oneshot::channel();
-        let run = move || {
-            // Nobody may be waiting any more.
-            let _ = sender.send(work());
-            drop(permit);
-        };
-        std::thread::Builder::new().name("report".to_owned()).spawn(run).map_err(|error| error.to_string())?;
-        match tokio::time::timeout(limit, done).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err("the thread is gone".to_owned()),
-            Err(_) => Err(format!("it takes longer than {}; it goes on by itself", humantime::format_duration(limit))),
-        }
+/// Work that may hang, on a thread of its own, when its turn in `lane` comes; for `limit` somebody waits for it.
+async fn apart<T: Send + 'static>(lane: &Lane, limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let end = Instant::now() + limit;
+    let Ok(Ok(permit)) = tokio::time::timeout_at(end, Arc::clone(lane).acquire_owned()).await else {
+        return Err(format!("those before it take longer than {}", humantime::format_duration(limit)));
+    };
+    let (sender, done) = oneshot::channel();
+    let run = move || {
+        // Nobody may be waiting any more.
+        let _ = sender.send(work());
+        drop(permit);
+    };
+    std::thread::Builder::new().name("report".to_owned()).spawn(run).map_err(|error| error.to_string())?;
+    match tokio::time::timeout_at(end, done).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(_)) => Err("the thread is gone".to_owned()),
+        Err(_) => Err(format!("it takes longer than {}; it goes on by itself", humantime::format_duration(limit))),
     }
 }
 

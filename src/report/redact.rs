@@ -9,6 +9,7 @@ use crate::secret::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::HashSet;
 use std::ops::Range;
+use zeroize::Zeroizing;
 
 /// Stands for what is not shown.
 pub const HIDDEN: &str = "[hidden]";
@@ -25,7 +26,8 @@ const PASSES: usize = 8;
 
 /// What is known to be secret.
 pub struct Redactor {
-    whole: Vec<Secret>,
+    // Not as `Secret`: redactors that live at the same time would learn each other's forms.
+    whole: Vec<Zeroizing<String>>,
     pieces: HashSet<[u8; PIECE]>,
 }
 
@@ -49,8 +51,8 @@ impl Redactor {
         let encoded = utf8_percent_encode(text, RESERVED).to_string();
         let escaped: String = text.escape_default().collect();
         for form in [text, &encoded, &escaped] {
-            if !self.whole.iter().any(|known| known.expose() == form) {
-                self.whole.push(Secret::new(form));
+            if !self.whole.iter().any(|known| known.as_str() == form) {
+                self.whole.push(Zeroizing::new(form.to_owned()));
             }
         }
         if text.len() <= LONGEST_IN_PIECES && !text.contains("://") {
@@ -75,7 +77,7 @@ impl Redactor {
 
     fn mark_known(&self, text: &str, hidden: &mut [bool]) {
         for secret in &self.whole {
-            let secret = secret.expose();
+            let secret = secret.as_str();
             let mut from = 0;
             while let Some(found) = text.get(from..).and_then(|rest| rest.find(secret)) {
                 mark(hidden, from + found..from + found + secret.len());

@@ -110,6 +110,35 @@ async fn scenario_30_a_report_that_hangs_at_every_turn_does_not_hold_up_the_fail
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn scenario_30_signals_that_fail_together_all_have_their_report() {
+    let signals: String = (0..8).map(|number| format!("[signal.s{number}]\nresource = \"R{number}\"\n")).collect();
+    let check = "[check.app]\ntype = \"exec\"\nfailure_threshold = 1\ncommand = [\"/bin/sh\", \"-c\", \"exit 78\"]\n";
+    let host = Host::new(&format!("[report]\nunits = [\"app.service\"]\n{signals}{check}")).await;
+    let path = journalctl(&host, "echo of the journal");
+    let out = std::fs::File::create(host.path("stdout")).unwrap();
+    let mut agent = start(&host, &path, out.into());
+    let all = async {
+        while !host.path("state/report-8.txt").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("all reports are kept");
+    end(&mut agent).await;
+    let kept = (1..=8).map(|number| std::fs::read_to_string(host.path(&format!("state/report-{number}.txt"))).unwrap());
+    let mut seen = Vec::new();
+    for report in kept {
+        let signal = report.lines().nth(1).unwrap().strip_prefix("signal: ").unwrap().to_owned();
+        assert!(report.contains(&format!("\nFAILURE report of signal {signal} (R")), "{report}");
+        assert!(report.ends_with("  app.service\n    | of the journal\n"), "{report}");
+        seen.push(signal);
+    }
+    seen.sort();
+    assert_eq!(seen, (0..8).map(|number| format!("s{number}")).collect::<Vec<_>>());
+    let shown = std::fs::read_to_string(host.path("stdout")).unwrap();
+    assert_eq!(shown.matches("FAILURE report of signal ").count(), 8, "{shown}");
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn scenario_30_an_absent_journal_is_said_in_the_report() {
     let host = Host::new(&failing("[report]\nunits = [\"app.service\"]\n")).await;
     let path = journalctl(&host, "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1");
@@ -173,6 +202,7 @@ async fn scenario_12_reset_forgets_the_instance_and_leaves_the_files_of_others()
     for name in ["ledger.instance-i-old-1", "ledger.corrupt-1", "ledger.notes", "report-x.txt", "notes.txt", "endpoint"] {
         std::fs::write(state.join(name), "x").unwrap();
     }
+    std::fs::create_dir(state.join("report-99.txt")).unwrap();
     let ours = ["endpoint", "ledger.corrupt-1", "ledger.instance-i-old-1", "ledger.json", "report-1.txt"];
     let all = names(&state);
     let (code, out, _) = program(&host, &["reset", "--dry-run"]).await;
@@ -180,10 +210,24 @@ async fn scenario_12_reset_forgets_the_instance_and_leaves_the_files_of_others()
     let (code, out, _) = program(&host, &["reset", "--json"]).await;
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &told["removed"]), (0, &serde_json::json!(ours)));
-    assert_eq!(names(&state), ["ledger.lock", "ledger.notes", "notes.txt", "report-x.txt"]);
+    assert_eq!(names(&state), ["ledger.lock", "ledger.notes", "notes.txt", "report-99.txt", "report-x.txt"]);
     assert_eq!(std::fs::read(state.join("ledger.lock")).unwrap(), b"", "the lock says nothing of the agent before");
     let (code, out, _) = program(&host, &["reset"]).await;
     assert_eq!((code, out), (0, format!("{} holds nothing of this instance\n", state.display())));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn scenario_12_reset_finds_the_ledger_among_any_number_of_files_of_others() {
+    let host = Host::new("").await;
+    let state = host.path("state");
+    std::fs::create_dir(&state).unwrap();
+    (0..5_000).for_each(|number| std::fs::write(state.join(format!("other-{number}")), "").unwrap());
+    for number in 0..50 {
+        std::fs::write(state.join(format!("ledger.corrupt-{number}")), "").unwrap();
+    }
+    let (code, out, _) = program(&host, &["reset"]).await;
+    assert_eq!((code, out.lines().last()), (0, Some("50 files removed: the next start of the agent is the first one")));
+    assert_eq!(names(&state).len(), 5_000);
 }
 
 #[tokio::test(flavor = "current_thread")]
