@@ -326,6 +326,12 @@ impl Sources {
         Err(Error { attempts })
     }
 
+    /// What the source at `position` gives, and nothing kept of it.
+    async fn find(self: &Arc<Self>, position: usize) -> Result<Found, Refused> {
+        let (recipe, source) = self.look(position, Source::recipe).await??;
+        Box::pin(recipe.follow(&source, &self.around)).await
+    }
+
     async fn ask(self: &Arc<Self>, position: usize, state: &mut State, now: Moment, server_ms: Option<i64>) -> Result<Arc<Keys>, Refused> {
         let (version, read) = self.look(position, read).await?;
         if let Some(cached) = state.cached.as_mut().filter(|_| state.remembered == Some(position)) {

@@ -56,11 +56,11 @@ impl Cache {
     pub async fn survey(&self) -> Vec<Asked> {
         let mut asked = Vec::new();
         let mut won = false;
-        for source in &self.sources.chain {
+        for (position, (source, _)) in self.sources.chain.iter().enumerate() {
             let began = Instant::now();
             let said = match won {
                 true => Said::NotAsked,
-                false => said(source.find(&self.sources.around).await),
+                false => said(self.sources.find(position).await),
             };
             won = won || matches!(&said, Said::Gave(_));
             asked.push(Asked { kind: source.kind(), source: source.to_string(), said, took: began.elapsed() });
