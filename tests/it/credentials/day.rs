@@ -1,5 +1,5 @@
 //! A day in the life of a RAM role. Once with a clock that is handed in, minute by minute, so that all spans are the real ones: six hours
-//! of life, new credentials half an hour before the end, renewal a quarter of an hour before it. Once in real time, an hour in a second:
+//! of life, new credentials half an hour before the end, renewal a quarter of an hour before it. Once in real time, an hour in a second (`DAY_SPEED`; `.ci/long` takes 100):
 //! the role is attached late, its credentials rotate, the metadata service is away, answers with half a document, loses the role; ROS
 //! ends credentials early. A signal falls due every half hour. None is lost.
 
@@ -19,8 +19,11 @@ use tokio::time::Instant;
 
 const ROLE: &str = "meta-data/ram/security-credentials";
 
-/// An hour of that day.
-const HOUR: Duration = Duration::from_secs(1);
+/// An hour of that day: a second, unless `DAY_SPEED` says how many times faster than the sun it goes.
+fn an_hour() -> Duration {
+    let speed = std::env::var("DAY_SPEED").map_or(3600, |speed| speed.parse().unwrap());
+    Duration::from_secs(3600) / speed
+}
 
 /// Two in an hour.
 const SIGNALS: u32 = 48;
@@ -68,8 +71,9 @@ fn half() -> Fault {
 
 /// What goes wrong, and at which hour.
 async fn trouble(sandbox: &Sandbox, from: Instant) {
-    let hour = async |hour: f64| tokio::time::sleep_until(from + HOUR.mul_f64(hour)).await;
-    let away = |effect, hours: f64| Fault { seconds: Some(HOUR.as_secs_f64() * hours), ..Fault::new(effect).metadata("/latest/") };
+    let span = an_hour();
+    let hour = async |hour: f64| tokio::time::sleep_until(from + span.mul_f64(hour)).await;
+    let away = |effect, hours: f64| Fault { seconds: Some(span.as_secs_f64() * hours), ..Fault::new(effect).metadata("/latest/") };
     hour(2.0).await;
     sandbox.set_metadata(ROLE, "SandboxRole").unwrap();
     hour(5.0).await;
@@ -95,21 +99,21 @@ async fn trouble(sandbox: &Sandbox, from: Instant) {
 
 #[tokio::test]
 async fn scenario_15_no_signal_is_lost_over_a_day_in_the_life_of_a_ram_role() {
-    let sandbox = sandbox().await;
+    let (sandbox, hour) = (sandbox().await, an_hour());
     sandbox.put_stack(STACK, StackSpec::waiting_for("WebReady", SIGNALS, 3000.0)).unwrap();
-    sandbox.set_credential_lifetime(6 * HOUR);
+    sandbox.set_credential_lifetime(6 * hour);
     sandbox.remove_metadata(ROLE);
     let none = HashMap::new();
     let cache = Cache::new(&Provider::Auto, &none, &metadata(&sandbox.metadata_url(), &none), Random::new(1));
     let client = Arc::new(Client::new(&settings(&sandbox.ros_url()), Arc::new(cache)).unwrap());
     let midnight = Instant::now();
     // Two renewals a minute can be forced, and a minute here is longer than that day: whoever meets the limit needs one.
-    let end = midnight + 24 * HOUR + Duration::from_secs(100);
+    let end = midnight + 24 * hour + Duration::from_secs(100);
     let tasks: Vec<_> = (0..SIGNALS)
         .map(|number| {
             let client = Arc::clone(&client);
             tokio::spawn(async move {
-                tokio::time::sleep_until(midnight + HOUR.mul_f64(f64::from(number) / 2.0)).await;
+                tokio::time::sleep_until(midnight + hour.mul_f64(f64::from(number) / 2.0)).await;
                 signal(client, number, end).await
             })
         })
