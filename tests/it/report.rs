@@ -62,7 +62,7 @@ async fn scenario_30_the_report_tells_checks_units_and_journal_survives_the_agen
     assert_eq!((code, &asked["source"], &asked["failure"], &asked["instance_id"]), (0, &"agent".into(), &true.into(), &INSTANCE.into()));
     let text = asked["text"].as_str().unwrap();
     let parts = [
-        "FAILURE report of signal web (WebReady): check app will never pass: ",
+        "FAILURE report of signal web (WebReady): check app will never pass: no database: password=[hidden]\n",
         "timer\n  deadline = 15m, less margin = 30s: has not run out: ",
         "app (exec, required): critical for ",
         "no database: password=[hidden]",
@@ -105,7 +105,7 @@ async fn scenario_30_the_url_of_a_handle_carries_reason_and_report_and_journal_l
         let [signal] = signals.as_slice() else { panic!("{signals:?}") };
         let (reason, data) = (signal.reason.as_str(), signal.data.as_str());
         assert_eq!(signal.status.as_str(), "FAILURE");
-        assert!(reason.starts_with("check app will never pass: ") && reason.contains("password=[hidden]"), "{reason}");
+        assert!(reason.starts_with("check app will never pass: no database: password=[hidden]"), "{reason}");
         assert!(data.starts_with(&format!("FAILURE report of signal web (WebReady): {reason}\n")), "{data}");
         assert!(data.contains("| second line"), "{data}");
         assert!(data.contains("units\n  app.service"), "{data}");
