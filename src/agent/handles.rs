@@ -20,10 +20,12 @@ impl Core {
     /// The files and credentials of the plan's handles were read.
     pub(super) fn handles_read(&mut self, places: Places) {
         let news: Vec<_> = places.iter().filter(|(name, place)| self.handles.get(*name) != Some(*place)).collect();
-        for (name, place) in news {
-            if let Err(why) = place {
-                self.effects.push(super::Effect::Note(super::Note { level: NoteLevel::Warn, text: format!("signal {name}: {why}") }));
-            }
+        let complaints = news.into_iter().filter_map(|(name, place)| {
+            let why = place.as_ref().map_or_else(|why| Some(why.clone()), |place| self.of_another_handle(name, place))?;
+            Some(format!("signal {name}: {why}"))
+        });
+        for complaint in complaints.collect::<Vec<_>>() {
+            self.note(NoteLevel::Warn, complaint);
         }
         if self.handles != places {
             self.handles = places;
@@ -31,6 +33,16 @@ impl Core {
                 self.fit_plan();
             }
         }
+    }
+
+    /// A URL leads where it leads, whatever `resource` says; only when it is fetched anew, and when it is looked what became of the signal, is
+    /// `resource` asked for.
+    fn of_another_handle(&self, name: &Name, place: &Place) -> Option<String> {
+        let meant = &self.plan.signal(name)?.resource;
+        let found = place.resource.as_ref().filter(|found| *found != meant)?;
+        Some(format!(
+            "the URL is that of the handle {found}, and `resource` says {meant}; hint: write resource = \"{found}\", or the URL of {meant}"
+        ))
     }
 
     /// Whom a signal tells whose URL comes from a file or credential; none while that, or this host, is not known.

@@ -272,11 +272,10 @@ impl Core {
         let plain = self.plain_timers(active, signal);
         let last = plain.last;
         let (decide_by, last) = match active.extended {
-            // What was extended for a deadline that the template has moved since.
-            Some(since) if since < plain.decide_by.saturating_sub(margin) => (plain.decide_by, last),
             None => (plain.decide_by, last),
             Some(since) if since >= last => (since.saturating_add(margin), since.saturating_add(margin).saturating_add(margin)),
-            Some(since) => (since.saturating_add(last.saturating_sub(since) / 2), last),
+            // The template may have moved the deadline since: an extension never brings the decision forward.
+            Some(since) => (plain.decide_by.max(since.saturating_add(last.saturating_sub(since) / 2)), last),
         };
         Some(Timers { decide_by, last, ..plain })
     }

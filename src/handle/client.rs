@@ -2,7 +2,7 @@
 //!
 //! Each attempt reads the file or credential anew, because whoever wrote it may replace it. A URL that has expired is fetched anew from
 //! the stack where RAM permits it: before it is used, if the time in `expire` has passed (an old one that cannot be replaced is used
-//! nevertheless, for this host's clock may be wrong), or after the service has refused it.
+//! nevertheless, for this host's clock may be wrong), or after the service has refused it. One of another stack is never used.
 
 use super::answer::{self, Refused, Reply};
 use super::document::Document;
@@ -221,6 +221,10 @@ impl Client {
 
     /// The URL to use: one's own, a fetched one, or one that is fetched now; one that has expired only if there is no other.
     async fn choose(&self, target: &Target, own: Option<Document>, stack: &ros::Client) -> Result<Document, Refusal> {
+        let (own, stray) = match own {
+            Some(document) if leads_elsewhere(&document, target) => (None, document.place().stack_id.clone()),
+            own => (own, None),
+        };
         let fetched = self.learned().fetched(target);
         let good = |document: &Document| !is_late(document, stack) && !self.learned().is_spent(document);
         if let Some(document) = [&own, &fetched].into_iter().flatten().find(|document| good(document)) {
@@ -228,7 +232,7 @@ impl Client {
         }
         match (self.fetch(target, stack).await, own.or(fetched)) {
             (Ok(document), _) | (Err(_), Some(document)) => Ok(document),
-            (Err(refusal), None) => Err(refusal),
+            (Err(refusal), None) => Err(stray.map_or(refusal.clone(), |stray| astray(&stray, target, &refusal))),
         }
     }
 
@@ -307,6 +311,23 @@ impl Client {
         // Nothing in there can be left half done.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the URL is that of another stack. Said there, the signal would be acknowledged and the stack that waits would not hear it. A stack
+/// that is configured by its name cannot be compared.
+fn leads_elsewhere(document: &Document, target: &Target) -> bool {
+    let id = |text: &str| uuid::Uuid::try_parse(text).ok();
+    let named = document.place().stack_id.as_deref().and_then(id);
+    named.zip(id(&target.stack_id)).is_some_and(|(named, meant)| named != meant)
+}
+
+fn astray(stray: &str, target: &Target, refusal: &Refusal) -> Refusal {
+    let message = format!(
+        "the URL of the handle is that of stack {stray}, not of {}: nothing is sent through it, and another cannot be had: {}",
+        target.stack_id, refusal.message
+    );
+    let hint = "the file is that of another stack, such as in an image; write the CurlCli or URL of this stack's handle into it";
+    unsent(Class::Credentials, message, Some(hint.to_owned()))
 }
 
 /// Whether the time in `expire` has passed, by the clock of ROS where it is known.

@@ -153,6 +153,10 @@ fn is_hidden_already(text: &str, range: &Range<usize>) -> bool {
 
 /// The name, if it is that of a secret, that ends `before`, perhaps in quotes: `password`, `"api-key"`.
 fn named_before(before: &str) -> Option<String> {
+    // Our own verdict, behind which the reason stands.
+    if before.ends_with(" will never pass") {
+        return None;
+    }
     let before = before.trim_end_matches([' ', '\t']).trim_end_matches(['"', '\'', '\\']);
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let start = before.char_indices().rev().take(65).take_while(|(_, c)| is_word(*c)).last().map_or(before.len(), |(at, _)| at);
@@ -234,6 +238,7 @@ mod tests {
     fn scenario_18_what_looks_like_a_secret_is_hidden_and_what_stands_around_it_is_shown() {
         for (text, shown) in [
             ("AccessKeySecret=abc123 next", "AccessKeySecret=[hidden] next"),
+            ("check app will never pass: no disk, password=x1y2", "check app will never pass: no disk, password=[hidden]"),
             ("connect to db: password=hunter2 failed", "connect to db: password=[hidden] failed"),
             ("password: correct horse battery", "password: [hidden]"),
             (r#"{"password":"a\"b","user":"me"}"#, r#"{"password":"[hidden]","user":"me"}"#),

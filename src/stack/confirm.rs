@@ -67,7 +67,7 @@ pub fn judge(said: SignalStatus, stack: Shown<'_>, condition: Option<Condition<'
     }
     let Some(condition) = condition else {
         return match stack.status {
-            ended if ended.ends_with("_COMPLETE") => Sighting::Counted(of_stack()),
+            ended if ended.ends_with("_COMPLETE") => completed(said, of_stack()),
             ended if ended.ends_with("_FAILED") => failed(said, of_stack()),
             _ => Sighting::Waiting(of_stack()),
         };
@@ -90,13 +90,18 @@ pub fn judge(said: SignalStatus, stack: Shown<'_>, condition: Option<Condition<'
         }
         (true, _) if status.ends_with("_FAILED") => failed(said, of_condition()),
         (true, Some(false)) => Sighting::NotNeeded(format!("{} without this signal", of_condition())),
-        (true, None) => Sighting::Counted(of_condition()),
+        (true, None) => completed(said, of_condition()),
         (_, Some(true)) => Sighting::Counted(format!("{} has this signal", condition.name)),
         (false, Some(false)) if status.ends_with("_IN_PROGRESS") => {
             Sighting::NotCounted(format!("{}, and does not show this signal among those that it has", of_condition()))
         }
         (false, _) => Sighting::Waiting(of_condition()),
     }
+}
+
+/// It has what it waited for. Had a FAILURE been counted, it would not.
+fn completed(said: SignalStatus, what: String) -> Sighting {
+    if said == SignalStatus::Failure { Sighting::NotNeeded(format!("{what} in spite of it")) } else { Sighting::Counted(what) }
 }
 
 /// That the condition failed is what a FAILURE asks for.
@@ -166,6 +171,15 @@ mod tests {
         assert!(matches!(alone("CREATE_COMPLETE"), Sighting::Counted(_)));
         assert!(matches!(alone("UPDATE_FAILED"), Sighting::Failed(_)));
         assert!(matches!(alone("CREATE_IN_PROGRESS"), Sighting::Waiting(_)));
+    }
+
+    #[test]
+    fn a_failure_is_not_counted_by_what_completes_in_spite_of_it() {
+        let complete = Shown { status: "CREATE_COMPLETE", reason: None };
+        let wait = |has_it| Condition { name: "Wait", shown: complete, has_it };
+        assert!(matches!(judge(Failure, complete, None), Sighting::NotNeeded(_)));
+        assert_eq!(judge(Failure, complete, Some(wait(None))), Sighting::NotNeeded("Wait is CREATE_COMPLETE in spite of it".to_owned()));
+        assert!(matches!(judge(Failure, complete, Some(wait(Some(true)))), Sighting::Counted(_)), "it shows it");
     }
 
     #[test]

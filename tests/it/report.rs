@@ -1,6 +1,6 @@
 //! The failure report and `reset`, through the built program.
 
-use crate::host::{Host, INSTANCE, KEY, SECRET};
+use crate::host::{Host, INSTANCE, KEY, SECRET, STACK};
 use crate::secrets::secrets;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -62,7 +62,7 @@ async fn scenario_30_the_report_tells_checks_units_and_journal_survives_the_agen
     assert_eq!((code, &asked["source"], &asked["failure"], &asked["instance_id"]), (0, &"agent".into(), &true.into(), &INSTANCE.into()));
     let text = asked["text"].as_str().unwrap();
     let parts = [
-        "FAILURE report of signal web (WebReady): check app will never pass: ",
+        "FAILURE report of signal web (WebReady): check app will never pass: no database: password=[hidden]\n",
         "timer\n  deadline = 15m, less margin = 30s: has not run out: ",
         "app (exec, required): critical for ",
         "no database: password=[hidden]",
@@ -88,6 +88,36 @@ async fn scenario_30_the_report_tells_checks_units_and_journal_survives_the_agen
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn scenario_30_the_url_of_a_handle_carries_reason_and_report_and_journal_lines_only_if_asked_for() {
+    for journal in [false, true] {
+        let host = Host::new("").await;
+        let document = host.sandbox.handle_attribute(STACK, "WebReady", "CurlCli").unwrap().reveal().to_owned();
+        crate::private::write(&host.path("handle"), &document);
+        let more = format!("transport = \"handle\"\nhandle_file = \"{}\"\n", host.path("handle").display());
+        let report = format!("[report]\nunits = [\"app.service\"]\njournal_to_handle = {journal}\n");
+        host.configure(&failing(&format!("{more}{report}")));
+        let (password, token) = (secrets()["reported_password"], secrets()["journal_token"]);
+        let path = journalctl(&host, &format!("echo \"a line of the journal TOKEN={token}\""));
+        let mut agent = start(&host, &path, Stdio::null());
+        host.stack_becomes("CREATE_FAILED").await;
+        end(&mut agent).await;
+        let signals = host.sandbox.stack(STACK).unwrap().resources["WebReady"].signals.clone();
+        let [signal] = signals.as_slice() else { panic!("{signals:?}") };
+        let (reason, data) = (signal.reason.as_str(), signal.data.as_str());
+        assert_eq!(signal.status.as_str(), "FAILURE");
+        assert!(reason.starts_with("check app will never pass: no database: password=[hidden]"), "{reason}");
+        assert!(data.starts_with(&format!("FAILURE report of signal web (WebReady): {reason}\n")), "{data}");
+        assert!(data.contains("| second line"), "{data}");
+        assert!(data.contains("units\n  app.service"), "{data}");
+        assert_eq!(data.contains("a line of the journal"), journal, "{data}");
+        let signature = document.split_once("signature=").unwrap().1;
+        for secret in [password, token, signature.get(..40).unwrap()] {
+            assert!(!reason.contains(secret) && !data.contains(secret), "{reason} {data}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn scenario_30_a_report_that_hangs_at_every_turn_does_not_hold_up_the_failure() {
     let host = Host::new(&failing("[report]\nunits = [\"app.service\"]\n")).await;
     let path = journalctl(&host, "trap '' TERM; while :; do sleep 1; done");
@@ -104,7 +134,7 @@ async fn scenario_30_a_report_that_hangs_at_every_turn_does_not_hold_up_the_fail
     host.stack_becomes("CREATE_FAILED").await;
     let took = now() - began;
     assert!(took < 20_000, "{took} ms");
-    assert_eq!(host.sandbox.stack(crate::host::STACK).unwrap().effective_signals, 1);
+    assert_eq!(host.sandbox.stack(STACK).unwrap().effective_signals, 1);
     agent.kill().await.unwrap();
     drop(reader);
 }

@@ -46,6 +46,19 @@ fn scenario_11_the_deadline_follows_the_timeout_of_the_template() {
 }
 
 #[test]
+fn more_time_for_the_checks_never_brings_a_learned_decision_forward() {
+    let mut world = world(|_| {});
+    world.happen(&taught(600, Some(40_000)));
+    world.pass(5_000);
+    let core = &mut world.core;
+    let plain = core.timers(&core.rounds[0]).unwrap();
+    assert!(plain.from_template);
+    core.rounds[0].extended = Some(core.now());
+    let extended = core.timers(&core.rounds[0]).unwrap();
+    assert_eq!((extended.decide_by, extended.last), (plain.decide_by, plain.last));
+}
+
+#[test]
 fn scenario_6_a_stack_that_waits_for_less_than_the_usual_deadline_still_hears_a_failure() {
     let mut world = world(|_| {});
     world.happen(&taught(600, Some(240_000)));

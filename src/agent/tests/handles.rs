@@ -75,6 +75,15 @@ fn named() -> Place {
 }
 
 #[test]
+fn scenario_1_a_url_of_another_handle_than_resource_says_is_told_once() {
+    let place = Place { resource: Some("DbReady".into()), ..named() };
+    let (mut core, mut effects) = healthy(by_file(), None, None, Some(Ok(place.clone())));
+    effects.extend(step(&mut core, 20_000, Input::Handles(Places::from([(Name::from("web"), Ok(place))]))));
+    let told = effects.iter().filter(|effect| matches!(effect, Effect::Note(note) if note.text.contains("that of the handle DbReady")));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
 fn without_credentials_the_url_of_a_handle_is_used_at_once_and_the_api_waits() {
     let refused = || Look::NoCredentials("no credentials: environment".into());
     let (mut core, effects) = healthy(by_file(), None, None, Some(Ok(named())));

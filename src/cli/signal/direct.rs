@@ -202,7 +202,10 @@ impl Asking<'_> {
             (Some(id), _) => id,
             (None, None) if way.stands_alone() => {
                 let host = self.host().await;
-                unique_id(&UniqueIdStrategy::Derived, &host, &format!("{MANUAL}{}", target.resource), FIRST_ROUND, &target, Uuid::nil())?
+                // One host may say several things, each with its own data, to a condition that counts them: at ROS they are several signals.
+                let data = wanted.data.as_ref().map(ToString::to_string);
+                let round = data.as_deref().unwrap_or(FIRST_ROUND);
+                unique_id(&UniqueIdStrategy::Derived, &host, &format!("{MANUAL}{}", target.resource), round, &target, Uuid::nil())?
             }
             (None, planned) => self.derive(planned, wanted, &target).await?,
         };

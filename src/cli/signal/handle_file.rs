@@ -19,6 +19,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// The most that is read of standard input, in bytes.
 const INPUT_LIMIT: u64 = 64 * 1024;
@@ -40,6 +41,9 @@ struct Said {
 /// If the command line or the file is wrong, or the signal was not acknowledged in time.
 pub(super) fn run(global: &Global, arguments: SignalArguments) -> anyhow::Result<Report> {
     let path = arguments.handle_file.context("--handle-file is needed")?;
+    if path == Path::new("-") && arguments.data.as_deref() == Some("@-") {
+        return Err(Failure::new(Exit::Usage, "standard input cannot be both the document of --handle-file and the body of -d").into());
+    }
     let said = arguments.data.as_deref().map(spoken).transpose()?.unwrap_or_default();
     for key in &said.unknown {
         output::notice(&format!("-d: `{key}` means nothing to ROS and is left out"));
@@ -51,7 +55,11 @@ pub(super) fn run(global: &Global, arguments: SignalArguments) -> anyhow::Result
         (None, None) => said.status.unwrap_or(SignalStatus::Success),
     };
     let reason = arguments.reason.or(said.reason).or_else(|| arguments.exit_code.map(|code| format!("exit code {code}")));
-    let way = if path == Path::new("-") { Way::Given(Box::new(standard_input()?)) } else { Way::File(absolute(&path)?) };
+    let way = if path == Path::new("-") {
+        Way::Given(Box::new(parsed(&standard_input()?, "standard input")?))
+    } else {
+        Way::File(absolute(&path)?)
+    };
     let resource = match (arguments.resource, way.resource()?) {
         (Some(resource), _) => resource,
         (None, found) => found.unwrap_or_else(|| Target::UNNAMED.to_owned()),
@@ -95,20 +103,21 @@ fn read(path: &Path) -> anyhow::Result<Document> {
     parsed(&text, &what())
 }
 
-fn standard_input() -> anyhow::Result<Document> {
-    let mut text = zeroize::Zeroizing::new(String::new());
+fn standard_input() -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
     std::io::stdin().lock().take(INPUT_LIMIT).read_to_string(&mut text).context("standard input")?;
-    parsed(&text, "standard input")
+    Ok(text)
 }
 
 fn parsed(text: &str, what: &str) -> anyhow::Result<Document> {
     Document::parse(text).map_err(|invalid| Failure::new(Exit::Failure, format!("{what}: {invalid}")).hint(invalid.hint()).into())
 }
 
-/// What stands after `-d`, or in the file that `@` names there, as with curl.
+/// What stands after `-d`, or in the file that `@` names there, or on standard input (`@-`), as with curl.
 fn spoken(text: &str) -> anyhow::Result<Said> {
     let usage = |why: String| Failure::new(Exit::Usage, format!("-d: {why}")).hint("write -d '{\"status\": \"SUCCESS\"}'");
     let text = match text.strip_prefix('@') {
+        Some("-") => standard_input()?.to_string(),
         Some(path) => read_secret(Path::new(path), false).map_err(|why| usage(format!("{path}: {why}")))?.to_string(),
         None => text.to_owned(),
     };

@@ -144,6 +144,29 @@ async fn an_expired_url_that_cannot_be_replaced_is_a_clear_refusal_and_a_new_fil
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn scenario_12_a_url_of_another_stack_is_not_told_what_this_stack_waits_for() {
+    let other = "00000000-0000-4000-8000-000000000001";
+    // As in an image that was made of a host of another stack.
+    let (host, _listener) = host_with(|host| {
+        host.sandbox.put_stack(other, ros_sandbox::StackSpec::waiting_for("WebReady", 1, 3_000.0)).unwrap();
+        host.sandbox.handle_attribute(other, "WebReady", "CurlCli").unwrap().reveal().to_owned()
+    })
+    .await;
+    let text = std::fs::read_to_string(host.config()).unwrap().replace("[stack]\n", "");
+    private::write(&host.config(), &format!("[stack]\nstack_id = \"{STACK}\"\n{text}"));
+    let mut agent = poor(&host);
+    let note = agent.notes("not acknowledged").await;
+    assert!(note.contains(&format!("the URL of the handle is that of stack {other}, not of {STACK}: nothing is sent")), "{note}");
+    assert_eq!(posts(&host), 0);
+    agent.stop().await.unwrap();
+    // With credentials the right one is had.
+    let mut again = host.start_in(Host::environment());
+    again.notes("acknowledged by ROS").await;
+    assert_eq!((ids(&host), posts(&host)), (vec![of_this_host("web")], 1));
+    again.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn scenario_3_what_is_no_acknowledgement_is_tried_again_under_the_same_id() {
     let faults = [
         Effect::http(500, "oops"),

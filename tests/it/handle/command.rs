@@ -69,7 +69,58 @@ async fn a_boot_script_switches_from_ros_notify_by_one_line() {
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(ended.out.starts_with("SUCCESS for WebReady acknowledged\n"), "{}", ended.out);
     let seen = the_signal(&host);
-    assert_eq!((seen.status.as_str(), seen.data.as_str(), seen.unique_id), ("SUCCESS", "it works", of_this_host("manual:WebReady")));
+    assert_eq!(
+        (seen.status.as_str(), seen.data.as_str(), seen.unique_id),
+        ("SUCCESS", "it works", of_this_host("manual:WebReady\n\"it works\""))
+    );
+    host.stack_becomes("CREATE_COMPLETE").await;
+}
+
+/// Runs `body` as user data in which `Fn::Replace` has put the agent's command in the place of `ros-notify`.
+async fn user_data(host: &Host, body: &str) -> Ended {
+    let line = format!(
+        "{} --config {} signal --handle-file {}",
+        env!("CARGO_BIN_EXE_ros-signal-agent"),
+        host.config().display(),
+        host.path("handle").display()
+    );
+    private::write(&host.path("user-data.sh"), &format!("#!/bin/sh\nset -e\ncd \"$1\"\n{}", body.replace("ros-notify", &line)));
+    let mut command = Command::new("sh");
+    command.env_clear().env("PATH", "/usr/bin:/bin").arg(host.path("user-data.sh")).arg(host.path(""));
+    ended(command, "").await
+}
+
+#[tokio::test]
+async fn the_ways_in_which_templates_quote_their_json_are_all_understood() {
+    let nested = r#"{"ip":"10.0.0.1","ports":[80,443]}"#;
+    let table = [
+        (r#"ros-notify -d "{\"Data\" : \"it works\", \"status\": \"FAILURE\"}""#, "FAILURE", "it works"),
+        (r#"ros-notify -d '{"status":"FAILURE","data":"it'"'"'s broken"}'"#, "FAILURE", "it's broken"),
+        (r#"ros-notify -d '{"data":{"ip":"10.0.0.1","ports":[80,443]}}'"#, "SUCCESS", nested),
+        (r#"ip=10.0.0.1; ros-notify --data-binary "{\"status\":\"SUCCESS\",\"data\":\"$ip\"}""#, "SUCCESS", "10.0.0.1"),
+        ("echo '{\"status\": \"WARNING\",\n\"data\": \"x\"}' > body; ros-notify --data-binary @body", "WARNING", "x"),
+        ("ros-notify -d @- <<END\n{\"status\": \"FAILURE\", \"data\": \"y\"}\nEND\n", "FAILURE", "y"),
+    ];
+    for (script, status, data) in table {
+        let host = host().await;
+        let ended = user_data(&host, script).await;
+        assert_eq!(ended.code, 0, "{script}: {}", ended.err);
+        let seen = the_signal(&host);
+        assert_eq!((seen.status.as_str(), seen.data.as_str()), (status, data), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_announces_each_of_its_steps_is_counted_for_each() {
+    let host = host().await;
+    host.sandbox.put_stack(STACK, ros_sandbox::StackSpec::waiting_for("WebReady", 3, 3_000.0)).unwrap();
+    private::write(&host.path("handle"), &attribute(&host, "CurlCli"));
+    let steps = "ros-notify -d '{\"data\" : \"Install httpd.\"}'\nros-notify -d '{\"data\" : \"Install mysql.\"}'\n";
+    // What was begun again says its first steps twice.
+    let again = user_data(&host, &format!("{steps}{steps}")).await;
+    assert_eq!((again.code, ids(&host).len()), (0, 2), "{}", again.err);
+    let last = user_data(&host, "ros-notify -d '{\"data\" : \"Install php.\"}'\n").await;
+    assert_eq!((last.code, ids(&host).len()), (0, 3), "{}", last.err);
     host.stack_becomes("CREATE_COMPLETE").await;
 }
 
@@ -173,6 +224,7 @@ async fn what_will_never_work_is_said_at_once() {
         (&["--handle-file", file, "-d", "hunter2"], 64, "-d: it is not JSON"),
         (&["--handle-file", file, "-d", "{\"status\": \"hunter2\"}"], 64, "`status` is none of SUCCESS, FAILURE and WARNING"),
         (&["--handle-file", file, "-d", "@/nowhere/at/all"], 64, "No such file"),
+        (&["--handle-file", "-", "-d", "@-"], 64, "standard input cannot be both"),
         (&["--handle-file", file], 64, ""),
         (&["--handle-file", file, "-d", "{}", "--status", "success"], 64, "cannot be used with"),
         (&["--resource", "WebReady", "-d", "{}"], 64, "--handle-file"),
