@@ -79,7 +79,8 @@ fn refuse_url(path: &Path) -> anyhow::Result<()> {
     if !path.to_string_lossy().contains("://") {
         return Ok(());
     }
-    let hint = "every user of this host sees command lines: write the URL into a file, or hand it over on standard input with --handle-file -";
+    let hint =
+        "every user of this host sees command lines: write the URL into a file, or hand it over on standard input with --handle-file -";
     Err(Failure::new(Exit::Usage, "--handle-file: it names a file, and this is a URL").hint(hint).into())
 }
 

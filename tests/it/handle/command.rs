@@ -164,7 +164,11 @@ async fn what_will_never_work_is_said_at_once() {
     let file = file.to_str().unwrap();
     private::write(&bad, "curl --output hunter2 http://h/");
     let table: &[(&[&str], i32, &str)] = &[
-        (&["--handle-file", absent, "-d", "{}"], 1, "No such file or directory (os error 2)\nhint: write the handle's attribute CurlCli or URL into it"),
+        (
+            &["--handle-file", absent, "-d", "{}"],
+            1,
+            "No such file or directory (os error 2)\nhint: write the handle's attribute CurlCli or URL into it",
+        ),
         (
             &["--handle-file", bad.to_str().unwrap(), "-d", "{}"],
             1,
