@@ -125,9 +125,14 @@ pub struct Attempt {
 }
 
 impl Error {
-    /// What a person can do.
+    /// What a person can do; with several sources each hint has the name of its own, because one of them is enough.
     pub fn hint(&self) -> Option<String> {
-        let hints: Vec<&str> = self.attempts.iter().filter_map(|attempt| attempt.hint.as_deref()).collect();
+        let named = self.attempts.len() > 1;
+        let hint = |attempt: &Attempt| {
+            let hint = attempt.hint.as_deref()?;
+            Some(if named { format!("{}: {hint}", attempt.source) } else { hint.to_owned() })
+        };
+        let hints: Vec<String> = self.attempts.iter().filter_map(hint).collect();
         if hints.is_empty() { None } else { Some(hints.join("; ")) }
     }
 }

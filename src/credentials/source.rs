@@ -188,7 +188,11 @@ impl Source {
     fn read(&self, path: &Path) -> Result<Base, Refused> {
         // A systemd credential has the mode and owner that systemd gives it.
         let readers = if matches!(self, Self::File(_)) { Readers::Few } else { Readers::Any };
-        let wrong = |why: String| Refused::new(format!("{}: {why}", path.display()));
+        let wrong = |why: String| match self {
+            // Its name has the path already.
+            Self::File(_) => Refused::new(why),
+            _ => Refused::new(format!("{}: {why}", path.display())),
+        };
         let text = file::read(path, file::DOCUMENT_LIMIT, readers).map_err(wrong)?;
         document::file(&text, &self.to_string()).map(Base::Keys).map_err(wrong)
     }

@@ -44,6 +44,7 @@ pub(super) fn run(global: &Global, arguments: SignalArguments) -> anyhow::Result
     if path == Path::new("-") && arguments.data.as_deref() == Some("@-") {
         return Err(Failure::new(Exit::Usage, "standard input cannot be both the document of --handle-file and the body of -d").into());
     }
+    refuse_url(&path)?;
     let said = arguments.data.as_deref().map(spoken).transpose()?.unwrap_or_default();
     for key in &said.unknown {
         output::notice(&format!("-d: `{key}` means nothing to ROS and is left out"));
@@ -81,6 +82,16 @@ pub(super) fn run(global: &Global, arguments: SignalArguments) -> anyhow::Result
     })
 }
 
+/// The URL in the place of its file, as somebody writes it who knows `ros-notify`. It is a secret: messages must not repeat it.
+fn refuse_url(path: &Path) -> anyhow::Result<()> {
+    if !path.to_string_lossy().contains("://") {
+        return Ok(());
+    }
+    let hint =
+        "every user of this host sees command lines: write the URL into a file, or hand it over on standard input with --handle-file -";
+    Err(Failure::new(Exit::Usage, "--handle-file: it names a file, and this is a URL").hint(hint).into())
+}
+
 fn absolute(path: &Path) -> anyhow::Result<std::path::PathBuf> {
     std::path::absolute(path).with_context(|| format!("--handle-file {}", path.display()))
 }
@@ -99,7 +110,8 @@ impl Way {
 
 fn read(path: &Path) -> anyhow::Result<Document> {
     let what = || format!("handle file {}", path.display());
-    let text = read_secret(path, false).map_err(|why| Failure::new(Exit::Failure, format!("{}: {why}", what())))?;
+    let hint = "write the handle's attribute CurlCli or URL into it, where who runs this may read it";
+    let text = read_secret(path, false).map_err(|why| Failure::new(Exit::Failure, format!("{}: {why}", what())).hint(hint))?;
     parsed(&text, &what())
 }
 
@@ -115,7 +127,8 @@ fn parsed(text: &str, what: &str) -> anyhow::Result<Document> {
 
 /// What stands after `-d`, or in the file that `@` names there, or on standard input (`@-`), as with curl.
 fn spoken(text: &str) -> anyhow::Result<Said> {
-    let usage = |why: String| Failure::new(Exit::Usage, format!("-d: {why}")).hint("write -d '{\"status\": \"SUCCESS\"}'");
+    let hint = "write -d '{\"status\": \"SUCCESS\"}' or '{\"status\": \"FAILURE\"}', quoted for the shell, or -d @FILE";
+    let usage = |why: String| Failure::new(Exit::Usage, format!("-d: {why}")).hint(hint);
     let text = match text.strip_prefix('@') {
         Some("-") => standard_input()?.to_string(),
         Some(path) => read_secret(Path::new(path), false).map_err(|why| usage(format!("{path}: {why}")))?.to_string(),

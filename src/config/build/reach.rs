@@ -87,12 +87,11 @@ fn of_environment(reader: &mut Reader<'_>, given: &str) -> Option<Endpoint> {
 
 /// A proxy: scheme, host and port. What it carries is TLS, so the way to it need not be.
 fn proxy(value: &Value) -> Parsed<Url> {
-    let url = network::url_of_proxy(value)?;
-    if url.scheme() != "http" {
+    if text(value)?.split_once("://").is_some_and(|(scheme, _)| scheme != "http") {
         let hint = "requests travel through it in a TLS tunnel (CONNECT), whatever its scheme; write http://";
         return Err(Problem::new("must be an http:// proxy").hint(hint).into());
     }
-    Ok(url)
+    network::url_of_proxy(value)
 }
 
 /// `[clock]`.

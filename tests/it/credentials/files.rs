@@ -75,7 +75,7 @@ async fn scenario_15_a_file_that_is_not_there_yet_or_not_whole_is_an_error_that_
     let path = directory.path().join("keys.json");
     let cache = cache(&Provider::File(path.clone()), &HashMap::new());
     let error = cache.keys(NOW, None).await.unwrap_err();
-    assert!(error.to_string().contains("No such file"), "{error}");
+    assert_eq!(error.to_string(), format!("no credentials: file {}: No such file or directory (os error 2)", path.display()));
     write(&path, &document("LTAI1")[..30]);
     let error = cache.keys(NOW, None).await.unwrap_err();
     assert!(error.to_string().contains("the JSON document ends early") && error.hint().is_some(), "{error}");
@@ -107,6 +107,9 @@ async fn a_systemd_credential_is_read_from_its_directory() {
     }
     let error = cache(&named, &HashMap::new()).keys(NOW, None).await.unwrap_err();
     assert!(error.to_string().contains("$CREDENTIALS_DIRECTORY is not set") && error.hint().unwrap().contains("LoadCredential="));
+    // Where others are asked too, it is said whose hint this is: nothing is wrong with a host that has no such credential.
+    let hint = cache(&Provider::Auto, &HashMap::new()).keys(NOW, None).await.unwrap_err().hint().unwrap();
+    assert!(hint.contains("systemd credential ros-signal-agent: the unit hands credentials over"), "{hint}");
     let outside = Provider::SystemdCredential("../ros-signal-agent".into());
     assert!(cache(&outside, &variables).keys(NOW, None).await.unwrap_err().to_string().contains("not a file name"));
 }

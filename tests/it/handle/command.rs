@@ -215,7 +215,11 @@ async fn what_will_never_work_is_said_at_once() {
     let file = file.to_str().unwrap();
     private::write(&bad, "curl --output hunter2 http://h/");
     let table: &[(&[&str], i32, &str)] = &[
-        (&["--handle-file", absent, "-d", "{}"], 1, "No such file"),
+        (
+            &["--handle-file", absent, "-d", "{}"],
+            1,
+            "No such file or directory (os error 2)\nhint: write the handle's attribute CurlCli or URL into it",
+        ),
         (
             &["--handle-file", bad.to_str().unwrap(), "-d", "{}"],
             1,
@@ -225,6 +229,7 @@ async fn what_will_never_work_is_said_at_once() {
         (&["--handle-file", file, "-d", "{\"status\": \"hunter2\"}"], 64, "`status` is none of SUCCESS, FAILURE and WARNING"),
         (&["--handle-file", file, "-d", "@/nowhere/at/all"], 64, "No such file"),
         (&["--handle-file", "-", "-d", "@-"], 64, "standard input cannot be both"),
+        (&["--handle-file", file, "-d", "{'status': 'FAILURE'}"], 64, "or '{\"status\": \"FAILURE\"}', quoted for the shell"),
         (&["--handle-file", file], 64, ""),
         (&["--handle-file", file, "-d", "{}", "--status", "success"], 64, "cannot be used with"),
         (&["--resource", "WebReady", "-d", "{}"], 64, "--handle-file"),
@@ -233,6 +238,19 @@ async fn what_will_never_work_is_said_at_once() {
         let ended = signal(&host, arguments).await;
         assert_eq!(ended.code, *code, "{arguments:?}: {}", ended.err);
         assert!(ended.err.contains(text) && !ended.err.contains("output hunter2"), "{arguments:?}: {}", ended.err);
+    }
+    assert_eq!(posts(&host), 0);
+}
+
+#[tokio::test]
+async fn scenario_18_the_url_in_the_place_of_its_file_is_refused_and_not_repeated() {
+    let host = host().await;
+    let url = attribute(&host, "URL");
+    for place in [url.clone(), format!("./{url}")] {
+        let ended = signal(&host, &["--handle-file", &place, "--status", "success"]).await;
+        assert_eq!(ended.code, 64, "{}", ended.err);
+        assert!(ended.err.contains("--handle-file: it names a file, and this is a URL\nhint: every user of this host"), "{}", ended.err);
+        assert!(!ended.err.contains("signature") && ended.out.is_empty(), "{}{}", ended.err, ended.out);
     }
     assert_eq!(posts(&host), 0);
 }
