@@ -1,4 +1,4 @@
-//! Looks at files, apart from the loop: a home directory, a token or a file with keys may lie on a file server that is dead, and then
+//! Looks at files with secrets, apart from the loop: a home directory, a token, a file with keys or the URL of a handle may lie on a file server that is dead, and then
 //! who looks hangs in the kernel until somebody ends that.
 //!
 //! A thread lives for one look. Each source has one at most: while it hangs, further looks of that source fail at once, and the others
@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// The right of one source to have a thread.
-#[derive(Debug, Default)]
-pub(super) struct Seat(Arc<AtomicBool>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seat(Arc<AtomicBool>);
 
 /// A seat that is taken, until this is dropped.
 struct Taken(Arc<AtomicBool>);
@@ -30,7 +30,7 @@ impl Seat {
     ///
     /// # Errors
     /// If it takes too long, or an earlier one still does.
-    pub(super) async fn look<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    pub(crate) async fn look<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         if self.0.swap(true, Ordering::AcqRel) {
             return Err("an earlier look at its files still hangs".to_owned());
         }

@@ -28,7 +28,6 @@ use crate::plan::Provider;
 use crate::retry::Random;
 use crate::rpc::Reach;
 use crate::secret::Secret;
-use apart::Seat;
 use around::Around;
 use recipe::Recipe;
 use source::{Refused, Source};
@@ -38,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
+pub(crate) use apart::Seat;
 pub(crate) use file::read_secret;
 pub(crate) use uri::is_kept_private;
 

@@ -325,7 +325,10 @@ impl Daemon {
         match effect {
             Effect::Identify => {
                 let (places, identify) = (self.outside.read_handles(), self.outside.identify());
-                self.calls.spawn(async move { vec![Input::Handles(places), Input::Identified(identify.await)] });
+                self.calls.spawn(async move {
+                    let (places, identity) = tokio::join!(places, identify);
+                    vec![Input::Handles(places), Input::Identified(identity)]
+                });
             }
             Effect::Probe { run, check, due, attempt, deadline_ms } => {
                 let (prober, lateness) = (Arc::clone(&self.prober), self.lateness.clone());

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How long the check before a send, that this is still the same machine, may hold up the send.
 const RECHECK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -92,9 +93,13 @@ impl Outside {
     }
 
     /// What the URLs of handles tell that lie on this host.
-    pub(super) fn read_handles(&self) -> Places {
-        let read = |(name, source): &(Name, HandleSource)| Some((Arc::clone(name), self.handles.place(source).transpose()?));
-        self.handle_sources.iter().filter_map(read).collect()
+    pub(super) fn read_handles(&self) -> impl Future<Output = Places> + Send + 'static {
+        let mut reading = JoinSet::new();
+        for (name, source) in self.handle_sources.clone() {
+            let handles = Arc::clone(&self.handles);
+            reading.spawn(async move { Some((name, handles.place(&source).await.transpose()?)) });
+        }
+        async move { reading.join_all().await.into_iter().flatten().collect() }
     }
 
     /// Asks who this host is.

@@ -8,7 +8,7 @@ use super::answer::{self, Refused, Reply};
 use super::document::Document;
 use crate::check::clip;
 use crate::clock::Moment;
-use crate::credentials::read_secret;
+use crate::credentials::{Seat, read_secret};
 use crate::plan::{HandleSource, Ros};
 use crate::ros;
 use crate::rpc::{Http, Reach, host_name, http_client, of_trouble, unsent};
@@ -123,7 +123,7 @@ struct Learned {
     /// Refused by the service, newest last.
     spent: Vec<Secret>,
     /// Whose mode was looked at; no more than the plan has.
-    warned: Vec<HandleSource>,
+    looked_at: Vec<(HandleSource, Seat)>,
 }
 
 impl Learned {
@@ -177,8 +177,8 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::read`].
-    pub fn place(&self, source: &HandleSource) -> Result<Option<Place>, String> {
-        Ok(self.read(source)?.map(|document| document.place().clone()))
+    pub async fn place(&self, source: &HandleSource) -> Result<Option<Place>, String> {
+        Ok(self.read_apart(source).await?.map(|document| document.place().clone()))
     }
 
     /// What the document of `source` is now; none where the stack is to be asked. A file that others may read is warned about once.
@@ -186,20 +186,37 @@ impl Client {
     /// # Errors
     /// If it cannot be read or is not in a known form, with the file's name and nothing of what is in it.
     pub fn read(&self, source: &HandleSource) -> Result<Option<Document>, String> {
-        let first = {
-            let warned = &mut self.learned().warned;
-            let first = !warned.contains(source);
-            if first {
-                warned.push(source.clone());
-            }
-            first
-        };
+        let (first, _) = self.seat(source);
         read(source, self.directory.as_deref(), first)
+    }
+
+    /// The same for those who must not hang, which a file on a dead file server can make them.
+    async fn read_apart(&self, source: &HandleSource) -> Result<Option<Document>, String> {
+        let (first, seat) = self.seat(source);
+        let (source, directory) = (source.clone(), self.directory.clone());
+        let what = match &source {
+            HandleSource::Stack => return Ok(None),
+            HandleSource::File(path) => format!("handle file {}", path.display()),
+            HandleSource::SystemdCredential(name) => format!("systemd credential {name}"),
+        };
+        let looked = seat.look(move || read(&source, directory.as_deref(), first)).await;
+        looked.unwrap_or_else(|why| Err(format!("{what}: {why}; hint: look at the file system that it lies on")))
+    }
+
+    /// Whether `source` is looked at for the first time, and its right to a thread.
+    fn seat(&self, source: &HandleSource) -> (bool, Seat) {
+        let looked_at = &mut self.learned().looked_at;
+        if let Some((_, seat)) = looked_at.iter().find(|(known, _)| known == source) {
+            return (false, seat.clone());
+        }
+        let seat = Seat::default();
+        looked_at.push((source.clone(), seat.clone()));
+        (true, seat)
     }
 
     /// One attempt at `request`, with the URL of `source`.
     pub async fn signal(&self, request: &SignalRequest, source: &HandleSource, stack: &ros::Client) -> Answer {
-        let own = match self.read(source) {
+        let own = match self.read_apart(source).await {
             Ok(own) => own,
             Err(why) => return Answer::Refused(unsent(Class::Credentials, why, None)),
         };

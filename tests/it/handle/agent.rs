@@ -2,6 +2,7 @@
 
 use super::{attribute, derived, ids, of_this_host, posts};
 use crate::host::{Host, Running, STACK};
+use crate::mounted::Hung;
 use crate::private;
 use ros_sandbox::{Effect, Fault, HandleAnswer, HandleHeaders, Switches, When};
 use std::collections::HashMap;
@@ -48,6 +49,23 @@ async fn a_host_with_nothing_but_the_file_signals_once_without_credentials() {
         assert_eq!(signed, 0, "{form}: nobody was asked with credentials");
         agent.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_url_on_a_dead_file_server_holds_up_neither_the_loop_nor_other_signals() {
+    let Some(hung) = Hung::mount() else { return };
+    let (host, _listener) = host_with(|host| attribute(host, "CurlCli")).await;
+    let far = format!(
+        "[signal.far]\nresource = \"FarReady\"\ntransport = \"handle\"\nhandle_file = \"{}\"\nchecks = [\"port\"]\n",
+        hung.path().join("handle").display()
+    );
+    let text = std::fs::read_to_string(host.config()).unwrap();
+    private::write(&host.config(), &format!("{text}{far}"));
+    let mut agent = poor(&host);
+    agent.notes("its files did not answer within 2s").await;
+    agent.notes("acknowledged by ROS").await;
+    assert_eq!((ids(&host), posts(&host)), (vec![of_this_host("web")], 1));
+    agent.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "current_thread")]
