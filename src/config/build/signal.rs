@@ -153,7 +153,9 @@ fn resource(reader: &mut Reader<'_>, transport: Option<&Transport>) -> Option<St
         }
         (Some(resource), _) => Some(resource),
         (None, Some(Transport::LifecycleHook(_))) => Some(HOOK_RESOURCE.to_owned()),
-        (None, _) => {
+        // What is wrong with the transport was said, and whether it wants a resource is not known.
+        (None, None) => None,
+        (None, Some(_)) => {
             reader.demand("resource");
             None
         }
