@@ -3,6 +3,7 @@
 use super::super::*;
 use super::world::{AfterCompletion, Happening, Looks, Switches, Teaching, Weather, World};
 use crate::plan::{Confirm, NameSource, Signal, UniqueIdStrategy, testing};
+use crate::signal::SignalStatus;
 
 const HOUR: i64 = 3_600_000;
 

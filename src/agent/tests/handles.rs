@@ -1,9 +1,11 @@
 //! Stories about signals through the URL of a handle, on hosts that have nothing else.
 
 use super::super::*;
-use crate::check::Health;
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
 use crate::plan::{HandleSource, Transport, testing};
-use crate::signal::Place;
+use crate::signal::{Place, Target};
+use crate::stack::Look;
 
 fn at(ms: u64) -> Turn {
     let start = Moment { boot_ms: 20_000, wall_ms: 1_790_000_000_000 };

@@ -1,9 +1,11 @@
 //! Stories about lifecycle hooks: whom they tell, heartbeats, and what is looked for how long.
 
 use super::super::*;
-use crate::check::Health;
-use crate::plan::{OnFailure, Transport, testing};
-use crate::signal::{Class, Refusal, Settlement, SignalStatus};
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
+use crate::plan::{LifecycleHook, OnFailure, Transport, testing};
+use crate::signal::{Answer, Beat, Class, Refusal, Settlement, SignalRequest, SignalStatus, Target};
+use crate::stack::Look;
 use std::time::Duration;
 
 const NOW: Moment = Moment { boot_ms: 20_000, wall_ms: 1_790_000_000_000 };

@@ -3,7 +3,8 @@
 use super::super::*;
 use super::properties::{cases, plans};
 use super::world::{AfterCompletion, Happening, INSTANCE, Looks, Switches, World};
-use crate::plan::testing;
+use crate::clock::Moment;
+use crate::plan::{NameSource, testing};
 use crate::signal::SignalStatus;
 use proptest::prelude::*;
 

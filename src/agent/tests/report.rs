@@ -2,8 +2,9 @@
 
 use super::super::*;
 use super::world::{AfterCompletion, Happening, Looks, Switches, World};
-use crate::check::Health;
-use crate::plan::{ConditionUnmet, Probe, Systemd, Unit, testing};
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
+use crate::plan::{Check, ConditionUnmet, Probe, Systemd, Unit, testing};
 use crate::signal::SignalStatus;
 use std::time::Duration;
 

@@ -2,8 +2,9 @@
 
 use super::super::*;
 use super::world::{AfterCompletion, Disk, Happening, INSTANCE, Looks, Switches, Weather, World};
-use crate::check::Health;
-use crate::plan::{Composite, OnUnwritable, Rule, UniqueIdStrategy, testing};
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
+use crate::plan::{Check, Composite, OnUnwritable, Rule, UniqueIdStrategy, testing};
 use crate::signal::SignalStatus;
 
 fn plain_plan() -> Plan {

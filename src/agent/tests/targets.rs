@@ -1,9 +1,10 @@
 //! Stories about targets that change: a corrected stack id, a copied machine, a reload and back.
 
 use super::super::*;
-use crate::check::Health;
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
 use crate::plan::testing;
-use crate::signal::{Refusal, Settlement, SignalStatus};
+use crate::signal::{Answer, Refusal, Settlement, SignalStatus};
 
 const NOW: Moment = Moment { boot_ms: 20_000, wall_ms: 1_790_000_000_000 };
 

@@ -5,9 +5,11 @@ mod asides;
 mod judge;
 
 use super::super::*;
-use crate::check::Health;
+use crate::check::{Health, Observation};
+use crate::clock::Moment;
 use crate::plan::{OnUnwritable, UniqueIdStrategy};
-use crate::signal::{Class, Refusal, SignalStatus};
+use crate::signal::{Answer, Class, Refusal, SignalRequest, SignalStatus, Target, UniqueId};
+use crate::stack::Look;
 pub(super) use asides::Teaching;
 use asides::names;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,7 +1,10 @@
 //! What stands beside the main way: the template, and the looks after the acknowledgement. Neither may send, or change what was said.
 
 use super::*;
-use crate::plan::HandleMode;
+use crate::plan::{HandleMode, NameSource};
+use crate::signal::{Target, UniqueId};
+use crate::stack::Lesson;
+use crate::stack::confirm::Sighting;
 use crate::stack::template::{Facts, Named};
 
 /// What GetTemplate tells.

@@ -1,6 +1,7 @@
 //! What the world holds against the core: the rules of the house and the promises of the product.
 
 use super::*;
+use crate::signal::SignalRequest;
 
 impl World {
     /// Rule 1: nothing is sent that the disk does not hold, unless the disk cannot hold it and the id can be derived again.
