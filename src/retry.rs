@@ -99,6 +99,23 @@ impl Schedule {
     }
 }
 
+/// A schedule for each class of refusal: causes that take turns do not start over.
+#[derive(Clone, Debug, Default)]
+pub struct Schedules(Vec<(Class, Schedule)>);
+
+impl Schedules {
+    /// As [`Schedule::next`], at the pace of `class`.
+    pub fn next(&mut self, class: Class, random: u64, hint: Option<Duration>) -> Duration {
+        if let Some((_, schedule)) = self.0.iter_mut().find(|(known, _)| *known == class) {
+            return schedule.next(random, hint);
+        }
+        let mut schedule = Schedule::new(Pace::of(class));
+        let delay = schedule.next(random, hint);
+        self.0.push((class, schedule));
+        delay
+    }
+}
+
 /// The share `random / 2^64` of `span`.
 fn part(span: Duration, random: u64) -> Duration {
     let micros = u128::from(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));

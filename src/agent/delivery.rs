@@ -5,7 +5,7 @@ use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::{OnUnwritable, Transport};
-use crate::retry::{Pace, Schedule};
+use crate::retry::{Pace, Schedule, Schedules};
 use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, Target, client_token};
 use crate::stack::Look;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) struct Delivery {
     /// The last attempt was definitely rejected, so a reload that drops the target may supersede the intent. Not durable: a crash
     /// may fall into an attempt that gets through.
     rejected: bool,
-    schedules: Vec<(Class, Schedule)>,
+    schedules: Schedules,
     pub(super) trouble: Option<Trouble>,
     /// The report without which nothing is sent yet.
     pub(super) awaited: Option<Awaited>,
@@ -82,7 +82,7 @@ impl Delivery {
             blind: 0,
             not_before: now,
             rejected: false,
-            schedules: Vec::new(),
+            schedules: Schedules::default(),
             trouble: None,
             awaited: None,
             report: None,
@@ -126,17 +126,6 @@ impl Delivery {
 
     pub(super) fn was_rejected(&self) -> bool {
         self.rejected
-    }
-
-    /// The wait before the next attempt. Each class goes on with its own schedule, so that causes that take turns do not start over.
-    fn delay(&mut self, class: Class, random: u64, hint: Option<Duration>) -> Duration {
-        if let Some((_, schedule)) = self.schedules.iter_mut().find(|(known, _)| *known == class) {
-            return schedule.next(random, hint);
-        }
-        let mut schedule = Schedule::new(Pace::of(class));
-        let delay = schedule.next(random, hint);
-        self.schedules.push((class, schedule));
-        delay
     }
 }
 
@@ -390,7 +379,7 @@ impl Core {
         let timers = self.rounds.get(index).and_then(|active| self.timers(active));
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.delivery.blind = active.delivery.blind.saturating_add(1);
-        let delay = millis(active.delivery.delay(Class::Transient, random, retry_after));
+        let delay = millis(active.delivery.schedules.next(Class::Transient, random, retry_after));
         let too_late = timers.is_some_and(|timers| now.saturating_add(delay) > timers.last.saturating_sub(ROOM_TO_SEND_MS));
         let at_the_end = self.stopping && retry_after.is_none();
         if active.delivery.blind > LOOKS_BEFORE_BLIND || too_late || at_the_end {
@@ -461,8 +450,8 @@ impl Core {
         active.delivery.at_once = if refusal.class == Class::Immediate { active.delivery.at_once.saturating_add(1) } else { 0 };
         let delay = match (at_once, refusal.class) {
             (true, _) => refusal.retry_after.unwrap_or(Duration::ZERO),
-            (false, Class::Immediate) => active.delivery.delay(Class::Permanent, random, refusal.retry_after),
-            (false, class) => active.delivery.delay(class, random, refusal.retry_after),
+            (false, Class::Immediate) => active.delivery.schedules.next(Class::Permanent, random, refusal.retry_after),
+            (false, class) => active.delivery.schedules.next(class, random, refusal.retry_after),
         };
         let name = Arc::clone(&active.round.signal);
         let attempt = active.delivery.attempts;

@@ -11,7 +11,7 @@ use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::{LifecycleHook, OnFailure, Transport};
-use crate::retry::{Pace, Schedule};
+use crate::retry::Schedules;
 use crate::signal::{Beat, Class, Refusal, Settlement};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const LATE_MS: BootMs = 600_000;
 pub(super) struct Heartbeat {
     state: State,
     recorded: u32,
-    schedules: Vec<(Class, Schedule)>,
+    schedules: Schedules,
     told: Option<String>,
 }
 
@@ -42,17 +42,7 @@ enum State {
 
 impl Heartbeat {
     pub(super) fn new(now: BootMs) -> Self {
-        Self { state: State::Due(now), recorded: 0, schedules: Vec::new(), told: None }
-    }
-
-    fn delay(&mut self, class: Class, random: u64, hint: Option<Duration>) -> BootMs {
-        if let Some((_, schedule)) = self.schedules.iter_mut().find(|(known, _)| *known == class) {
-            return millis(schedule.next(random, hint));
-        }
-        let mut schedule = Schedule::new(Pace::of(class));
-        let delay = schedule.next(random, hint);
-        self.schedules.push((class, schedule));
-        millis(delay)
+        Self { state: State::Due(now), recorded: 0, schedules: Schedules::default(), told: None }
     }
 
     /// Whether this has not been told yet. It then counts as told.
@@ -156,7 +146,7 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         let heartbeat = &mut active.heartbeat;
         heartbeat.recorded = heartbeat.recorded.saturating_add(1);
-        heartbeat.schedules.clear();
+        heartbeat.schedules = Schedules::default();
         heartbeat.told = None;
         let half = sent.saturating_add(until.saturating_sub(sent) / 2);
         let enough = wanted.is_none_or(|wanted| until >= wanted);
@@ -186,7 +176,7 @@ impl Core {
                 (class, refusal.retry_after, format!("{}{hint}", refusal.message))
             }
         };
-        let delay = active.heartbeat.delay(class, random, wait);
+        let delay = millis(active.heartbeat.schedules.next(class, random, wait));
         active.heartbeat.state = State::Due(now.saturating_add(delay));
         if active.heartbeat.is_news(&text) {
             let level = if class == Class::TooEarly { NoteLevel::Info } else { NoteLevel::Warn };

@@ -9,8 +9,8 @@ use crate::instance::Metadata;
 use crate::plan::{ClockTrust, HandleSource, LifecycleHook, Name, NameSource, Plan, Transport, UniqueIdStrategy};
 use crate::retry::Random;
 use crate::ros::{Client, Remembered};
-use crate::rpc::Reach;
-use crate::signal::{Answer, Beat, Class, Refusal, SignalRequest, Target};
+use crate::rpc::{Reach, unsent};
+use crate::signal::{Answer, Beat, Class, SignalRequest, Target};
 use crate::stack::Look;
 use crate::{ess, handle};
 use std::collections::HashMap;
@@ -165,15 +165,8 @@ impl Outside {
             if let (Some(known), Ok(Ok(now))) = (&known, &now)
                 && known != now
             {
-                let refusal = Refusal {
-                    class: Class::Transient,
-                    definite: false,
-                    code: None,
-                    message: format!("this machine was {known} and is now {now}: nothing is sent for the other one"),
-                    request_id: None,
-                    retry_after: None,
-                    hint: None,
-                };
+                let why = format!("this machine was {known} and is now {now}: nothing is sent for the other one");
+                let refusal = unsent(Class::Transient, why, None);
                 return vec![Input::Identified(identify.await), Input::Answered { send, answer: Answer::Refused(refusal) }];
             }
             let answer = match &request.transport {

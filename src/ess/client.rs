@@ -113,10 +113,10 @@ impl Client {
             Ok(Found::Over(why)) => Look::NobodyWaits(why),
             Ok(Found::NotYet(why)) => Look::NotYet(why),
             Ok(Found::Several(why)) => Look::NotNow(why),
-            Err(refusal) if refusal.class == Class::Permission => Look::Denied(explain(refusal)),
+            Err(refusal) if refusal.class == Class::Permission => Look::Denied(refusal.explained()),
             Err(refusal) => {
                 let retry_after = refusal.retry_after;
-                Look::Failed { why: explain(refusal), retry_after }
+                Look::Failed { why: refusal.explained(), retry_after }
             }
         }
     }
@@ -294,10 +294,6 @@ fn keep<T>(list: &mut Vec<T>, item: T) {
         list.remove(0);
     }
     list.push(item);
-}
-
-fn explain(refusal: Refusal) -> String {
-    refusal.hint.map_or(refusal.message.clone(), |hint| format!("{}; {hint}", refusal.message))
 }
 
 /// One search, with the questions it has asked.

@@ -1,6 +1,6 @@
 //! Questions beside the main way: what the template says, and what became of a signal that was acknowledged. Neither holds up a send.
 
-use super::client::{Client, explain, mended};
+use super::client::{Client, mended};
 use super::operations;
 use crate::rpc::{Body, Operation};
 use crate::signal::{Class, Refusal, SignalStatus, Target, UniqueId};
@@ -40,8 +40,8 @@ impl Client {
     pub async fn learn(&self, target: &Target, condition: Option<&str>) -> Lesson {
         match tokio::time::timeout(QUESTION_TIMEOUT, self.learn_unbounded(target, condition)).await {
             Ok(Ok(lesson)) => lesson,
-            Ok(Err(refusal)) if refusal.class == Class::Permission => Lesson::Denied(explain(refusal)),
-            Ok(Err(refusal)) => Lesson::Failed { retry_after: refusal.retry_after, why: explain(refusal) },
+            Ok(Err(refusal)) if refusal.class == Class::Permission => Lesson::Denied(refusal.explained()),
+            Ok(Err(refusal)) => Lesson::Failed { retry_after: refusal.retry_after, why: refusal.explained() },
             Err(_) => Lesson::Failed { why: format!("no answer within {}s", QUESTION_TIMEOUT.as_secs()), retry_after: None },
         }
     }
@@ -97,8 +97,8 @@ impl Client {
     pub async fn confirm(&self, target: &Target, condition: Option<&str>, unique_id: &UniqueId, said: SignalStatus) -> Sighting {
         match tokio::time::timeout(QUESTION_TIMEOUT, self.confirm_unbounded(target, condition, unique_id, said)).await {
             Ok(Ok(sighting)) => sighting,
-            Ok(Err(refusal)) if refusal.class == Class::Permission => Sighting::Denied(explain(refusal)),
-            Ok(Err(refusal)) => Sighting::Missed { retry_after: refusal.retry_after, why: explain(refusal) },
+            Ok(Err(refusal)) if refusal.class == Class::Permission => Sighting::Denied(refusal.explained()),
+            Ok(Err(refusal)) => Sighting::Missed { retry_after: refusal.retry_after, why: refusal.explained() },
             Err(_) => Sighting::Missed { why: format!("no answer within {}s", QUESTION_TIMEOUT.as_secs()), retry_after: None },
         }
     }

@@ -199,14 +199,14 @@ impl Client {
                 self.remember(target);
                 stack
             }
-            Err(refusal) if refusal.class == Class::Permission => return Look::Denied(explain(refusal)),
-            Err(refusal) if refusal.class == Class::Credentials => return Look::NoCredentials(explain(refusal)),
+            Err(refusal) if refusal.class == Class::Permission => return Look::Denied(refusal.explained()),
+            Err(refusal) if refusal.class == Class::Credentials => return Look::NoCredentials(refusal.explained()),
             Err(refusal) if refusal.code.as_deref() == Some("StackNotFound") && self.is_gone(target) => {
                 return Look::NobodyWaits("the stack was deleted".to_owned());
             }
             Err(refusal) => {
                 let retry_after = refusal.retry_after;
-                return Look::Failed { why: explain(refusal), retry_after };
+                return Look::Failed { why: refusal.explained(), retry_after };
             }
         };
         let look = stack::read(&stack.status, None);
@@ -391,10 +391,6 @@ fn status(body: &Body) -> Result<String, Refusal> {
         .filter(usable)
         .map(str::to_owned)
         .ok_or_else(|| unsent(Class::Transient, format!("the answer {} has no usable Status", body.request_id), None))
-}
-
-pub(super) fn explain(refusal: Refusal) -> String {
-    refusal.hint.map_or(refusal.message.clone(), |hint| format!("{}; {hint}", refusal.message))
 }
 
 /// That a URL is usable as an endpoint: encrypted but on loopback, and without user, query and fragment.

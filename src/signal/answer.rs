@@ -48,6 +48,13 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
+impl Refusal {
+    /// What happened and what to do about it, in one line.
+    pub(crate) fn explained(self) -> String {
+        self.hint.map_or(self.message.clone(), |hint| format!("{}; {hint}", self.message))
+    }
+}
+
 /// How the next attempt is scheduled. The names follow the actions of the error table in `src/rpc/error-codes.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
