@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod alarm;
+mod apart;
 pub mod check;
 pub mod cli;
 pub mod clock;

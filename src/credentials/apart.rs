@@ -4,10 +4,10 @@
 //! A thread lives for one look. Each source has one at most: while it hangs, further looks of that source fail at once, and the others
 //! go on.
 
+use crate::apart;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// A look that takes longer is not waited for.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -35,14 +35,12 @@ impl Seat {
             return Err("an earlier look at its files still hangs".to_owned());
         }
         let taken = Taken(Arc::clone(&self.0));
-        let (tell, told) = oneshot::channel();
         let run = move || {
             let done = work();
             drop(taken);
-            let _ = tell.send(done);
+            done
         };
-        let thread = std::thread::Builder::new().name("credentials".to_owned()).spawn(run);
-        thread.map_err(|error| format!("no thread can be started to look at its files: {error}"))?;
+        let told = apart::begin("credentials", run).map_err(|error| format!("no thread can be started to look at its files: {error}"))?;
         match tokio::time::timeout(LIMIT, told).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(_)) => Err("looking at its files was cut short".to_owned()),

@@ -27,7 +27,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// For asking systemd and the journal.
@@ -206,13 +206,12 @@ async fn apart<T: Send + 'static>(lane: &Lane, limit: Duration, work: impl FnOnc
     let Ok(Ok(permit)) = tokio::time::timeout_at(end, Arc::clone(lane).acquire_owned()).await else {
         return Err(format!("those before it take longer than {}", humantime::format_duration(limit)));
     };
-    let (sender, done) = oneshot::channel();
     let run = move || {
-        // Nobody may be waiting any more.
-        let _ = sender.send(work());
+        let done = work();
         drop(permit);
+        done
     };
-    std::thread::Builder::new().name("report".to_owned()).spawn(run).map_err(|error| error.to_string())?;
+    let done = crate::apart::begin("report", run).map_err(|error| error.to_string())?;
     match tokio::time::timeout_at(end, done).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(_)) => Err("the thread is gone".to_owned()),

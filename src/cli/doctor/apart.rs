@@ -1,7 +1,6 @@
 //! Work that may hang (names, files of a dead file server), on a thread of its own, waited for within a bound.
 
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// What `work` gives, if it ends within `within`. A thread that hangs is left behind; it ends with the program. The number of threads is
 /// that of the doctor's steps.
@@ -9,12 +8,7 @@ use tokio::sync::oneshot;
 /// # Errors
 /// In words: it hangs, or there is no thread.
 pub(super) async fn apart<T: Send + 'static>(within: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    let (done, ended) = oneshot::channel();
-    let spawned = std::thread::Builder::new().name("doctor".to_owned()).spawn(move || {
-        // Nobody waits any more: then nobody wants it.
-        let _ = done.send(work());
-    });
-    spawned.map_err(|error| format!("no thread for it: {error}"))?;
+    let ended = crate::apart::begin("doctor", work).map_err(|error| format!("no thread for it: {error}"))?;
     match tokio::time::timeout(within, ended).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err("it ended without an answer".to_owned()),

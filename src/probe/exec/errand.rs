@@ -8,6 +8,7 @@ use super::abandoned::Agent;
 use super::leader::{self, Leader, StartError, Watch};
 use super::orphans::{self, Over, Spared};
 use super::{CHUNK, DEATH, DRAIN, environment, exit, read};
+use crate::apart;
 use crate::plan::{Exec, ExitCodes};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +41,7 @@ pub(crate) async fn run(command: Vec<String>, limit: Duration, most: usize) -> R
     let mark = format!("{}{number}", prefix.as_deref().unwrap_or_default());
     let timed_out = || format!("it was killed after {}", humantime::format_duration(limit));
     let environment = environment::least(&mark);
-    let started = tokio::time::timeout_at(deadline, apart(move || start(command, &environment))?).await;
+    let started = tokio::time::timeout_at(deadline, alone(move || start(command, &environment))?).await;
     let mut leader = started.map_err(|_| timed_out())?.map_err(|_| "its thread ended".to_owned())??;
     let spared = Spared::new(leader.pid());
     let (out, err) = leader.pipes().map_err(|error| format!("its output cannot be read: {error}"))?;
@@ -73,24 +74,20 @@ pub(crate) async fn run(command: Vec<String>, limit: Duration, most: usize) -> R
 }
 
 /// Does `work` on the one thread for this.
-fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<oneshot::Receiver<T>, String> {
+fn alone<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<oneshot::Receiver<T>, String> {
     if BUSY.swap(true, Ordering::AcqRel) {
         return Err("an earlier run still hangs in the kernel".to_owned());
     }
-    let (tell, told) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("errand".to_owned()).spawn(move || {
+    let begun = apart::begin("errand", move || {
         let done = work();
         BUSY.store(false, Ordering::Release);
-        // A leader for which nobody waits any more is dropped here, which kills it.
-        let _ = tell.send(done);
+        // A leader for which nobody waits any more is dropped after this, which kills it.
+        done
     });
-    match thread {
-        Ok(_) => Ok(told),
-        Err(error) => {
-            BUSY.store(false, Ordering::Release);
-            Err(format!("no thread can be started: {error}"))
-        }
-    }
+    begun.map_err(|error| {
+        BUSY.store(false, Ordering::Release);
+        format!("no thread can be started: {error}")
+    })
 }
 
 fn start(command: Vec<String>, environment: &BTreeMap<String, String>) -> Result<Leader, String> {
@@ -135,7 +132,7 @@ async fn sweep(prefix: &str, number: u64) {
         if !orphans::any_besides(&BTreeSet::new()) {
             return;
         }
-        let Ok(pass) = apart(move || orphans::sweep(&over)) else { return };
+        let Ok(pass) = alone(move || orphans::sweep(&over)) else { return };
         match tokio::time::timeout(DEATH, pass).await {
             Ok(Ok(left)) if !left.is_empty() => tokio::time::sleep(Duration::from_millis(10)).await,
             _ => return,
