@@ -6,6 +6,7 @@
 //! - [`agent`] is the core, a pure function `step(now, input) -> effects`; [`verdict`], [`signal`], [`check`] and [`stack`] are the
 //!   pure rooms it is made of.
 //! - [`plan`] is what the agent runs; [`config`] makes it from files.
+//! - [`events`] brings hints that the stack has changed; [`hooks`] runs operators' commands.
 //! - [`report`] completes and keeps what is told before a FAILURE.
 //! - [`probe`], [`ledger`], [`ros`] and [`ess`] (spoken to as [`rpc`] does), [`handle`], [`credentials`], [`instance`], [`systemd`] and [`control`] touch the outside world.
 //!
@@ -22,7 +23,9 @@ pub mod control;
 pub mod credentials;
 pub mod daemon;
 pub mod ess;
+pub mod events;
 pub mod handle;
+pub mod hooks;
 pub mod instance;
 pub mod interrupt;
 pub mod ledger;

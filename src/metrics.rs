@@ -218,6 +218,9 @@ mod tests {
             clock: None,
             signals: Vec::new(),
             checks: vec![check],
+            stacks: Vec::new(),
+            sources: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 

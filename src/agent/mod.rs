@@ -12,7 +12,7 @@
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
 //! Rooms: `identity` finds out who this host is, `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `report` says what a person needs before a FAILURE, `delivery` gets
-//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
+//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `watch` follows the stack, `hooks` orders operators' commands, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
 
 mod checks;
 mod command;
@@ -20,6 +20,7 @@ mod composites;
 mod confirmation;
 mod delivery;
 mod handles;
+mod hooks;
 mod identity;
 mod lifecycle;
 mod report;
@@ -29,6 +30,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod watch;
 
 pub use command::{Command, Denied, Done};
 pub use handles::Places;
@@ -37,9 +39,10 @@ pub(crate) use rounds::MANUAL;
 pub use turn::{Effect, Identity, Input, Note, NoteLevel, Turn};
 
 use crate::clock::{BootMs, Stamp};
+use crate::hooks::HookRecord;
 use crate::plan::{Name, Plan};
 use crate::retry::Random;
-use crate::signal::{HistoryEntry, LedgerDocument};
+use crate::signal::{HistoryEntry, LedgerDocument, StackRecord};
 use checks::CheckRun;
 use delivery::Durability;
 use identity::Identification;
@@ -82,6 +85,12 @@ pub struct Core {
     /// Checks of rounds that were opened: they go back to `initial`.
     start_over: BTreeSet<Name>,
     history: Vec<HistoryEntry>,
+    /// The stacks that are followed, as the ledger holds them.
+    stacks: Vec<StackRecord>,
+    /// Hooks that are to be run, oldest first.
+    hooks: Vec<HookRecord>,
+    /// Ids of those that have ended last.
+    hooks_done: Vec<String>,
     held: bool,
     stopping: bool,
     misconfigured: Option<String>,
@@ -120,6 +129,9 @@ impl Core {
             revision: 0,
             start_over: BTreeSet::new(),
             history: document.history,
+            stacks: document.stacks,
+            hooks: document.hooks,
+            hooks_done: document.hooks_done,
             held: document.held,
             stopping: false,
             misconfigured: None,
@@ -163,6 +175,9 @@ impl Core {
             Input::Learned { learn, lesson } => self.lesson(learn, lesson),
             Input::Sighted { confirm, sighting } => self.sighted(confirm, sighting),
             Input::Beaten { beat, result } => self.beaten(beat, result),
+            Input::Watched { watch, sight } => self.watched(watch, sight),
+            Input::Arrived { arrival, what } => self.arrived(arrival, &what),
+            Input::HookEnded { run, end } => self.hook_ended(run, end),
             Input::Replan(plan) => self.replan(plan),
             Input::Misconfigured(error) => self.misconfigured = Some(error),
             Input::Command { id, command } => {
@@ -280,6 +295,9 @@ impl Core {
             held: self.held,
             rounds: self.rounds.iter().map(|active| active.round.clone()).collect(),
             history: self.history.clone(),
+            stacks: self.stacks.clone(),
+            hooks: self.hooks.clone(),
+            hooks_done: self.hooks_done.clone(),
         };
         self.effects.push(Effect::Record(Box::new(document)));
     }

@@ -220,6 +220,9 @@ impl Core {
         self.effects.push(Effect::SetAside { owner });
         self.rounds.clear();
         self.history.clear();
+        self.stacks.clear();
+        self.hooks.clear();
+        self.hooks_done.clear();
         self.held = false;
         self.open_rounds();
         if is_first_answer {

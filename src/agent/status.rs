@@ -6,6 +6,7 @@ use super::Core;
 use super::rounds::Active;
 use crate::check::{Health, Reading};
 use crate::clock::{BootMs, millis, rfc3339};
+use crate::events::SourceView;
 use crate::plan::{ClockTrust, Level};
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
 use crate::verdict::{Standing, healthy_since, is_healthy, not_ready};
@@ -39,6 +40,64 @@ pub struct Status {
     pub signals: Vec<SignalStatusView>,
     /// Checks, in order of name.
     pub checks: Vec<CheckView>,
+    /// The stacks that are followed.
+    #[serde(default)]
+    pub stacks: Vec<StackView>,
+    /// Sources of events, in order of name.
+    #[serde(default)]
+    pub sources: Vec<SourceView>,
+    /// Hooks, in order of name.
+    #[serde(default)]
+    pub hooks: Vec<HookView>,
+}
+
+/// A stack that is followed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StackView {
+    /// `StackId`.
+    pub stack_id: String,
+    /// `RegionId`.
+    pub region: String,
+    /// `StackName`, once known.
+    pub name: Option<String>,
+    /// `Status`, as it was looked at last.
+    pub status: Option<String>,
+    /// `StatusReason`.
+    pub reason: Option<String>,
+    /// `UpdateTime`, else `CreateTime`, as ROS writes it.
+    pub updated: Option<String>,
+    /// `watched`, `not permitted`, `deleted`, `off` (`[ros] poll = false`).
+    pub state: String,
+    /// When the last look came back, RFC 3339.
+    pub looked_at: Option<String>,
+    /// Until the next look, milliseconds.
+    pub next_look_ms: Option<i64>,
+    /// Why the last look failed, if it did.
+    pub error: Option<String>,
+    /// Whether ROS tells EventBridge about this stack; none: not known.
+    pub notifies_eventbridge: Option<bool>,
+    /// What somebody should know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A hook.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HookView {
+    /// Name.
+    pub name: String,
+    /// `idle`, `waiting`, `running`.
+    pub state: String,
+    /// Occasions for which it is still to be run.
+    pub queued: usize,
+    /// What it was run for last, such as `stack.updated`.
+    pub last: Option<String>,
+    /// How that ended, in words.
+    pub ended: Option<String>,
+    /// Whether it ended well.
+    pub succeeded: Option<bool>,
+    /// When, RFC 3339.
+    pub ended_at: Option<String>,
 }
 
 /// What is known of this host's clock. An offset is positive where the other clock is ahead, and this host's slow.
@@ -180,6 +239,9 @@ impl Core {
             clock: None,
             signals: planned.chain(rest).map(|active| self.signal_view(active)).collect(),
             checks: self.checks.values().map(|run| self.check_view(run)).collect(),
+            stacks: self.stack_views(),
+            sources: Vec::new(),
+            hooks: self.hook_views(),
         }
     }
 

@@ -3,9 +3,12 @@
 use super::{Command, Denied, Done, Draft, Places};
 use crate::check::Observation;
 use crate::clock::{BootMs, Moment};
-use crate::plan::{Check, LifecycleHook, Name, NameSource, Plan};
+use crate::events::{Arrival, Line, Taken};
+use crate::hooks::{HookEnd, Occasion};
+use crate::plan::{Check, Hook, LifecycleHook, Name, NameSource, Plan};
 use crate::signal::{Answer, Beat, LedgerDocument, SignalRequest, SignalStatus, Target, UniqueId};
 use crate::stack::confirm::Sighting;
+use crate::stack::sight::{Mark, Sight};
 use crate::stack::{Lesson, Look};
 use std::sync::Arc;
 
@@ -107,6 +110,27 @@ pub enum Input {
         /// What came of it.
         result: Beat,
     },
+    /// A look that follows the stack came back.
+    Watched {
+        /// The look of the `Watch` effect.
+        watch: u64,
+        /// What it showed.
+        sight: Sight,
+    },
+    /// An event has come; answered by the `Taken` effect of the same id.
+    Arrived {
+        /// Chosen by the caller.
+        arrival: u64,
+        /// The event.
+        what: Box<Arrival>,
+    },
+    /// A hook has ended.
+    HookEnded {
+        /// The run of the `RunHook` effect.
+        run: u64,
+        /// How.
+        end: HookEnd,
+    },
     /// A new valid plan.
     Replan(Arc<Plan>),
     /// A new configuration that cannot be used: the plan stays.
@@ -203,6 +227,39 @@ pub enum Effect {
         /// How long from now.
         covers: std::time::Duration,
     },
+    /// Look how the stack is, to follow it.
+    Watch {
+        /// Comes back in `Watched`.
+        watch: u64,
+        /// Which stack; the resource in it does not count.
+        target: Target,
+        /// While it shows this still, its resources are not read.
+        unless: Option<Mark>,
+        /// Logical IDs of resources to be read.
+        resources: Vec<String>,
+    },
+    /// Tell the source what was made of its event.
+    Taken {
+        /// Of `Arrived`.
+        arrival: u64,
+        /// What.
+        taken: Taken,
+    },
+    /// Run a hook.
+    RunHook {
+        /// Comes back in `HookEnded`.
+        run: u64,
+        /// Which.
+        hook: Arc<Hook>,
+        /// The id of this occasion for this hook: the same over retries, restarts and crashes.
+        id: String,
+        /// What it is told.
+        occasion: Box<Occasion>,
+        /// Number of this attempt, from 1.
+        attempt: u32,
+    },
+    /// Tell those who follow events.
+    Line(Box<Line>),
     /// Make one attempt.
     Send {
         /// Comes back in `Answered`.

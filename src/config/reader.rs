@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
         let Some(Key { shape: Shape::Word(words), .. }) = self.key(name) else {
             return None;
         };
-        self.value(name, |value| word(name, words, value, meaning))
+        self.value(name, |value| word(words, value, meaning))
     }
 
     /// The same of a key that may be absent.
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         let Some(Key { shape: Shape::Word(words), .. }) = self.key(name) else {
             return None;
         };
-        self.optional(name, |value| word(name, words, value, meaning))
+        self.optional(name, |value| word(words, value, meaning))
     }
 }
 
@@ -310,14 +310,10 @@ fn integer(value: &Value, low: i64, high: i64) -> Parsed<i64> {
     }
 }
 
-fn word<T>(name: &str, words: &[&str], value: &Value, meaning: impl Fn(&str) -> Option<T>) -> Parsed<T> {
+fn word<T>(words: &[&str], value: &Value, meaning: impl Fn(&str) -> Option<T>) -> Parsed<T> {
     let word = text(value)?;
     if let Some(meaning) = words.contains(&word).then(|| meaning(word)).flatten() {
         return Ok(meaning);
-    }
-    if keys::LATER.contains(&(name, word)) {
-        let problem = Problem::new(format!("= \"{word}\" comes in a later version; this one cannot do it yet"));
-        return Err(problem.hint(format!("leave the key out, or use {}", listed(words))).into());
     }
     Err(Problem::new(format!("must be {}", listed(words))).hint_nearest(word, words.iter().copied()).into())
 }

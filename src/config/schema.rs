@@ -25,7 +25,9 @@ pub fn schema() -> Value {
         properties.insert(name.to_owned(), table(section.about, &[section]));
     }
     properties.insert("signal".to_owned(), named("Signals by name.", &table(keys::SIGNAL.about, &[&keys::SIGNAL])));
-    properties.insert("check".to_owned(), named("Checks by name.", &check()));
+    properties.insert("check".to_owned(), named("Checks by name.", &typed("check", &keys::CHECK, &keys::KINDS)));
+    properties.insert("source".to_owned(), named("Sources of events by name.", &typed("source", &keys::SOURCE, &keys::SOURCES)));
+    properties.insert("hook".to_owned(), named("Hooks by name.", &table(keys::HOOK.about, &[&keys::HOOK])));
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of ros-signal-agent",
@@ -60,27 +62,28 @@ fn table(about: &str, sections: &[&Section]) -> Value {
     json!({ "description": about, "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-fn check() -> Value {
-    let mut kinds: Vec<Value> = keys::KINDS.iter().map(|(name, section)| kind(name, section)).collect();
+/// What has a `type`: one form for each, and one for a part without it.
+fn typed(what: &str, common: &Section, kinds: &[(&str, &Section)]) -> Value {
+    let mut forms: Vec<Value> = kinds.iter().map(|(name, section)| kind(what, name, common, section)).collect();
     let mut part = table(
-        "A part of a check, in a drop-in that leaves the type to another file.",
-        &std::iter::once(&keys::CHECK).chain(keys::KINDS.iter().map(|(_, section)| *section)).collect::<Vec<&Section>>(),
+        &format!("A part of a {what}, in a drop-in that leaves the type to another file."),
+        &std::iter::once(common).chain(kinds.iter().map(|(_, section)| *section)).collect::<Vec<&Section>>(),
     );
     if let Some(properties) = part.get_mut("properties").and_then(Value::as_object_mut) {
         properties.remove("type");
     }
-    kinds.push(part);
-    json!({ "description": keys::CHECK.about, "type": "object", "oneOf": kinds })
+    forms.push(part);
+    json!({ "description": common.about, "type": "object", "oneOf": forms })
 }
 
-fn kind(name: &str, section: &Section) -> Value {
-    let mut kind = table(section.about, &[&keys::CHECK, section]);
+fn kind(what: &str, name: &str, common: &Section, section: &Section) -> Value {
+    let mut kind = table(section.about, &[common, section]);
     if let Some(properties) = kind.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("type".to_owned(), json!({ "description": section.about, "const": name, "type": "string" }));
     }
     if let Some(kind) = kind.as_object_mut() {
         kind.insert("required".to_owned(), json!(["type"]));
-        kind.insert("title".to_owned(), json!(format!("{name} check")));
+        kind.insert("title".to_owned(), json!(format!("{name} {what}")));
     }
     kind
 }

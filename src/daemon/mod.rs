@@ -10,6 +10,7 @@
 mod outside;
 mod reload;
 mod report;
+mod sources;
 
 use crate::agent::status::Goal;
 use crate::agent::{Core, Effect, Input, Note, NoteLevel, Turn};
@@ -18,6 +19,7 @@ use crate::check::Observation;
 use crate::clock::{BootMs, Moment};
 use crate::config::{self, Diagnostic, Environment, Layout, Owners};
 use crate::control::{self, Request};
+use crate::events::Feed;
 use crate::interrupt::{Interrupt, Interrupts};
 use crate::ledger::LedgerHandle;
 use crate::metrics::Lateness;
@@ -27,6 +29,7 @@ use crate::report::{Printing, Reporter};
 use crate::signal::LedgerDocument;
 use crate::systemd::Notifier;
 use outside::{Fingerprint, Outside};
+use sources::Sources;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +128,8 @@ struct Daemon {
     outside: Outside,
     prober: Arc<Prober>,
     reporter: Reporter,
+    sources: Sources,
+    feed: Feed,
     /// How long the host had been suspended in all, at the last turn.
     asleep_ms: i64,
     ledger: LedgerHandle,
@@ -183,6 +188,8 @@ impl Daemon {
         let prober = Arc::new(Prober::new());
         let printing = if options.own_process { Printing::StandardOutput } else { Printing::No };
         let reporter = Reporter::new(Arc::clone(&prober), &options.environment, &plan.agent.state_dir, printing);
+        let mut sources = Sources::new();
+        sources.fit(&plan);
         let document = opened.document.unwrap_or_else(LedgerDocument::empty);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
         let daemon = Self {
@@ -191,6 +198,8 @@ impl Daemon {
             outside,
             prober,
             reporter,
+            sources,
+            feed: Feed::default(),
             asleep_ms: crate::clock::asleep_ms(),
             ledger,
             notifier,
@@ -248,6 +257,7 @@ impl Daemon {
                 Ok(()) => Input::Recorded { generation: written.generation },
                 Err(error) => Input::NotRecorded { error: error.to_string() },
             }]),
+            Some(delivered) = self.sources.next() => Event::Inputs(vec![self.sources.accept(delivered)]),
             Some(request) = self.requests.recv() => Event::Request(request),
             () = self.alarm.rings() => Event::Alarm,
             () = fed(&mut self.watchdog) => Event::Watchdog,
@@ -385,6 +395,16 @@ impl Daemon {
                 self.calls.spawn(sending);
             }
             Effect::Report { report, draft } => self.make_report(report, *draft),
+            Effect::Watch { watch, target, unless, resources } => {
+                let client = self.outside.client();
+                self.calls.spawn(async move {
+                    let sight = client.watch(&target, unless.as_ref(), &resources).await;
+                    vec![Input::Watched { watch, sight }]
+                });
+            }
+            Effect::Taken { arrival, taken } => self.sources.taken(arrival, taken),
+            Effect::RunHook { .. } => {}
+            Effect::Line(line) => self.feed.tell(*line),
             Effect::Note(note) => self.note(note),
             Effect::Reply { id, reply } => {
                 if let Some(waiting) = self.replies.remove(&id) {
@@ -414,7 +434,7 @@ impl Daemon {
 
     /// What the core knows, and of the clock what the clients know.
     fn status(&self) -> crate::agent::status::Status {
-        crate::agent::status::Status { clock: Some(self.outside.clock()), ..self.core.status() }
+        crate::agent::status::Status { clock: Some(self.outside.clock()), sources: self.sources.views(), ..self.core.status() }
     }
 
     fn serve(&mut self, request: Request) {

@@ -51,7 +51,9 @@ impl Daemon {
             tracing::warn!(target: "config", "{warning}");
         }
         let reloaded = Reloaded { signals: plan.signals.len(), checks: plan.checks.len(), warnings };
-        self.step(Input::Replan(Arc::new(plan)));
+        let plan = Arc::new(plan);
+        self.step(Input::Replan(Arc::clone(&plan)));
+        self.sources.fit(&plan);
         self.follow();
         Ok(reloaded)
     }

@@ -13,6 +13,7 @@ mod disk;
 mod dns;
 mod file;
 mod grpc;
+mod hook;
 mod load;
 mod measured;
 mod memory;
@@ -21,6 +22,7 @@ mod port;
 mod probe;
 mod process;
 mod reach;
+mod source;
 mod systemd;
 mod transport;
 
@@ -34,6 +36,7 @@ pub use disk::*;
 pub use dns::*;
 pub use file::*;
 pub use grpc::*;
+pub use hook::*;
 pub use load::*;
 pub use measured::*;
 pub use memory::*;
@@ -42,6 +45,7 @@ pub use port::*;
 pub use probe::*;
 pub use process::*;
 pub use reach::*;
+pub use source::*;
 pub use systemd::*;
 pub use transport::*;
 
@@ -76,6 +80,21 @@ pub struct Plan {
     pub on_unwritable: OnUnwritable,
     /// `[report]`.
     pub report: Report,
+    /// `[stack]`: what signals without their own have, and what hooks are about.
+    pub stack: Stack,
+    /// The enabled sources of events, in order of name.
+    pub sources: Vec<Arc<Source>>,
+    /// The enabled hooks, in order of name.
+    pub hooks: Vec<Arc<Hook>>,
+}
+
+/// `[stack]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// `stack_id`; else the instance tag.
+    pub stack_id: Option<String>,
+    /// `region`; else instance metadata.
+    pub region: Option<String>,
 }
 
 impl Plan {
@@ -238,6 +257,8 @@ pub struct Signal {
     pub mode: Option<HandleMode>,
     /// `count` of the handle, when configured; else the template says it.
     pub count: Option<i64>,
+    /// `resignal`: whether updates of the stack are signalled again.
+    pub resignal: Resignal,
 }
 
 impl Signal {
@@ -403,6 +424,7 @@ pub mod testing {
             confirm: Confirm::Auto,
             mode: None,
             count: None,
+            resignal: Resignal::Never,
         }
     }
 
@@ -437,6 +459,9 @@ pub mod testing {
             clock_trust: ClockTrust::System,
             on_unwritable: OnUnwritable::Send,
             report: Report { units: Vec::new(), journal_lines: 20, journal_to_handle: false },
+            stack: Stack::default(),
+            sources: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod endpoint;
 mod hosts;
 mod operations;
 mod remembered;
+mod watch;
 
 pub(crate) use client::check_endpoint;
 pub use client::{Client, Error, ResourceAnswer, StackAnswer};

@@ -7,7 +7,8 @@ mod round;
 pub use answer::{Answer, Beat, Class, Refusal};
 pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id, with_name};
 pub use round::{
-    Confirmation, HISTORY_LIMIT, HistoryEntry, Intent, Learned, LedgerDocument, Outcome, Place, Round, Settlement, Target, remember,
+    Confirmation, HISTORY_LIMIT, HistoryEntry, Intent, Learned, LedgerDocument, MetadataRecord, Outcome, Place, Round, Settlement,
+    StackRecord, Target, remember,
 };
 
 use crate::plan::Transport;

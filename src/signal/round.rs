@@ -30,7 +30,9 @@
 
 use super::{SignalStatus, UniqueId};
 use crate::clock::Stamp;
+use crate::hooks::HookRecord;
 use crate::plan::Name;
+use crate::stack::sight::Mark;
 use crate::stack::template::Facts;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +108,15 @@ pub struct LedgerDocument {
     /// What was done, oldest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
+    /// The stacks that are followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacks: Vec<StackRecord>,
+    /// Hooks that are to be run, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRecord>,
+    /// Ids of those that have ended last, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_done: Vec<String>,
 }
 
 impl LedgerDocument {
@@ -116,6 +127,40 @@ impl LedgerDocument {
     pub fn empty() -> Self {
         Self { format: Self::FORMAT, ..Self::default() }
     }
+}
+
+/// A stack that is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackRecord {
+    /// `RegionId`.
+    pub region: String,
+    /// `StackId`.
+    pub stack_id: String,
+    /// The host at which it was seen: only there can it be missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The last transition that was handled: rounds and hooks follow from what comes after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled: Option<Mark>,
+    /// It is no more.
+    #[serde(default)]
+    pub deleted: bool,
+    /// The `Metadata` of resources that hooks follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<MetadataRecord>,
+}
+
+/// The `Metadata` of a resource, as hooks know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataRecord {
+    /// Logical ID.
+    pub resource: String,
+    /// SHA-256 of the text; none: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The text, where it is short enough to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// Adds an entry to a history, forgetting the oldest ones beyond [`HISTORY_LIMIT`].

@@ -3,6 +3,7 @@
 
 pub mod advice;
 pub mod confirm;
+pub mod sight;
 pub mod template;
 mod yaml;
 

@@ -20,10 +20,12 @@ fn generated(path: &str, expected: &str) {
 }
 
 fn sections() -> Vec<(&'static str, &'static Section)> {
-    let named = [("signal", &keys::SIGNAL), ("check", &keys::CHECK)];
+    let named = [("signal", &keys::SIGNAL), ("hook", &keys::HOOK), ("source", &keys::SOURCE), ("check", &keys::CHECK)];
     // There is a type of check of that name too.
     let single = keys::SINGLE.into_iter().map(|(name, section)| (if name == "clock" { section.header } else { name }, section));
-    single.chain(named).chain(keys::KINDS).collect()
+    // There is a type of check of that name too.
+    let sources = keys::SOURCES.into_iter().map(|(name, section)| (if name == "http" { "source http" } else { name }, section));
+    single.chain(named).chain(sources).chain(keys::KINDS).collect()
 }
 
 /// The default file with its settings in force: lines that begin with `#` and no blank.
@@ -157,6 +159,12 @@ fn every_default_is_accepted_by_the_program() {
                     format!("[check.a]\ntype = \"systemd\"\nsystem = true\n{} = {default}\n", key.name)
                 }
                 "systemd" => format!("[check.a]\ntype = \"systemd\"\nunit = \"a.service\"\n{} = {default}\n", key.name),
+                "hook" => format!("[hook.a]\non = [\"stack.updated\"]\ncommand = [\"/bin/true\"]\n{} = {default}\n", key.name),
+                "source" => format!("[source.a]\ntype = \"spool\"\ndirectory = \"/a\"\n{} = {default}\n", key.name),
+                "source http" => {
+                    format!("[source.a]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\nurl = \"https://a/\"\n{} = {default}\n", key.name)
+                }
+                "queue" => format!("[source.a]\ntype = \"queue\"\nqueue = \"a\"\n{} = {default}\n", key.name),
                 single => format!("[{}]\n{} = {default}\n", single.trim_matches(['[', ']']), key.name),
             };
             load_text(&text).unwrap_or_else(|told| panic!("{name}.{}: {told}", key.name));

@@ -482,6 +482,7 @@ impl World {
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
             Effect::SetAside { owner } => assert!(owner == "unknown" || self.copies > 0, "set aside, but this is the same instance"),
             Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
+            Effect::Watch { .. } | Effect::Taken { .. } | Effect::RunHook { .. } | Effect::Line(_) => {}
             Effect::Learn { learn, .. } => {
                 self.asked.0.push(self.now.boot_ms);
                 let took = 40 + self.chance(3_000) as BootMs;

@@ -81,7 +81,7 @@ fn draft(name: &str, entry: &Entry, owners: &Owners, notes: &mut Notes) -> Draft
     }
     let draft = read(name, valid, kind.map(|(name, _)| name), &mut reader);
     if kind.is_some_and(|(name, _)| name == "exec") {
-        judge_owners(name, &entry.value, entry.key, owners, notes);
+        judge_owners(&format!("exec check `{}`", shorten(name)), &entry.value, entry.key, owners, notes);
     }
     warn_of_secrets(table, notes);
     draft
@@ -177,8 +177,8 @@ fn read(name: &str, valid: Option<Name>, kind: Option<&str>, reader: &mut Reader
     }
 }
 
-/// Refuses an exec check if any file that wrote a part of it can be changed by somebody else.
-fn judge_owners(name: &str, value: &Value, header: Place, owners: &Owners, notes: &mut Notes) {
+/// Refuses what runs a program if any file that wrote a part of it can be changed by somebody else.
+pub(super) fn judge_owners(what: &str, value: &Value, header: Place, owners: &Owners, notes: &mut Notes) {
     let mut files = Vec::new();
     value.files(&mut files);
     files.sort_unstable();
@@ -189,7 +189,7 @@ fn judge_owners(name: &str, value: &Value, header: Place, owners: &Owners, notes
             continue;
         };
         let place = if header.file() == Some(file) { header } else { first_in(value, file).unwrap_or(header) };
-        notes.misfit(place, format!("exec check `{}` is refused: {why}", shorten(name)), Some(hint));
+        notes.misfit(place, format!("{what} is refused: {why}"), Some(hint));
     }
 }
 

@@ -13,6 +13,7 @@ mod dns;
 mod file;
 mod graph;
 mod grpc;
+mod hook;
 mod http;
 mod limits;
 mod load;
@@ -24,6 +25,7 @@ mod process;
 mod reach;
 mod report;
 mod signal;
+mod source;
 mod systemd;
 mod transport;
 
@@ -55,13 +57,16 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     let drafts = drafts.unwrap_or_default();
     graph::resolve(&drafts, notes);
     let signals = signal::signals(root.0.get("signal"), &stack, &drafts, no_checks_needed, notes);
+    let named: Vec<_> = signals.iter().map(|(signal, _)| Arc::clone(signal)).collect();
+    let hooks = hook::hooks(root.0.get("hook"), &drafts, &named, owners, notes);
+    let sources = source::sources(root.0.get("source"), notes);
     if notes.refused {
         return None;
     }
     let mut checks: Vec<_> = drafts.into_iter().filter_map(|draft| draft.check).map(Arc::new).collect();
     checks.sort_by(|a, b| a.name.cmp(&b.name));
     let plan = Plan {
-        signals: signals.iter().map(|(signal, _)| Arc::clone(signal)).collect(),
+        signals: named,
         checks,
         agent: agent?.0,
         ros: ros?,
@@ -71,6 +76,9 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
         clock_trust: clock_trust?,
         on_unwritable: on_unwritable?,
         report: report?,
+        stack: crate::plan::Stack { stack_id: stack.stack_id, region: stack.region },
+        sources,
+        hooks,
     };
     for (signal, places) in &signals {
         signal::judge_times(&plan, signal, places, notes);
@@ -90,13 +98,13 @@ fn single<'a>(root: &'a Table, name: &str, section: &'static Section, empty: &'a
 }
 
 fn refuse_unknown_tables(root: &Table, notes: &mut Notes) {
-    let known = || keys::SINGLE.iter().map(|(name, _)| *name).chain(["signal", "check"]);
+    let known = || keys::SINGLE.iter().map(|(name, _)| *name).chain(["signal", "check", "hook", "source"]);
     for (name, entry) in &root.0 {
         if known().any(|known| known == name) {
             continue;
         }
         let hint = match keys::nearest(name, known()) {
-            Some(near) if matches!(near, "signal" | "check") => Some(format!("did you mean `[{near}.NAME]`?")),
+            Some(near) if matches!(near, "signal" | "check" | "hook" | "source") => Some(format!("did you mean `[{near}.NAME]`?")),
             Some(near) => Some(format!("did you mean `[{near}]`?")),
             None => keys::all()
                 .find(|section| section.key(name).is_some())

@@ -10,7 +10,9 @@ use crate::config::keys;
 use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten, text};
 use crate::config::source::Place;
 use crate::config::times::times;
-use crate::plan::{Confirm, HandleMode, Level, Name, NameSource, OnDeadline, OnDegraded, Plan, Signal, Transport, UniqueIdStrategy};
+use crate::plan::{
+    Confirm, HandleMode, Level, Name, NameSource, OnDeadline, OnDegraded, Plan, Resignal, Signal, Transport, UniqueIdStrategy,
+};
 use crate::signal::{FIRST_ROUND, IdError, Target, UniqueId, unique_id, with_name};
 use humantime::format_duration;
 use std::sync::Arc;
@@ -105,7 +107,12 @@ fn signal(
     let mode = reader.optional_word("mode", handle_mode);
     let count = reader.optional_integer("count");
     let confirm = reader.word("confirm", confirm);
-    reader.word("resignal", |_| Some(()));
+    let resignal = reader.word("resignal", |word| match word {
+        "never" => Some(Resignal::Never),
+        "on_update" => Some(Resignal::OnUpdate),
+        _ => None,
+    });
+    judge_updates(reader, resignal);
     judge_deadline(reader, deadline, margin);
     judge_hook(reader, transport.as_ref(), deadline);
     judge_integers(reader, strategy.as_ref(), mode.flatten(), count.flatten());
@@ -136,6 +143,7 @@ fn signal(
         confirm: confirm?,
         mode: mode?,
         count: count?,
+        resignal: resignal?,
     };
     judge_unique_id(reader, &signal);
     Some((signal, places))
@@ -168,6 +176,22 @@ fn confirm(word: &str) -> Option<Confirm> {
         "on" => Some(Confirm::On),
         "off" => Some(Confirm::Off),
         _ => None,
+    }
+}
+
+/// A round for each update opens only while the condition waits.
+fn judge_updates(reader: &mut Reader<'_>, resignal: Option<Resignal>) {
+    if resignal != Some(Resignal::OnUpdate) {
+        return;
+    }
+    let place = reader.place("resignal");
+    if !reader.has("condition") {
+        let hint = "name the ALIYUN::ROS::WaitCondition that waits for this signal: condition = \"...\"".to_owned();
+        reader.notes.misfit(place, "`resignal = \"on_update\"` needs the key `condition`", Some(hint));
+    }
+    if reader.written("transport").is_some_and(|value| text(value).is_ok_and(|word| word == "lifecycle-hook")) {
+        let hint = "a scaling group holds an instance once; leave `resignal` out".to_owned();
+        reader.notes.misfit(place, "`resignal = \"on_update\"` is for signals to a stack", Some(hint));
     }
 }
 

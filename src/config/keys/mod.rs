@@ -13,16 +13,20 @@ mod disk;
 mod dns;
 mod file;
 mod grpc;
+mod hook;
 mod kinds;
 mod load;
 mod memory;
 mod mount;
 mod port;
 mod process;
+mod source;
 mod systemd;
 
 pub use credentials::CREDENTIALS;
+pub use hook::HOOK;
 pub use kinds::KINDS;
+pub use source::{SOURCE, SOURCES};
 
 use std::time::Duration;
 
@@ -424,9 +428,9 @@ pub static SIGNAL: Section = Section {
         ),
         key(
             "resignal",
-            Shape::Word(&["never"]),
+            Shape::Word(&["never", "on_update"]),
             Toml("\"never\""),
-            "Whether stack updates are signalled again. (`on_update` is for a later version.)",
+            "Whether updates of the stack are signalled again. `on_update` is for handles with `Mode: Increment` and a `Count` of all hosts; it needs `condition`, and the permission to look at the stack.",
         ),
         key(
             "confirm",
@@ -480,12 +484,13 @@ pub static SINGLE: [(&str, &Section); 9] = [
     ("stack", &STACK),
 ];
 
-/// Values of the product that come in later versions: key of `[signal.NAME]` and word.
-pub(super) static LATER: [(&str, &str); 1] = [("resignal", "on_update")];
-
 /// Every table, for looking up where a misplaced key belongs.
 pub(super) fn all() -> impl Iterator<Item = &'static Section> {
-    SINGLE.iter().map(|(_, section)| *section).chain([&SIGNAL, &CHECK]).chain(KINDS.iter().map(|(_, section)| *section))
+    SINGLE
+        .iter()
+        .map(|(_, section)| *section)
+        .chain([&SIGNAL, &HOOK, &SOURCE, &CHECK])
+        .chain(SOURCES.iter().chain(&KINDS).map(|(_, section)| *section))
 }
 
 /// The word nearest to `wrong`, if one is near enough to be meant.

@@ -94,6 +94,9 @@ fn status(signals: Vec<SignalStatusView>) -> Status {
             check("nginx", Some(Health::Critical), "connection refused by 127.0.0.1:80\n\x1b[2J"),
             CheckView { waiting_for: Some("nginx".to_owned()), ..check("page", None, "") },
         ],
+        stacks: Vec::new(),
+        sources: Vec::new(),
+        hooks: Vec::new(),
     }
 }
 
