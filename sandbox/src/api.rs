@@ -177,6 +177,12 @@ impl Answering<'_> {
         if let Some(Scripted::Gateway(refusal)) = fault {
             return Err(refusal.clone());
         }
+        let rate = inner.switches.get_stack_per_second;
+        if operation == Operation::GetStack && !inner.get_stack.take(rate, now) {
+            let retry_after_ms = Some(u64::from(inner.switches.throttle_retry_after_ms)).filter(|ms| *ms > 0);
+            let refusal = Refusal::bad_request("Throttling.User", "Request was denied due to user flow control.");
+            return Err(Refusal { retry_after_ms, ..refusal });
+        }
         if operation == Operation::SignalResource {
             return self.signal_resource(inner, request, fault, now).map(|()| Map::new());
         }

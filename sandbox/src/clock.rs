@@ -47,6 +47,11 @@ impl Clock {
         self.now() + time::Duration::seconds(self.skew_seconds.load(Ordering::Relaxed))
     }
 
+    /// The machine's time with the scripted skew, however far the sandbox was advanced: what a peer compares with its own clock.
+    pub(crate) fn machine_told(&self) -> Moment {
+        self.told() - time::Duration::milliseconds(self.advanced_millis.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn set_skew(&self, seconds: i64) {
         self.skew_seconds.store(seconds.clamp(-FURTHEST_SECONDS, FURTHEST_SECONDS), Ordering::Relaxed);
     }

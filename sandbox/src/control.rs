@@ -7,9 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::answer::Answer;
 use crate::clock::{FURTHEST_SECONDS, rfc3339, span};
 use crate::ess::{ScalingError, ScalingGroupSpec, Transition};
+use crate::events::EventRequest;
 use crate::faults::Fault;
 use crate::request::Request;
+use crate::stack::change::{Change, ChangeError};
 use crate::stack::spec::StackSpec;
+use crate::target::EventTarget;
 use crate::world::World;
 
 /// Something is wrong with what was asked.
@@ -87,6 +90,19 @@ fn route(world: &World, request: &Request) -> Result<Value> {
             let records = inner.records.all();
             Ok(json!({"seen": inner.records.seen(), "dropped": inner.records.dropped(), "requests": records}))
         }
+        ("GET", "events", "") => {
+            let inner = world.lock();
+            Ok(json!({"emitted": inner.bridge.emitted(), "events": inner.bridge.events()}))
+        }
+        ("POST", "events", "") => {
+            let wanted: EventRequest = body(request)?;
+            Ok(json!({"number": world.emit(&wanted)}))
+        }
+        ("PUT" | "GET" | "DELETE", "event-targets", name) => event_targets(world, request, name),
+        ("GET", "queues", name) => {
+            let bodies = world.lock().queues.get(name).cloned();
+            bodies.map(|bodies| json!({"bodies": bodies})).ok_or_else(|| not_found(format!("no queue '{name}'")))
+        }
         ("GET", "switches", "") => Ok(json!(world.lock().switches)),
         ("PUT", "switches", "") => put_switches(world, request),
         ("GET", "clock", "") => Ok(clock(world)),
@@ -112,7 +128,7 @@ fn route(world: &World, request: &Request) -> Result<Value> {
             Ok(json!({}))
         }
         _ => Err(not_found(format!(
-            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /scaling-groups/ID, /scaling-groups/ID/scale-out, /scaling-groups/ID/scale-in, /faults, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
+            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /stacks/ID/operations, /scaling-groups/ID, /scaling-groups/ID/scale-out, /scaling-groups/ID/scale-in, /faults, /events, /event-targets/NAME, /queues/NAME, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
             request.method
         ))),
     }
@@ -134,6 +150,14 @@ fn stacks(world: &World, request: &Request, rest: &str) -> Result<Value> {
             world.lock().stacks.get(id).map(|stack| json!(stack.view())).ok_or_else(missing)
         }
         ("DELETE", "") => world.lock().stacks.remove(id).map(|_| json!({})).ok_or_else(missing),
+        ("POST", "operations") => {
+            let change: Change = body(request)?;
+            world.change_stack(id, &change).map_err(|error| match error {
+                ChangeError::NoStack(_) => missing(),
+                error => wrong(error),
+            })?;
+            world.lock().stacks.get(id).map(|stack| json!(stack.view())).ok_or_else(missing)
+        }
         ("POST", "available") => {
             let told: Available = body(request)?;
             if world.make_available(id, &told.resource) {
@@ -143,6 +167,21 @@ fn stacks(world: &World, request: &Request, rest: &str) -> Result<Value> {
             }
         }
         _ => Err(not_found(format!("no {} /stacks/{rest} here", request.method))),
+    }
+}
+
+fn event_targets(world: &World, request: &Request, name: &str) -> Result<Value> {
+    let missing = || not_found(format!("no event target '{name}'; set it with PUT /event-targets/{name}"));
+    match request.method.as_str() {
+        "GET" if name.is_empty() => Ok(json!({"targets": world.lock().bridge.views()})),
+        "PUT" => {
+            let target: EventTarget = body(request)?;
+            world.lock().bridge.set(name, target).map_err(wrong)?;
+            Ok(json!({}))
+        }
+        "DELETE" if world.lock().bridge.remove(name) => Ok(json!({})),
+        "GET" => world.lock().bridge.view(name).map(|view| json!(view)).ok_or_else(missing),
+        _ => Err(missing()),
     }
 }
 

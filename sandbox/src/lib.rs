@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `sts`, `metadata`;
-//! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `control` scripts it all.
+//! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `events` -> `target` -> `deliver` (EventBridge, with
+//! `seal` for its signatures and `post` for HTTP); `control` scripts it all.
 
 #![forbid(unsafe_code)]
 
@@ -23,22 +24,28 @@ mod answer;
 mod api;
 mod clock;
 mod control;
+mod deliver;
 mod ess;
+mod events;
 mod faults;
 mod gate;
 mod handle;
 mod metadata;
 mod operations;
 mod pipeline;
+mod post;
 mod records;
 mod refusal;
 mod request;
+mod seal;
 mod secret;
 mod server;
 mod signature;
 mod stack;
 mod sts;
 mod switches;
+mod target;
+mod throttle;
 mod tls;
 mod world;
 
@@ -57,17 +64,25 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 pub use crate::ess::{ActionView, HookSpec, ScalingError, ScalingGroupSpec, ScalingGroupView, Transition};
+pub use crate::events::{EventRequest, event_types};
 pub use crate::faults::{Effect, Fault, FaultError, Match, When};
 pub use crate::metadata::MetadataError;
 pub use crate::records::RequestRecord;
 pub use crate::request::{Service, WireScheme};
+pub use crate::seal::Signature;
 pub use crate::secret::Secret;
 pub use crate::signature::Scheme;
 pub use crate::stack::SignalStatus;
-pub use crate::stack::spec::{Mode, ResourceSpec, SpecError, StackSpec};
+pub use crate::stack::change::{Change, ChangeError, ChangeKind};
+pub use crate::stack::spec::{CreateOption, Mode, ResourceSpec, SpecError, StackSpec};
 pub use crate::stack::status::{Status, UnknownStatus};
 pub use crate::stack::view::{ResourceView, SignalSeen, SignalView, StackView, TimelineEvent};
-pub use crate::switches::{AfterCompletion, Format, HandleAnswer, HandleHeaders, Switches};
+pub use crate::switches::{
+    AfterCompletion, EventTime, Format, HandleAnswer, HandleHeaders, PublishTime, StatusChangeEvents, Switches, UpdateTimeMoves,
+};
+pub use crate::target::{
+    ContentMode, Delivery, DeliveryOutcome, EmittedEvent, EventTarget, RetryStrategy, TargetError, TargetView, Transform,
+};
 pub use crate::tls::TlsError;
 
 use crate::clock::Clock;
@@ -202,6 +217,9 @@ impl Sandbox {
         let handle = open(ephemeral(ip), Service::Handle, None).await?;
         world.lock().handles.base = format!("http://{handle}");
         let control = open(ephemeral(ip), Service::Control, None).await?;
+        let certificate = format!("https://{ros_tls}{}", seal::CERTIFICATE_PATH);
+        let _ = world.certificate.set((certificate, ca_file.clone()));
+        tasks.push(tokio::spawn(deliver::run(world.clone(), stopped.clone())));
         tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
         let tasks = Mutex::new(tasks);
         let running = Running { world, ros, ros_tls, metadata, handle, control, ca_file, _directory: directory, stop, tasks };
@@ -258,6 +276,15 @@ impl Sandbox {
         self.running.world.put_stack(id, &spec)
     }
 
+    /// Begins an operation of a stack's life, such as an update, as `POST /stacks/ID/operations` does.
+    ///
+    /// # Errors
+    /// The description makes no sense, there is no such stack, or it is not in a status for this; nothing has been changed.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
+    pub fn change(&self, id: &str, change: Change) -> Result<(), ChangeError> {
+        self.running.world.change_stack(id, &change)
+    }
+
     /// A stack as it stands.
     pub fn stack(&self, id: &str) -> Option<StackView> {
         self.running.world.advance();
@@ -291,6 +318,51 @@ impl Sandbox {
     pub fn scaling_group(&self, id: &str) -> Option<ScalingGroupView> {
         self.running.world.advance();
         self.running.world.lock().ess.view(id)
+    }
+
+    /// Sets where events go, as `PUT /event-targets/NAME` does. What waited at a target of that name is forgotten.
+    ///
+    /// # Errors
+    /// The description makes no sense, or there are too many.
+    pub fn target(&self, name: &str, target: EventTarget) -> Result<(), TargetError> {
+        self.running.world.lock().bridge.set(name, target)
+    }
+
+    /// A target of events as it stands.
+    pub fn target_view(&self, name: &str) -> Option<TargetView> {
+        self.running.world.lock().bridge.view(name)
+    }
+
+    /// Removes a target of events. False if there was none.
+    pub fn remove_target(&self, name: &str) -> bool {
+        self.running.world.lock().bridge.remove(name)
+    }
+
+    /// The events that were emitted, direct callbacks included, with what became of them, oldest first; the last 4096.
+    pub fn events(&self) -> Vec<EmittedEvent> {
+        self.running.world.advance();
+        self.running.world.lock().bridge.events()
+    }
+
+    /// Emits an event of any type, whatever the stack is doing, as `POST /events` does; gives its number.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
+    pub fn emit(&self, request: EventRequest) -> u64 {
+        self.running.world.emit(&request)
+    }
+
+    /// The bodies in a queue of the sandbox, oldest first.
+    pub fn queued(&self, queue: &str) -> Vec<String> {
+        self.running.world.lock().queues.get(queue).map(|bodies| bodies.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Where the certificate is served that belongs to the signatures of events; over HTTPS, trust [`Sandbox::ca_file`].
+    pub fn event_certificate_url(&self) -> String {
+        self.running.world.event_certificate().0
+    }
+
+    /// That certificate in PEM, for pinning.
+    pub fn event_certificate(&self) -> &'static str {
+        seal::CERTIFICATE
     }
 
     /// The requests that ROS and the metadata service saw, oldest first; the last 4096.

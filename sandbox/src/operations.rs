@@ -24,6 +24,7 @@ pub(crate) fn get_stack(stack: &Stack, request: &Request) -> Result<Members, Ref
             return Err(Refusal::invalid_parameter("ShowResourceProgress", why));
         }
     };
+    let outputs = if request.parameter("OutputOption") == Some("Disabled") { Vec::new() } else { stack.outputs() };
     let members = json!({
         "StackId": stack.id,
         "StackName": stack.name,
@@ -36,9 +37,9 @@ pub(crate) fn get_stack(stack: &Stack, request: &Request) -> Result<Members, Ref
         "DisableRollback": !stack.rollback,
         "TimeoutInMinutes": 60,
         "Parameters": stack.parameters.iter().map(|(key, value)| json!({"ParameterKey": key, "ParameterValue": value})).collect::<Vec<_>>(),
-        "Outputs": [],
+        "Outputs": outputs,
         "Tags": [],
-        "NotificationURLs": [],
+        "NotificationURLs": stack.notification_urls,
         "StackType": "ROS",
         "OperationInfo": {"Action": stack.status.action()},
         "ResourceProgress": progress,
@@ -122,7 +123,7 @@ pub(crate) fn get_stack_resource(
         members.insert("ResourceAttributes".to_owned(), Value::Array(attributes));
     }
     members.insert("Description".to_owned(), Value::from(""));
-    members.insert("Metadata".to_owned(), json!({}));
+    members.insert("Metadata".to_owned(), Value::Object(resource.metadata.clone()));
     Ok(members)
 }
 

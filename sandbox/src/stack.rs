@@ -7,10 +7,13 @@
 //! - `spec`: the stack as a test describes it
 //! - `status`: the names of statuses
 //! - `put`: creation, update and forced statuses
+//! - `change`: the operations of a stack's life, as a test asks for them; `life`: how they go on by the clock
 //! - `signal`: arrival of a signal and the look of a condition at its signals
 //! - `view`: what can be read back
 //! - `template`: the template that GetTemplate shows
 
+pub(crate) mod change;
+pub(crate) mod life;
 mod put;
 mod signal;
 pub(crate) mod spec;
@@ -22,13 +25,16 @@ pub(crate) mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::clock::Moment;
-use crate::stack::spec::Mode;
+use crate::stack::change::Change;
+use crate::stack::life::{Before, Course, Notice};
+use crate::stack::spec::{CreateOption, Mode};
 use crate::stack::status::{Operation, Phase, Status};
 use crate::stack::view::{SignalSeen, TimelineEvent};
-use crate::switches::Switches;
+use crate::switches::{Switches, UpdateTimeMoves};
 
 pub use signal::SignalStatus;
 pub(crate) use signal::{Message, Signal};
@@ -38,6 +44,9 @@ const EVENTS_KEPT: usize = 1000;
 
 /// Signals kept per handle; one more is refused with `RequestLimitExceeded`.
 pub(crate) const SIGNALS_KEPT: usize = 10_000;
+
+/// Things that may fall due one after the other in one [`Stack::advance`]; the rest waits for the next one.
+const STEPS: usize = 10_000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Stack {
@@ -58,8 +67,22 @@ pub(crate) struct Stack {
     /// As given; none: made from the resources.
     template: Option<String>,
     pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) outputs: BTreeMap<String, Value>,
+    /// Whom the service tells of the end of an operation; `eventbridge` among them means EventBridge.
+    pub(crate) notification_urls: Vec<String>,
+    create_option: CreateOption,
+    /// How the operation under way goes on.
+    course: Course,
+    /// What a rollback of the update under way brings back.
+    before: Option<Before>,
+    /// Operations that follow, and when the first of them begins, if nothing is under way.
+    programme: VecDeque<Change>,
+    next_at: Option<Moment>,
+    update_time: UpdateTimeMoves,
     /// What happened since it was last taken; the timeline.
     outbox: Vec<TimelineEvent>,
+    /// Changes of the stack's own status since they were last taken.
+    notices: Vec<Notice>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +93,8 @@ pub(crate) struct Resource {
     pub(crate) physical_id: String,
     pub(crate) created: Moment,
     pub(crate) updated: Moment,
+    /// `Metadata` of the resource in the template.
+    pub(crate) metadata: Map<String, Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +139,8 @@ pub(crate) struct Condition {
     left: u32,
     deadline: Option<Moment>,
     look_at: Option<Moment>,
+    /// It takes part in the operation under way, but only from then on; until then it shows its old status.
+    begins: Option<Moment>,
 }
 
 #[derive(Debug, Clone)]
@@ -128,9 +155,21 @@ pub(crate) struct StackEvent {
 }
 
 impl Stack {
-    /// Brings the stack to `now`: handles become available, conditions look at their signals or time out, a rollback ends.
+    /// Brings the stack to `now`, one due moment after the other.
     pub(crate) fn advance(&mut self, now: Moment, switches: &Switches) {
+        self.update_time = switches.update_time_moves;
+        for _ in 0..STEPS {
+            let Some(due) = self.next_due().filter(|due| *due <= now) else {
+                return;
+            };
+            self.step(due, switches);
+        }
+    }
+
+    /// What is due at `now`: handles become available, conditions begin, look at their signals or time out, an operation ends.
+    fn step(&mut self, now: Moment, switches: &Switches) {
         self.open_handles(now);
+        self.begin_conditions(now, switches);
         let due: Vec<String> = self
             .conditions()
             .filter(|(_, resource, condition)| {
@@ -141,10 +180,7 @@ impl Stack {
         for name in due {
             self.look(&name, now, switches);
         }
-        if self.rollback_ends.is_some_and(|at| at <= now) {
-            self.rollback_ends = None;
-            self.set_stack_status(self.status.with(Phase::Complete), "Stack rollback completed", now);
-        }
+        self.go_on(now, switches);
     }
 
     /// The next moment at which [`Stack::advance`] has something to do.
@@ -158,7 +194,8 @@ impl Stack {
             .filter(|(_, resource, _)| resource.status.waits())
             .flat_map(|(_, _, condition)| [condition.look_at, condition.deadline])
             .flatten();
-        handles.chain(conditions).chain(self.rollback_ends).min()
+        let beginning = self.conditions().filter_map(|(_, _, condition)| condition.begins);
+        handles.chain(conditions).chain(beginning).chain(self.rollback_ends).chain(self.course.ends).chain(self.next_at).min()
     }
 
     /// What happened since the last call, oldest first.
@@ -183,6 +220,11 @@ impl Stack {
             ResourceKind::Condition(condition) => Some((name, resource, condition)),
             _ => None,
         })
+    }
+
+    /// Whether there is a resource of this name.
+    pub(crate) fn has_resource(&self, name: &str) -> bool {
+        self.resources.contains_key(name)
     }
 
     /// Whether there is a handle of this name.
@@ -227,6 +269,7 @@ impl Stack {
         for resource in self.resources.values_mut() {
             if let ResourceKind::Condition(condition) = &mut resource.kind
                 && condition.handle == handle
+                && condition.begins.is_none()
                 && resource.status.waits()
             {
                 condition.deadline = Some(now + time::Duration::seconds_f64(condition.timeout));
@@ -244,16 +287,25 @@ impl Stack {
         resource.status = status;
         resource.reason = reason.to_owned();
         resource.updated = now;
+        if self.update_time == UpdateTimeMoves::Throughout && self.status.operation != Operation::Create {
+            self.updated = Some(now);
+        }
         self.tell(Some(name), status, reason, None, now);
     }
 
     fn set_stack_status(&mut self, status: Status, reason: &str, now: Moment) {
         self.status = status;
         self.reason = reason.to_owned();
-        if status.operation != Operation::Create {
+        let moves = match self.update_time {
+            UpdateTimeMoves::Start => status.in_progress(),
+            UpdateTimeMoves::End => !status.in_progress(),
+            UpdateTimeMoves::Both | UpdateTimeMoves::Throughout => true,
+        };
+        if moves && status.operation != Operation::Create {
             self.updated = Some(now);
         }
         self.tell(None, status, reason, None, now);
+        self.status_changed(now);
     }
 
     /// Writes an event of the stack (`resource` none) or of a resource, and puts it on the timeline.

@@ -47,6 +47,54 @@ pub enum HandleHeaders {
     Text,
 }
 
+/// When `UpdateTime` of a stack moves during an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpdateTimeMoves {
+    /// When it begins.
+    Start,
+    /// When it ends.
+    End,
+    /// Then and then.
+    Both,
+    /// With every change of one of its resources too.
+    Throughout,
+}
+
+/// Whether `ros:Stack:StatusChange` is sent, with every status, IN_PROGRESS included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusChangeEvents {
+    /// Never.
+    Off,
+    /// For stacks with `eventbridge` among their NotificationURLs.
+    Notified,
+    /// For every stack.
+    Always,
+}
+
+/// The form of `time` in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventTime {
+    /// As the page shows it for the type: with `Z`, or `+08:00` for `ros:Stack:StatusChange`.
+    Page,
+    /// `2020-08-17T16:04:46.149Asia/Shanghai`, as EventBridge's own pages show it.
+    Shanghai,
+}
+
+/// The form of `aliyunpublishtime` in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishTime {
+    /// As the page shows it for the type: `Asia/Shanghai`, or a `Z` that is eight hours off for `ros:Stack:StatusChange`.
+    Page,
+    /// `...179PRC`
+    Prc,
+    /// A true `Z`.
+    Utc,
+}
+
 /// The undocumented choices, and what RAM permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -105,6 +153,18 @@ pub struct Switches {
     pub handle_url_seconds: u32,
     /// The form of the attribute `Headers` of a handle. Default `object`.
     pub handle_headers: HandleHeaders,
+    /// When `UpdateTime` of a stack moves. Default `both`.
+    pub update_time_moves: UpdateTimeMoves,
+    /// Whether `ros:Stack:StatusChange` is sent. Default `off`.
+    pub status_change_events: StatusChangeEvents,
+    /// The form of `time` in events. Default `page`.
+    pub event_time: EventTime,
+    /// The form of `aliyunpublishtime` in events. Default `page`.
+    pub event_publish_time: PublishTime,
+    /// How many calls of GetStack the account has in a second; more are `Throttling.User`. 0, the default: no limit.
+    pub get_stack_per_second: u32,
+    /// Milliseconds in `x-acs-retry-after` of such a refusal. 0, the default: no such header.
+    pub throttle_retry_after_ms: u32,
 }
 
 impl Default for Switches {
@@ -137,6 +197,12 @@ impl Default for Switches {
             handle_takes_warning: true,
             handle_url_seconds: 43_200,
             handle_headers: HandleHeaders::Object,
+            update_time_moves: UpdateTimeMoves::Both,
+            status_change_events: StatusChangeEvents::Off,
+            event_time: EventTime::Page,
+            event_publish_time: PublishTime::Page,
+            get_stack_per_second: 0,
+            throttle_retry_after_ms: 0,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! All that the sandbox holds, behind one lock, and the bells that wake those who wait for a change.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
@@ -10,6 +11,7 @@ use crate::answer::{self, Answer, Outcome};
 use crate::api::{self, ClientTokens, Scripted, Seen};
 use crate::clock::{Clock, Moment, rfc3339};
 use crate::ess::{Ess, ScalingError, Transition};
+use crate::events::{self, EventRequest};
 use crate::faults::Faults;
 use crate::gate::Gate;
 use crate::handle;
@@ -17,10 +19,15 @@ use crate::metadata::{self, Metadata};
 use crate::records::Records;
 use crate::request::{Request, Service};
 use crate::stack::Stack;
+use crate::stack::change::{self, Change, ChangeError};
+use crate::stack::life::Notice;
 use crate::stack::spec::{self, SpecError, StackSpec};
+use crate::stack::status::Status;
 use crate::stack::view::TimelineEvent;
 use crate::sts::Sts;
 use crate::switches::Switches;
+use crate::target::Bridge;
+use crate::throttle::Bucket;
 
 /// Stacks held at once; one more is refused.
 const STACKS_KEPT: usize = 10_000;
@@ -37,6 +44,10 @@ pub(crate) struct World {
     /// Rings at every change of the faults or the clock, and once more at the end (the sender is dropped with the world).
     pub(crate) faults_changed: watch::Sender<()>,
     pub(crate) timeline: broadcast::Sender<TimelineEvent>,
+    /// Something changed that may move the next delivery of an event.
+    pub(crate) deliveries_changed: Notify,
+    /// Where the certificate of EventBridge is served, and the authority to trust there; known once the ports are open.
+    pub(crate) certificate: OnceLock<(String, PathBuf)>,
 }
 
 /// What the lock holds.
@@ -52,6 +63,11 @@ pub(crate) struct Inner {
     pub(crate) handles: handle::Signer,
     pub(crate) sts: Sts,
     pub(crate) records: Records,
+    pub(crate) bridge: Bridge,
+    /// Bodies by the name of a queue, oldest first.
+    pub(crate) queues: BTreeMap<String, VecDeque<String>>,
+    /// Calls of GetStack that the account has left.
+    pub(crate) get_stack: Bucket,
 }
 
 impl World {
@@ -69,10 +85,15 @@ impl World {
                 handles: handle::Signer::default(),
                 sts: Sts::default(),
                 records: Records::default(),
+                bridge: Bridge::default(),
+                queues: BTreeMap::new(),
+                get_stack: Bucket::default(),
             }),
             due_changed: Notify::new(),
             faults_changed: watch::Sender::new(()),
             timeline: broadcast::Sender::new(TIMELINE_KEPT),
+            deliveries_changed: Notify::new(),
+            certificate: OnceLock::new(),
         }
     }
 
@@ -104,6 +125,11 @@ impl World {
     /// Creates, updates or forces a stack.
     pub(crate) fn put_stack(&self, id: &str, spec: &StackSpec) -> Result<(), SpecError> {
         spec::check(id, spec)?;
+        let mut named = spec.metadata.iter().flatten().map(|(name, _)| name);
+        let known = |name: &&String| spec.resources.is_some() || self.lock().stacks.get(id).is_some_and(|stack| stack.has_resource(name));
+        if let Some(name) = named.find(|name| !known(name)) {
+            return Err(SpecError::NoSuchResource(name.clone()));
+        }
         let now = self.clock.now();
         let mut inner = self.lock();
         let switches = inner.switches;
@@ -119,6 +145,24 @@ impl World {
             None => {
                 inner.stacks.insert(id.to_owned(), Stack::create(id, spec, now));
             }
+        }
+        self.publish(&mut inner);
+        drop(inner);
+        self.due_changed.notify_one();
+        Ok(())
+    }
+
+    /// Begins an operation of a stack's life.
+    pub(crate) fn change_stack(&self, id: &str, change: &Change) -> Result<(), ChangeError> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let switches = inner.switches;
+        let full = inner.stacks.len() >= STACKS_KEPT;
+        if let Some(made) = change::begin(id, inner.stacks.get_mut(id), change, now, &switches)? {
+            if full {
+                return Err(SpecError::TooMany { what: "stacks", limit: STACKS_KEPT }.into());
+            }
+            inner.stacks.insert(id.to_owned(), made);
         }
         self.publish(&mut inner);
         drop(inner);
@@ -152,6 +196,7 @@ impl World {
     pub(crate) fn ring(&self) {
         self.faults_changed.send_replace(());
         self.due_changed.notify_one();
+        self.deliveries_changed.notify_one();
     }
 
     /// Does what a request asks for.
@@ -186,10 +231,60 @@ impl World {
         });
     }
 
+    /// Where the certificate of EventBridge is served over HTTPS, and the authority to trust there.
+    pub(crate) fn event_certificate(&self) -> (String, Option<PathBuf>) {
+        self.certificate.get().map_or_else(Default::default, |(url, authority)| (url.clone(), Some(authority.clone())))
+    }
+
+    /// Emits an event that is asked for; gives its number.
+    pub(crate) fn emit(&self, request: &EventRequest) -> u64 {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let switches = inner.switches;
+        let account = inner.account();
+        let stack = inner.stacks.get(&request.stack);
+        let notice = Notice {
+            at: now,
+            stack_id: request.stack.clone(),
+            stack_name: stack.map_or_else(|| request.stack.clone(), |stack| stack.name.clone()),
+            region: stack.map_or_else(|| "cn-hangzhou".to_owned(), |stack| stack.region.clone()),
+            status: stack.map_or(Status::DELETE_COMPLETE, |stack| stack.status),
+            reason: stack.map(|stack| stack.reason.clone()).unwrap_or_default(),
+            rollback: false,
+            outputs: stack.map(Stack::outputs).unwrap_or_default(),
+            urls: Vec::new(),
+        };
+        let number = inner.bridge.emit(events::requested(request, notice, &account, &switches), now);
+        drop(inner);
+        self.deliveries_changed.notify_one();
+        number
+    }
+
+    /// Tells the outside what happened to the stacks, and drops the records that are to go.
     fn publish(&self, inner: &mut Inner) {
-        for event in inner.stacks.values_mut().flat_map(Stack::take_timeline) {
-            // Nobody listens: that is fine, the events stay readable as stack events.
-            let _ = self.timeline.send(event);
+        let account = inner.account();
+        let Inner { stacks, bridge, switches, .. } = inner;
+        for stack in stacks.values_mut() {
+            for event in stack.take_timeline() {
+                // Nobody listens: that is fine, the events stay readable as stack events.
+                let _ = self.timeline.send(event);
+            }
+            for notice in stack.take_notices() {
+                for event in events::of(&notice, &account, switches) {
+                    bridge.emit(event, notice.at);
+                }
+                if let Some((urls, body)) = events::callbacks(&notice) {
+                    urls.iter().for_each(|url| bridge.call_back(url, &notice.stack_id, body.clone(), notice.at));
+                }
+            }
         }
+        stacks.retain(|_, stack| !stack.is_abandoned());
+        self.deliveries_changed.notify_one();
+    }
+}
+
+impl Inner {
+    fn account(&self) -> String {
+        self.metadata.values().get("meta-data/owner-account-id").cloned().unwrap_or_default()
     }
 }

@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde_json::Map;
 use uuid::Uuid;
 
+use super::life::{Before, Course};
 use super::spec::{Mode, ResourceSpec, StackSpec};
 use super::status::{Operation, Phase, Status};
 use super::{Available, Condition, Handle, Resource, ResourceKind, Stack};
 use crate::clock::Moment;
-use crate::switches::Switches;
+use crate::switches::{Switches, UpdateTimeMoves};
 
 impl Stack {
     /// A new stack. The description has been checked.
     pub(crate) fn create(id: &str, spec: &StackSpec, now: Moment) -> Self {
+        Self::create_on(id, spec, Course::default(), UpdateTimeMoves::Both, now)
+    }
+
+    pub(super) fn create_on(id: &str, spec: &StackSpec, course: Course, update_time: UpdateTimeMoves, now: Moment) -> Self {
         let mut stack = Self {
             id: id.to_owned(),
             name: spec.name.clone().unwrap_or_else(|| id.to_owned()),
@@ -29,13 +35,23 @@ impl Stack {
             events: VecDeque::new(),
             template: spec.template.clone(),
             parameters: spec.parameters.clone().unwrap_or_default(),
+            outputs: spec.outputs.clone().unwrap_or_default(),
+            notification_urls: spec.notification_urls.clone().unwrap_or_default(),
+            create_option: spec.create_option,
+            course,
+            before: None,
+            programme: VecDeque::new(),
+            next_at: None,
+            update_time,
             outbox: Vec::new(),
+            notices: Vec::new(),
         };
         stack.set_stack_status(spec.status, &begun(spec.status), now);
         let specs = spec.resources.clone().unwrap_or_default();
         for (name, resource) in &specs {
             stack.add(name, resource, now);
         }
+        stack.set_metadata(spec, now);
         stack.open_handles(now);
         stack.arm(now);
         stack
@@ -47,9 +63,34 @@ impl Stack {
             let mut spec = spec.clone();
             spec.name.get_or_insert_with(|| self.name.clone());
             spec.region.get_or_insert_with(|| self.region.clone());
-            *self = Self::create(&self.id, &spec, now);
+            self.begin_anew(&spec, Course::default(), now, switches);
             return;
         }
+        self.programme.clear();
+        self.next_at = None;
+        self.take_over(spec);
+        if spec.status == Status::UPDATE_IN_PROGRESS {
+            self.update(spec, Course::default(), now, switches);
+        } else {
+            self.course = Course::default();
+            self.force(spec, now);
+        }
+    }
+
+    /// The stack begins its life again. What was told and not taken yet stays.
+    pub(super) fn begin_anew(&mut self, spec: &StackSpec, course: Course, now: Moment, switches: &Switches) {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let mut notices = std::mem::take(&mut self.notices);
+        *self = Self::create_on(&self.id, spec, course, switches.update_time_moves, now);
+        outbox.append(&mut self.outbox);
+        notices.append(&mut self.notices);
+        self.outbox = outbox;
+        self.notices = notices;
+    }
+
+    /// Takes over what a description says of the stack itself.
+    pub(super) fn take_over(&mut self, spec: &StackSpec) {
+        self.before = Some(Before::of(self));
         self.rollback = spec.rollback;
         self.rollback_seconds = spec.rollback_seconds;
         self.rollback_ends = None;
@@ -65,16 +106,23 @@ impl Stack {
         if let Some(name) = &spec.name {
             self.name.clone_from(name);
         }
-        if spec.status == Status::UPDATE_IN_PROGRESS {
-            self.update(spec, now, switches);
-        } else {
-            self.force(spec, now);
+        if let Some(outputs) = &spec.outputs {
+            self.outputs.clone_from(outputs);
+        }
+        if let Some(urls) = &spec.notification_urls {
+            self.notification_urls.clone_from(urls);
         }
     }
 
     fn force(&mut self, spec: &StackSpec, now: Moment) {
         self.set_stack_status(spec.status, &begun(spec.status), now);
         self.replace_resources(spec, now);
+        self.set_metadata(spec, now);
+        for resource in self.resources.values_mut() {
+            if let ResourceKind::Condition(condition) = &mut resource.kind {
+                condition.begins = None;
+            }
+        }
         let names: Vec<String> = self.resources.keys().cloned().collect();
         for name in names {
             let Some(before) = self.resources.get(&name).map(|resource| resource.status) else {
@@ -85,10 +133,12 @@ impl Stack {
     }
 
     /// The rules of an update (page on WaitConditionHandle): which old signals stay, and how many are still needed.
-    fn update(&mut self, spec: &StackSpec, now: Moment, switches: &Switches) {
+    pub(super) fn update(&mut self, spec: &StackSpec, course: Course, now: Moment, switches: &Switches) {
         self.operation = self.operation.saturating_add(1);
-        self.set_stack_status(Status::UPDATE_IN_PROGRESS, &begun(Status::UPDATE_IN_PROGRESS), now);
+        self.course = course;
+        self.set_stack_status(spec.status, &begun(spec.status), now);
         self.replace_resources(spec, now);
+        self.set_metadata(spec, now);
         let names: Vec<String> = self.resources.keys().cloned().collect();
         for name in &names {
             if let Err(reason) = self.update_handle(name) {
@@ -105,12 +155,19 @@ impl Stack {
             if resource.created == now && resource.status.operation == Operation::Create {
                 continue;
             }
+            if matches!(resource.kind, ResourceKind::Condition(_)) && self.course.conditions_begin.is_some() {
+                continue;
+            }
             let phase = match &resource.kind {
                 ResourceKind::Handle(handle) if handle.available == Available::Now => Phase::Complete,
                 ResourceKind::Handle(_) | ResourceKind::Condition(_) => Phase::InProgress,
                 ResourceKind::Other { .. } => Phase::Complete,
             };
             self.set_resource_status(name, Status::new(Operation::Update, phase), "", now);
+            // A condition waits anew, also where it waited already.
+            if let Some(resource) = self.resources.get_mut(name).filter(|resource| resource.status.waits()) {
+                resource.updated = now;
+            }
         }
         self.open_handles(now);
         self.arm(now);
@@ -147,9 +204,12 @@ impl Stack {
             let found = self.handle(&handle);
             let left = found.map_or(0, |handle| u32::try_from(handle.signals.len()).unwrap_or(u32::MAX));
             let open = found.is_some_and(|handle| handle.available == Available::Now);
+            let begins = self.course.conditions_begin;
             if let Some(condition) = self.condition_mut(&name) {
                 condition.left = left;
                 condition.look_at = None;
+                condition.begins = begins;
+                let open = open && begins.is_none();
                 condition.deadline = open.then(|| now + time::Duration::seconds_f64(condition.timeout));
             }
         }
@@ -196,39 +256,36 @@ impl Stack {
                 left: 0,
                 deadline: None,
                 look_at: None,
+                begins: None,
             }),
             ResourceSpec::Other { resource_type } => ResourceKind::Other { resource_type: resource_type.clone() },
         };
         let status = match (self.status.operation, &kind) {
-            // What an update adds is created by it.
-            (Operation::Update, _) if self.status.in_progress() => Status::CREATE_IN_PROGRESS,
             (Operation::Create, ResourceKind::Other { .. }) => Status::CREATE_COMPLETE,
+            (_, ResourceKind::Other { .. }) if self.status.waits() => Status::CREATE_COMPLETE,
+            (_, ResourceKind::Condition(_)) if self.status.waits() && self.course.conditions_begin.is_some() => {
+                Status::new(Operation::Init, Phase::Complete)
+            }
+            // What an update adds is created by it.
+            (_, _) if self.status.waits() => Status::CREATE_IN_PROGRESS,
             _ => resource_status(self.status, None),
         };
         let physical_id = Uuid::new_v4().to_string();
-        let resource = Resource { kind, status, reason: String::new(), physical_id, created: now, updated: now };
+        let metadata = Map::new();
+        let resource = Resource { kind, status, reason: String::new(), physical_id, created: now, updated: now, metadata };
         self.resources.insert(name.to_owned(), resource);
         self.tell(Some(name), status, "", None, now);
     }
 
     /// The creation or update failed: other waiting conditions are given up, and a rollback begins where asked for.
     pub(super) fn fail(&mut self, reason: &str, now: Moment) {
-        let waiting: Vec<(String, Status)> = self
-            .conditions()
-            .filter(|(_, resource, _)| resource.status.waits())
-            .map(|(name, resource, _)| (name.clone(), resource.status.with(Phase::Failed)))
-            .collect();
-        for (name, status) in waiting {
-            self.set_resource_status(&name, status, "Resource operation aborted", now);
-        }
-        let operation = self.status.operation;
+        self.give_up("Resource operation aborted", now);
+        self.course.ends = None;
+        self.course.fails = None;
         self.set_stack_status(self.status.with(Phase::Failed), reason, now);
-        if !self.rollback {
-            return;
+        if self.rollback {
+            self.roll_back(reason, now);
         }
-        let rollback = if operation == Operation::Create { Operation::CreateRollback } else { Operation::Rollback };
-        self.set_stack_status(Status::new(rollback, Phase::InProgress), reason, now);
-        self.rollback_ends = Some(now + time::Duration::seconds_f64(self.rollback_seconds));
     }
 }
 
@@ -244,7 +301,7 @@ fn resource_status(stack: Status, before: Option<Status>) -> Status {
     }
 }
 
-fn begun(status: Status) -> String {
+pub(super) fn begun(status: Status) -> String {
     match status.phase {
         Phase::InProgress => format!("Stack {} started", status.action()),
         Phase::Complete => format!("Stack {} completed successfully", status.action()),

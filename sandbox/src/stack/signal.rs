@@ -42,7 +42,7 @@ pub(crate) struct Signal {
     /// The operation (creation is 1) in which it first arrived: there it counts.
     pub(crate) operation: u32,
     /// The operation in which somebody last waited when it arrived; 0: never.
-    waited_for: u32,
+    pub(super) waited_for: u32,
     /// How many calls were taken for it.
     pub(crate) received: u32,
     /// How many of them changed something while somebody waited: 1, and one more for each change of its status.
@@ -94,7 +94,8 @@ impl Stack {
         let name = self.signalled_handle(named, switches)?;
         let waiting: Vec<String> = self
             .conditions()
-            .filter(|(_, resource, condition)| condition.handle == name && resource.status.waits())
+            // One that begins later in this operation will count what comes now.
+            .filter(|(_, resource, condition)| condition.handle == name && (resource.status.waits() || condition.begins.is_some()))
             .map(|(condition, _, _)| condition.clone())
             .collect();
         // A handle without a condition is waited for as long as its stack is being made or updated.
@@ -200,7 +201,7 @@ impl Stack {
         let Some(Resource { kind: ResourceKind::Condition(condition), status, .. }) = self.resources.get(name) else {
             return;
         };
-        if !status.waits() {
+        if !status.waits() || condition.begins.is_some() {
             return;
         }
         let status = *status;
@@ -249,9 +250,9 @@ impl Stack {
         Look::Waiting
     }
 
-    fn complete_if_all_are(&mut self, now: Moment) {
-        let all = self.conditions().all(|(_, resource, _)| resource.status.complete());
-        if all && self.status.waits() {
+    pub(super) fn complete_if_all_are(&mut self, now: Moment) {
+        let all = self.conditions().all(|(_, resource, condition)| resource.status.complete() && condition.begins.is_none());
+        if all && self.status.waits() && self.course.ends.is_none() {
             let reason = format!("Stack {} completed successfully", self.status.action());
             self.set_stack_status(self.status.with(Phase::Complete), &reason, now);
         }

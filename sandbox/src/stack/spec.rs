@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::status::Status;
 
@@ -14,6 +15,13 @@ const TEMPLATE_ALLOWED: usize = 1024 * 1024;
 
 /// Parameters of one stack; ROS allows 200 in a template.
 const PARAMETERS_ALLOWED: usize = 200;
+
+/// `NotificationURLs` of one stack, and bytes of one (page on CreateStack).
+const URLS_ALLOWED: usize = 5;
+const URL_BYTES: usize = 1024;
+
+/// Bytes of the `Metadata` of one resource; ROS allows 512 KiB for the whole template.
+const METADATA_ALLOWED: usize = 512 * 1024;
 
 /// A stack to be made, updated or forced into a status.
 ///
@@ -49,6 +57,30 @@ pub struct StackSpec {
     /// How long a rollback takes, in seconds. Default 1.
     #[serde(default = "one_second")]
     pub rollback_seconds: f64,
+    /// `Metadata` of resources, JSON objects by logical id. A resource that is not named keeps what it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, Value>>,
+    /// Outputs of the stack, any JSON by name. Default: as before, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<BTreeMap<String, Value>>,
+    /// `NotificationURLs`: `eventbridge`, or URLs on loopback to which the service posts unsigned. Default: as before, else none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notification_urls: Option<Vec<String>>,
+    /// What becomes of the stack's record after its creation. Default: it is kept.
+    #[serde(default)]
+    pub create_option: CreateOption,
+}
+
+/// `CreateOption` of CreateStack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum CreateOption {
+    /// The record stays.
+    #[default]
+    KeepStackOnCreationComplete,
+    /// The record goes when the creation has succeeded; the resources stay.
+    AbandonStackOnCreationComplete,
+    /// The record goes when a failed creation has been rolled back.
+    AbandonStackOnCreationRollbackComplete,
 }
 
 impl Default for StackSpec {
@@ -62,6 +94,10 @@ impl Default for StackSpec {
             parameters: None,
             rollback: false,
             rollback_seconds: one_second(),
+            metadata: None,
+            outputs: None,
+            notification_urls: None,
+            create_option: CreateOption::default(),
         }
     }
 }
@@ -90,6 +126,33 @@ impl StackSpec {
     pub fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.get_or_insert_default().insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Gives a resource its `Metadata`, a JSON object.
+    #[must_use]
+    pub fn metadata(mut self, resource: &str, metadata: Value) -> Self {
+        self.metadata.get_or_insert_default().insert(resource.to_owned(), metadata);
+        self
+    }
+
+    /// Adds an entry to `NotificationURLs`: `eventbridge`, or a URL on loopback.
+    #[must_use]
+    pub fn notify(mut self, url: &str) -> Self {
+        self.notification_urls.get_or_insert_default().push(url.to_owned());
+        self
+    }
+
+    /// Adds an output.
+    #[must_use]
+    pub fn output(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.outputs.get_or_insert_default().insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// A failed creation or update is rolled back.
+    #[must_use]
+    pub fn rolled_back(self) -> Self {
+        Self { rollback: true, ..self }
     }
 
     /// Sets the status.
@@ -175,6 +238,9 @@ pub enum SpecError {
         /// What it names.
         handle: String,
     },
+    /// Metadata is given for a resource that is not there.
+    #[error("metadata names the resource '{0}', which this stack does not have")]
+    NoSuchResource(String),
     /// A number, or the length of a text, is out of its range.
     #[error("{what} of '{resource}' must be {range}")]
     OutOfRange {
@@ -213,6 +279,20 @@ pub(crate) fn check(id: &str, spec: &StackSpec) -> Result<(), SpecError> {
     }
     if !(0.0..=43_200.0).contains(&spec.rollback_seconds) {
         return Err(out_of_range(id, "rollback_seconds", "0 to 43200"));
+    }
+    if spec.notification_urls.as_ref().is_some_and(|urls| urls.len() > URLS_ALLOWED) {
+        return Err(SpecError::TooMany { what: "NotificationURLs of a stack", limit: URLS_ALLOWED });
+    }
+    if spec.notification_urls.iter().flatten().any(|url| url.is_empty() || url.len() > URL_BYTES) {
+        return Err(out_of_range(id, "a notification URL", "1 to 1024 bytes long"));
+    }
+    for (name, metadata) in spec.metadata.iter().flatten() {
+        if !metadata.is_object() || metadata.to_string().len() > METADATA_ALLOWED {
+            return Err(out_of_range(name, "metadata", "a JSON object of at most 512 KiB"));
+        }
+        if spec.resources.as_ref().is_some_and(|resources| !resources.contains_key(name)) {
+            return Err(SpecError::NoSuchResource(name.clone()));
+        }
     }
     let Some(resources) = &spec.resources else {
         return Ok(());
@@ -254,7 +334,7 @@ fn check_resource(name: &str, resource: &ResourceSpec, all: &BTreeMap<String, Re
     }
 }
 
-fn out_of_range(resource: &str, what: &'static str, range: &'static str) -> SpecError {
+pub(crate) fn out_of_range(resource: &str, what: &'static str, range: &'static str) -> SpecError {
     SpecError::OutOfRange { resource: resource.to_owned(), what, range }
 }
 

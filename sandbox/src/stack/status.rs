@@ -94,13 +94,20 @@ impl Status {
         self.phase == Phase::Failed
     }
 
+    /// The 31 stack statuses.
+    pub(crate) fn all() -> Vec<Self> {
+        let every = OPERATIONS.iter().flat_map(|(operation, _)| PHASES.map(|(phase, _)| Self::new(*operation, phase)));
+        every.filter(|status| status.to_string().parse::<Self>().is_ok()).collect()
+    }
+
     pub(crate) fn with(self, phase: Phase) -> Self {
         Self { phase, ..self }
     }
 
-    /// True while wait conditions wait: in a creation or an update, under way.
+    /// True while wait conditions wait: in a creation or an update, also one by import, under way.
     pub(crate) fn waits(self) -> bool {
-        self.in_progress() && matches!(self.operation, Operation::Create | Operation::Update)
+        let makes = matches!(self.operation, Operation::Create | Operation::Update | Operation::ImportCreate | Operation::ImportUpdate);
+        self.in_progress() && makes
     }
 
     /// The name of the operation alone, such as `CREATE`.

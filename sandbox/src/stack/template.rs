@@ -31,5 +31,9 @@ fn describe(resource: &Resource) -> Value {
         }
         ResourceKind::Other { .. } => json!({}),
     };
-    json!({"Type": resource.kind.resource_type(), "Properties": properties})
+    let mut described = json!({"Type": resource.kind.resource_type(), "Properties": properties});
+    if let Some(members) = described.as_object_mut().filter(|_| !resource.metadata.is_empty()) {
+        members.insert("Metadata".to_owned(), Value::Object(resource.metadata.clone()));
+    }
+    described
 }
