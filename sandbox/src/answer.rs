@@ -10,6 +10,9 @@ use crate::switches::Format;
 /// The request id stands in this header too (2015 API pages).
 pub(crate) const REQUEST_ID_HEADER: &str = "x-acs-request-id";
 
+/// And so at SMQ.
+pub(crate) const SMQ_REQUEST_ID_HEADER: &str = "x-mns-request-id";
+
 /// What becomes of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {

@@ -96,6 +96,12 @@ pub(crate) fn http_date(moment: Moment) -> String {
     moment.format(format).unwrap_or_default()
 }
 
+/// Reads the same form.
+pub(crate) fn parse_http_date(text: &str) -> Option<Moment> {
+    let format = format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    time::PrimitiveDateTime::parse(text, format).ok().map(time::PrimitiveDateTime::assume_utc)
+}
+
 /// Seconds given by a person or a script, as a span of time; `None` if negative, not finite or beyond ten years.
 pub(crate) fn span(seconds: f64) -> Option<Duration> {
     let span = Duration::try_from_secs_f64(seconds).ok()?;

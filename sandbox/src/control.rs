@@ -72,6 +72,8 @@ fn route(world: &World, request: &Request) -> Result<Value> {
     match (request.method.as_str(), room, rest) {
         ("PUT" | "GET" | "POST" | "DELETE", "stacks", _) => stacks(world, request, rest),
         ("PUT" | "GET" | "POST", "scaling-groups", _) => scaling_groups(world, request, rest),
+        ("GET" | "PUT" | "POST" | "DELETE", "queues", _) => queues(world, request, rest),
+        ("GET" | "PUT" | "POST", "topics", _) => topics(world, request, rest),
         ("POST", "faults", "") => {
             let fault: Fault = body(request)?;
             let now = world.clock.now();
@@ -99,10 +101,6 @@ fn route(world: &World, request: &Request) -> Result<Value> {
             Ok(json!({"number": world.emit(&wanted)}))
         }
         ("PUT" | "GET" | "DELETE", "event-targets", name) => event_targets(world, request, name),
-        ("GET", "queues", name) => {
-            let bodies = world.lock().queues.get(name).cloned();
-            bodies.map(|bodies| json!({"bodies": bodies})).ok_or_else(|| not_found(format!("no queue '{name}'")))
-        }
         ("GET", "switches", "") => Ok(json!(world.lock().switches)),
         ("PUT", "switches", "") => put_switches(world, request),
         ("GET", "clock", "") => Ok(clock(world)),
@@ -128,7 +126,7 @@ fn route(world: &World, request: &Request) -> Result<Value> {
             Ok(json!({}))
         }
         _ => Err(not_found(format!(
-            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /stacks/ID/operations, /scaling-groups/ID, /scaling-groups/ID/scale-out, /scaling-groups/ID/scale-in, /faults, /events, /event-targets/NAME, /queues/NAME, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
+            "no {} /{path} here; routes: /stacks/ID, /stacks/ID/available, /stacks/ID/operations, /scaling-groups/ID, /scaling-groups/ID/scale-out, /scaling-groups/ID/scale-in, /events, /event-targets/NAME, /queues/NAME, /queues/NAME/messages, /topics/NAME, /topics/NAME/messages, /faults, /requests, /switches, /clock, /credentials, /metadata/PATH, /metadata-tokens",
             request.method
         ))),
     }
@@ -203,6 +201,56 @@ fn scaling_groups(world: &World, request: &Request, rest: &str) -> Result<Value>
     let told: Scaled = body(request)?;
     let activity = world.scale(id, transition, &told.instances).map_err(wrong)?;
     Ok(json!({"activity": activity}))
+}
+
+/// The body of a request to put a message is the body of the message.
+fn message(request: &Request) -> Result<&str> {
+    std::str::from_utf8(&request.body).map_err(|_| bad("a message must be UTF-8"))
+}
+
+fn queues(world: &World, request: &Request, rest: &str) -> Result<Value> {
+    let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let now = world.clock.now();
+    let missing = || not_found(format!("no queue '{name}'; make it with PUT /queues/{name}"));
+    let view = || world.lock().smq.queue_view(name, now).map(|view| json!(view)).ok_or_else(missing);
+    match (request.method.as_str(), below) {
+        ("GET", "") if name.is_empty() => Ok(json!({"queues": world.lock().smq.queue_views(now)})),
+        ("GET", "") => view(),
+        ("PUT", "") => {
+            world.lock().smq.make_queue(name, now).map_err(wrong)?;
+            view()
+        }
+        ("DELETE", "") => {
+            let removed = world.lock().smq.remove_queue(name);
+            world.ring();
+            if removed { Ok(json!({})) } else { Err(missing()) }
+        }
+        ("POST", "messages") => {
+            view()?;
+            Ok(json!({"id": world.put_message(name, message(request)?).map_err(wrong)?}))
+        }
+        _ => Err(not_found(format!("no {} /queues/{rest} here", request.method))),
+    }
+}
+
+fn topics(world: &World, request: &Request, rest: &str) -> Result<Value> {
+    let (name, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let views = || world.lock().smq.topic_views();
+    let missing = || not_found(format!("no topic '{name}'; make it with PUT /topics/{name}"));
+    let view = || views().into_iter().find(|topic| topic.name == name).map(|view| json!(view)).ok_or_else(missing);
+    match (request.method.as_str(), below) {
+        ("GET", "") if name.is_empty() => Ok(json!({"topics": views()})),
+        ("GET", "") => view(),
+        ("PUT", "") => {
+            world.lock().smq.make_topic(name, world.clock.now()).map_err(wrong)?;
+            view()
+        }
+        ("POST", "messages") => {
+            view()?;
+            Ok(json!({"id": world.publish_message(name, message(request)?).map_err(wrong)?}))
+        }
+        _ => Err(not_found(format!("no {} /topics/{rest} here", request.method))),
+    }
 }
 
 /// Switches that are not named keep their setting.

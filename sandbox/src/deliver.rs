@@ -1,6 +1,5 @@
 //! Deliveries: takes what is due at the targets to HTTP services on loopback, to directories and to queues of the sandbox.
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,9 +23,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// How long a target may take, unless it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Bodies kept in one queue; beyond that the oldest are forgotten.
-const QUEUE_KEPT: usize = 10_000;
 
 /// What is encoded in the value of a `ce-` header (CloudEvents, HTTP binding, 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -58,7 +54,8 @@ async fn deliver(world: Arc<World>, job: Job) {
     let now = world.clock.now();
     let dead = world.lock().bridge.finished(&job, result, now);
     if let Some(queue) = job.target.dead_letter_queue.as_ref().filter(|_| dead) {
-        world.enqueue(queue, job.event.envelope.to_string());
+        // A dead letter that cannot be put there is lost, as it is at EventBridge.
+        let _ = world.put_message(queue, &job.event.envelope.to_string());
     }
     world.deliveries_changed.notify_one();
 }
@@ -71,8 +68,11 @@ async fn attempt(world: &World, job: &Job) -> Result<u16, (Option<u16>, String)>
         return spool(directory, &body).map(|()| 0).map_err(|error| (None, format!("cannot write to the spool: {error}")));
     }
     if let Some(queue) = &target.queue {
-        world.enqueue(queue, if target.base64 { STANDARD.encode(body) } else { body });
-        return Ok(0);
+        let body = if target.base64 { STANDARD.encode(body) } else { body };
+        return world.put_message(queue, &body).map(|_| 0).map_err(|error| (None, error.to_string()));
+    }
+    if let Some(topic) = &target.topic {
+        return world.publish_message(topic, &body).map(|_| 0).map_err(|error| (None, error.to_string()));
     }
     let text = target.url.as_deref().unwrap_or_default();
     let url = Url::parse(text).map_err(|error| (None, error.to_owned()))?;
@@ -161,16 +161,4 @@ fn spool(directory: &Path, body: &str) -> std::io::Result<()> {
     file.write_all(body.as_bytes())?;
     drop(file);
     std::fs::rename(hidden, directory.join(name))
-}
-
-impl World {
-    /// Puts a body into a queue, which is made by this.
-    pub(crate) fn enqueue(&self, queue: &str, body: String) {
-        let mut inner = self.lock();
-        let bodies: &mut VecDeque<String> = inner.queues.entry(queue.to_owned()).or_default();
-        if bodies.len() >= QUEUE_KEPT {
-            bodies.pop_front();
-        }
-        bodies.push_back(body);
-    }
 }

@@ -42,7 +42,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {
-    /// `ros` (default), `metadata` or `handle`.
+    /// `ros` (default), `metadata`, `handle` or `smq`.
     pub service: Service,
     /// Only over `http` or only over `https`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// Throttling as ROS does it: HTTP 400.
+    /// Throttling as ROS does it: HTTP 400. At SMQ: HTTP 503 and, unless another code is given, `QpsLimitExceeded`.
     Throttle {
         /// Default `Throttling.User`.
         #[serde(default = "throttling_user")]
@@ -150,7 +150,7 @@ pub enum Effect {
     TooEarly,
     /// `StackNotFound`.
     StackNotFound,
-    /// `Forbidden.RAM` with an `AccessDeniedDetail`.
+    /// `Forbidden.RAM` with an `AccessDeniedDetail`; at SMQ `AccessDenied`.
     Forbidden,
     /// The temporary credentials that signed the request expire with it: `InvalidSecurityToken.Expired` from here on.
     ExpireCredentials,
@@ -191,6 +191,13 @@ impl Fault {
     #[must_use]
     pub fn handle(mut self) -> Self {
         self.matching.service = Service::Handle;
+        self
+    }
+
+    /// For SMQ; perhaps with [`Fault::action`], such as `ReceiveMessage`.
+    #[must_use]
+    pub fn smq(mut self) -> Self {
+        self.matching.service = Service::Smq;
         self
     }
 
@@ -242,6 +249,11 @@ impl Fault {
                 wrong("headers must be pairs of a valid name and value, content-length and transfer-encoding excepted")
             }
             Effect::Date { skew_seconds } if skew_seconds.abs() > FURTHEST_SECONDS => wrong("skew_seconds must be within ten years"),
+            Effect::Error { .. } | Effect::Throttle { .. } | Effect::Forbidden | Effect::ExpireCredentials
+                if self.matching.service == Service::Smq =>
+            {
+                Ok(())
+            }
             Effect::Error { .. }
             | Effect::Throttle { .. }
             | Effect::TooEarly

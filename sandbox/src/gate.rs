@@ -74,7 +74,7 @@ impl Gate {
         let key = self
             .key(&claim.access_key_id)
             .ok_or_else(|| Refusal::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found."))?;
-        self.check_token(key, claim, now)?;
+        self.check_token(key, claim.security_token.as_ref(), now)?;
         let off = claim.at - told;
         if off > WINDOW || off < -WINDOW {
             let message = format!(
@@ -88,8 +88,16 @@ impl Gate {
         self.use_nonce(&claim.access_key_id, &claim.nonce)
     }
 
-    fn check_token(&self, key: &AccessKey, claim: &Claim, now: Moment) -> Result<(), Refusal> {
-        match (&key.token, &claim.security_token) {
+    /// The secret of a key, if it comes with its token and both are good now. For services that use no nonces.
+    pub(crate) fn secret_for(&self, id: &str, token: Option<&Secret>, now: Moment) -> Result<Secret, Refusal> {
+        let unknown = || Refusal::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found.");
+        let key = self.key(id).ok_or_else(unknown)?;
+        self.check_token(key, token, now)?;
+        Ok(key.secret.clone())
+    }
+
+    fn check_token(&self, key: &AccessKey, token: Option<&Secret>, now: Moment) -> Result<(), Refusal> {
+        match (&key.token, token) {
             (None, None) => {}
             (Some(_), None) => {
                 return Err(Refusal::bad_request("MissingSecurityToken", "SecurityToken is mandatory for this action."));

@@ -14,7 +14,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `sts`, `metadata`;
+//! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `sts`, `smq`, `metadata`;
 //! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `events` -> `target` -> `deliver` (EventBridge, with
 //! `seal` for its signatures and `post` for HTTP); `control` scripts it all.
 
@@ -41,6 +41,7 @@ mod seal;
 mod secret;
 mod server;
 mod signature;
+mod smq;
 mod stack;
 mod sts;
 mod switches;
@@ -72,13 +73,15 @@ pub use crate::request::{Service, WireScheme};
 pub use crate::seal::Signature;
 pub use crate::secret::Secret;
 pub use crate::signature::Scheme;
+pub use crate::smq::{MessageView, QueueView, SmqError, TopicView};
 pub use crate::stack::SignalStatus;
 pub use crate::stack::change::{Change, ChangeError, ChangeKind};
 pub use crate::stack::spec::{CreateOption, Mode, ResourceSpec, SpecError, StackSpec};
 pub use crate::stack::status::{Status, UnknownStatus};
 pub use crate::stack::view::{ResourceView, SignalSeen, SignalView, StackView, TimelineEvent};
 pub use crate::switches::{
-    AfterCompletion, EventTime, Format, HandleAnswer, HandleHeaders, PublishTime, StatusChangeEvents, Switches, UpdateTimeMoves,
+    AfterCompletion, EventTime, Format, HandleAnswer, HandleHeaders, PublishTime, SmqSignature, StatusChangeEvents, Switches,
+    UpdateTimeMoves,
 };
 pub use crate::target::{
     ContentMode, Delivery, DeliveryOutcome, EmittedEvent, EventTarget, RetryStrategy, TargetError, TargetView, Transform,
@@ -101,6 +104,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Where ROS listens over HTTP; must be loopback. The other ports are ephemeral on the same address.
     pub listen: SocketAddr,
+    /// Where SMQ listens, if not at an ephemeral port of the same address; must be loopback.
+    pub smq_listen: Option<SocketAddr>,
     /// The access key id that requests are signed with.
     pub access_key_id: String,
     /// Its secret.
@@ -118,6 +123,7 @@ impl Config {
     pub fn new(access_key_id: &str, access_key_secret: Secret) -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            smq_listen: None,
             access_key_id: access_key_id.to_owned(),
             access_key_secret,
             security_token: None,
@@ -162,6 +168,7 @@ struct Running {
     ros_tls: SocketAddr,
     metadata: SocketAddr,
     handle: SocketAddr,
+    smq: SocketAddr,
     control: SocketAddr,
     ca_file: PathBuf,
     /// Removed with the sandbox.
@@ -185,6 +192,9 @@ impl Sandbox {
         let ip = config.listen.ip();
         if !ip.is_loopback() {
             return Err(Error::NotLoopback(config.listen));
+        }
+        if let Some(outside) = config.smq_listen.filter(|address| !address.ip().is_loopback()) {
+            return Err(Error::NotLoopback(outside));
         }
         let identity = tls::identity(ip, config.certificate_years.as_ref())?;
         let private = std::fs::Permissions::from_mode(0o700);
@@ -216,13 +226,14 @@ impl Sandbox {
         let metadata = open(ephemeral(ip), Service::Metadata, None).await?;
         let handle = open(ephemeral(ip), Service::Handle, None).await?;
         world.lock().handles.base = format!("http://{handle}");
+        let smq = open(config.smq_listen.unwrap_or_else(|| ephemeral(ip)), Service::Smq, None).await?;
         let control = open(ephemeral(ip), Service::Control, None).await?;
         let certificate = format!("https://{ros_tls}{}", seal::CERTIFICATE_PATH);
         let _ = world.certificate.set((certificate, ca_file.clone()));
         tasks.push(tokio::spawn(deliver::run(world.clone(), stopped.clone())));
         tasks.push(tokio::spawn(keep_time(world.clone(), stopped)));
         let tasks = Mutex::new(tasks);
-        let running = Running { world, ros, ros_tls, metadata, handle, control, ca_file, _directory: directory, stop, tasks };
+        let running = Running { world, ros, ros_tls, metadata, handle, smq, control, ca_file, _directory: directory, stop, tasks };
         Ok(Sandbox { running: Arc::new(running) })
     }
 
@@ -255,6 +266,62 @@ impl Sandbox {
         let found = inner.handles.attributes(stack, handle, world.clock.now(), &inner.switches);
         let (_, value) = found.into_iter().find(|(key, _)| *key == attribute)?;
         Some(Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+    }
+
+    /// Where SMQ listens: `http://127.0.0.1:PORT`.
+    pub fn smq_url(&self) -> String {
+        format!("http://{}", self.running.smq)
+    }
+
+    /// Makes a queue with default attributes, if it is not there yet.
+    ///
+    /// # Errors
+    /// The name is not one of a queue, or there are too many.
+    pub fn make_queue(&self, name: &str) -> Result<(), SmqError> {
+        let world = &self.running.world;
+        world.lock().smq.make_queue(name, world.clock.now())
+    }
+
+    /// Makes a topic, if it is not there yet.
+    ///
+    /// # Errors
+    /// The name is not one of a topic, or there are too many.
+    pub fn make_topic(&self, name: &str) -> Result<(), SmqError> {
+        let world = &self.running.world;
+        world.lock().smq.make_topic(name, world.clock.now())
+    }
+
+    /// Puts a message into a queue, as an EventBridge target of type `acs.mns.queue` does; gives its id.
+    ///
+    /// # Errors
+    /// There is no such queue, or it does not take the message.
+    pub fn put_message(&self, queue: &str, body: &str) -> Result<String, SmqError> {
+        self.running.world.put_message(queue, body)
+    }
+
+    /// Publishes a message to a topic, as an EventBridge target of type `acs.mns.topic` does; gives its id.
+    ///
+    /// # Errors
+    /// There is no such topic, or it does not take the message.
+    pub fn publish_message(&self, topic: &str, body: &str) -> Result<String, SmqError> {
+        self.running.world.publish_message(topic, body)
+    }
+
+    /// A queue as it stands.
+    pub fn queue(&self, name: &str) -> Option<QueueView> {
+        let world = &self.running.world;
+        world.lock().smq.queue_view(name, world.clock.now())
+    }
+
+    /// All queues, by name.
+    pub fn queues(&self) -> Vec<QueueView> {
+        let world = &self.running.world;
+        world.lock().smq.queue_views(world.clock.now())
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> Vec<TopicView> {
+        self.running.world.lock().smq.topic_views()
     }
 
     /// Where the control interface listens.
@@ -348,11 +415,6 @@ impl Sandbox {
     #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
     pub fn emit(&self, request: EventRequest) -> u64 {
         self.running.world.emit(&request)
-    }
-
-    /// The bodies in a queue of the sandbox, oldest first.
-    pub fn queued(&self, queue: &str) -> Vec<String> {
-        self.running.world.lock().queues.get(queue).map(|bodies| bodies.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Where the certificate is served that belongs to the signatures of events; over HTTPS, trust [`Sandbox::ca_file`].

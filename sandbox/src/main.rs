@@ -19,13 +19,16 @@ const TOKEN_VARIABLE: &str = "ROS_SANDBOX_SECURITY_TOKEN";
 
 /// A stand-in for Alibaba Cloud ROS and the ECS metadata service, on loopback.
 ///
-/// Prints one line of JSON: {"ros", "ros_tls", "ca_file", "metadata", "handle", "control"}.
+/// Prints one line of JSON: {"ros", "ros_tls", "ca_file", "metadata", "handle", "smq", "control"}.
 #[derive(Parser)]
 #[command(name = "ros-sandbox", version)]
 struct Arguments {
     /// Where ROS listens; must be loopback
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Where SMQ listens; must be loopback. Default: an ephemeral port of the same address
+    #[arg(long)]
+    smq_listen: Option<SocketAddr>,
     /// The access key id that requests are signed with
     #[arg(long)]
     access_key_id: String,
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
         listen: arguments.listen,
+        smq_listen: arguments.smq_listen,
         access_key_secret: secret(arguments.access_key_secret, arguments.access_key_secret_file)?,
         access_key_id: arguments.access_key_id,
         security_token: arguments.security_token.or_else(|| std::env::var(TOKEN_VARIABLE).ok()).map(Secret::new),
@@ -95,6 +99,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         "ca_file": sandbox.ca_file(),
         "metadata": sandbox.metadata_url(),
         "handle": sandbox.handle_url(),
+        "smq": sandbox.smq_url(),
         "control": sandbox.control_url(),
     });
     let mut output = std::io::stdout();

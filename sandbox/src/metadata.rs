@@ -54,6 +54,11 @@ impl Default for Metadata {
 }
 
 impl Metadata {
+    /// The number of the account that owns everything.
+    pub(crate) fn account(&self) -> String {
+        self.values.get("meta-data/owner-account-id").cloned().unwrap_or_default()
+    }
+
     pub(crate) fn set(&mut self, path: &str, value: String) -> Result<(), MetadataError> {
         let path = trim(path);
         if path.is_empty() || path.len() > 1024 {

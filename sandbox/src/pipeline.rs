@@ -15,13 +15,14 @@ use crate::faults::{Effect, LONGEST_STALL_SECONDS, When};
 use crate::refusal::Refusal;
 use crate::request::{Request, Service};
 use crate::seal;
+use crate::smq;
 use crate::world::World;
 
 /// Size of the pieces in which a whole body is sent that is to be cut or repeated.
 const DEFAULT_PIECE: usize = 16 * 1024;
 
-/// Handles one request of ROS or of the metadata service.
-pub(crate) async fn handle(world: Arc<World>, request: Request, mut stop: watch::Receiver<bool>) -> Outcome {
+/// Handles one request of any service but the control interface. `gone` is dropped by the other side when the client has gone away.
+pub(crate) async fn handle(world: Arc<World>, request: Request, mut stop: watch::Receiver<bool>, gone: watch::Receiver<()>) -> Outcome {
     let now = world.clock.now();
     let (number, struck) = {
         let mut inner = world.lock();
@@ -32,7 +33,7 @@ pub(crate) async fn handle(world: Arc<World>, request: Request, mut stop: watch:
     world.lock().records.complete(number, |record| record.fault.clone_from(&kind));
     let mut seen = Seen::default();
     let mut outcome = tokio::select! {
-        outcome = act(&world, &request, struck.as_ref(), &mut seen) => outcome,
+        outcome = act(&world, &request, struck.as_ref(), &mut seen, gone) => outcome,
         _ = stop.wait_for(|stopped| *stopped) => Outcome::Reset,
     };
     if let Outcome::Answer(answer) = &mut outcome
@@ -51,7 +52,7 @@ pub(crate) async fn handle(world: Arc<World>, request: Request, mut stop: watch:
     outcome
 }
 
-async fn act(world: &World, request: &Request, struck: Option<&(u64, Effect)>, seen: &mut Seen) -> Outcome {
+async fn act(world: &World, request: &Request, struck: Option<&(u64, Effect)>, seen: &mut Seen, gone: watch::Receiver<()>) -> Outcome {
     match struck {
         Some((_, Effect::Reset { when: When::Before })) => return Outcome::Reset,
         Some((id, Effect::Stall { when: When::Before, seconds })) => stall(world, *id, *seconds).await,
@@ -60,10 +61,13 @@ async fn act(world: &World, request: &Request, struck: Option<&(u64, Effect)>, s
         _ => {}
     }
     let scripted = struck.and_then(|(_, effect)| scripted(effect, request));
-    let (answer, what) = if is_certificate(request) {
-        (Answer::text(200, seal::CERTIFICATE), Seen::default())
-    } else {
-        world.process(request, scripted.as_ref())
+    let (answer, what) = match request.service {
+        _ if is_certificate(request) => (Answer::text(200, seal::CERTIFICATE), Seen::default()),
+        Service::Smq => match smq::serve::answer(world, request, scripted.as_ref(), gone).await {
+            Some(answered) => answered,
+            None => return Outcome::Reset,
+        },
+        _ => world.process(request, scripted.as_ref()),
     };
     *seen = what;
     match struck {
@@ -103,6 +107,11 @@ fn scripted(effect: &Effect, request: &Request) -> Option<Scripted> {
     Some(match effect {
         Effect::TooEarly => Scripted::TooEarly,
         Effect::StackNotFound => Scripted::StackNotFound,
+        Effect::Forbidden if request.service == Service::Smq => Scripted::Gateway(smq::api::denied()),
+        Effect::Throttle { code, .. } if request.service == Service::Smq => {
+            let code = if code == "Throttling.User" { "QpsLimitExceeded" } else { code };
+            refusal(503, code, "The qps limit is exceeded.".to_owned(), None)
+        }
         Effect::Forbidden => Scripted::Gateway(Refusal::denied(&request.action().unwrap_or_default())),
         Effect::Error { code, status, message, retry_after_ms } => {
             let message = message.clone().unwrap_or_else(|| format!("The sandbox was told to answer {code}."));
@@ -116,8 +125,12 @@ fn scripted(effect: &Effect, request: &Request) -> Option<Scripted> {
 }
 
 fn expire_credentials(world: &World, request: &Request) {
-    if let Ok(claim) = crate::signature::claim(request) {
-        world.lock().gate.expire(&claim.access_key_id, world.clock.now());
+    let id = match request.service {
+        Service::Smq => smq::signature::claim(request).map(|claim| claim.access_key_id),
+        _ => crate::signature::claim(request).map(|claim| claim.access_key_id),
+    };
+    if let Ok(id) = id {
+        world.lock().gate.expire(&id, world.clock.now());
     }
 }
 

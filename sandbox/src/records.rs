@@ -26,7 +26,7 @@ pub struct RequestRecord {
     pub at: String,
     /// When it was answered or the connection was reset; none: not yet, or the client went away first.
     pub answered_at: Option<String>,
-    /// ROS, metadata or the URL of a handle.
+    /// ROS, metadata, the URL of a handle, or SMQ.
     pub service: Service,
     /// `http` or `https`.
     pub scheme: WireScheme,
@@ -34,7 +34,7 @@ pub struct RequestRecord {
     pub method: String,
     /// Path without the query.
     pub path: String,
-    /// Operation, for ROS.
+    /// Operation, for ROS and SMQ.
     pub action: Option<String>,
     /// Signature scheme, where the request has one.
     pub signature: Option<Scheme>,
@@ -74,12 +74,12 @@ impl Records {
         if self.kept.len() >= RECORDS_KEPT {
             self.kept.pop_front();
         }
-        let ros = request.service == Service::Ros;
+        let has_action = matches!(request.service, Service::Ros | Service::Smq);
         let acs3 = request.header("authorization").is_some_and(|value| value.starts_with("ACS3-HMAC-SHA256"));
         let signature = match (acs3, request.parameter("SignatureMethod")) {
             (true, _) => Some(Scheme::Acs3HmacSha256),
             (false, Some("HMAC-SHA1")) => Some(Scheme::HmacSha1),
-            _ => None,
+            _ => request.header("authorization").and_then(|value| crate::smq::signature::scheme(&value)),
         };
         let parameters = request.parameters().filter(|(name, _)| !name.eq_ignore_ascii_case("signature")).map(|(name, value)| {
             let value = if matches!(name.as_str(), "SecurityToken" | "OIDCToken") { MASK.to_owned() } else { cut(value) };
@@ -95,7 +95,7 @@ impl Records {
             scheme: request.wire,
             method: request.method.clone(),
             path: cut(&request.path),
-            action: request.action().filter(|_| ros).map(|action| cut(&action)),
+            action: request.action().filter(|_| has_action).map(|action| cut(&action)),
             signature,
             verified: false,
             replayed: false,

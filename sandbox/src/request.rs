@@ -14,6 +14,8 @@ pub enum Service {
     Metadata,
     /// The service behind the URLs of handles.
     Handle,
+    /// The Simple Message Queue service.
+    Smq,
     /// The control interface of the sandbox; never faulty, never recorded.
     #[serde(skip)]
     Control,
@@ -34,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) service: Service,
     pub(crate) wire: WireScheme,
     pub(crate) method: String,
+    /// Path and query as they were sent.
+    pub(crate) target: String,
     pub(crate) path: String,
     /// Decoded parameters of the query, in their order.
     pub(crate) query: Vec<(String, String)>,
@@ -58,7 +62,7 @@ impl Request {
             .iter()
             .any(|(name, value)| name == "content-type" && value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
         let form = if is_form { decode(&String::from_utf8_lossy(&body)) } else { Vec::new() };
-        Self { service, wire, method, path: path.to_owned(), query: decode(query), form, headers, body }
+        Self { service, wire, method, target: target.to_owned(), path: path.to_owned(), query: decode(query), form, headers, body }
     }
 
     /// A header's value; several of one name are trimmed, sorted and joined, as the V3 page says.
@@ -78,8 +82,11 @@ impl Request {
         self.parameters().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The operation asked for: a header under ACS3, a parameter otherwise.
+    /// The operation asked for: a header under ACS3, a parameter otherwise; of SMQ what method and path mean.
     pub(crate) fn action(&self) -> Option<String> {
+        if self.service == Service::Smq {
+            return crate::smq::action(self).map(str::to_owned);
+        }
         self.header("x-acs-action").or_else(|| self.parameter("Action").map(str::to_owned))
     }
 }

@@ -187,7 +187,9 @@ async fn answer(door: Door, incoming: hyper::Request<Incoming>, reset: Arc<Atomi
     let outcome = if door.service == Service::Control {
         Outcome::Answer(control::answer(&door.world, &request))
     } else {
-        let task = tokio::spawn(pipeline::handle(door.world.clone(), request, door.stop.clone()));
+        // Dropped with this future, that is, when the client has gone away.
+        let (_present, gone) = watch::channel(());
+        let task = tokio::spawn(pipeline::handle(door.world.clone(), request, door.stop.clone(), gone));
         task.await.unwrap_or(Outcome::Reset)
     };
     match outcome {

@@ -31,6 +31,12 @@ pub enum Scheme {
     /// `HMAC-SHA1`
     #[serde(rename = "HMAC-SHA1")]
     HmacSha1,
+    /// V2 of SMQ: `MNS ID:...`
+    #[serde(rename = "MNS")]
+    MnsHmacSha1,
+    /// V4 of SMQ: `MNS4-HMAC-SHA256`
+    #[serde(rename = "MNS4-HMAC-SHA256")]
+    Mns4HmacSha256,
 }
 
 /// What a request says about itself, before any of it is believed.
@@ -68,13 +74,15 @@ pub(crate) fn verify(request: &Request, claim: &Claim, secret: &Secret) -> Resul
             let tag = STANDARD.decode(claim.signature.reveal());
             tag.is_ok_and(|tag| hmac::verify(&key, text.as_bytes(), &tag).is_ok())
         }
+        // Claimed and verified in the room of SMQ.
+        Scheme::MnsHmacSha1 | Scheme::Mns4HmacSha256 => false,
     };
     if matches {
         return Ok(());
     }
     let signed = match claim.scheme {
         Scheme::Acs3HmacSha256 => acs3_string_to_sign(request, &claim.signed_headers),
-        Scheme::HmacSha1 => sha1_string_to_sign(request, Some(MASK)),
+        _ => sha1_string_to_sign(request, Some(MASK)),
     };
     let message = format!("Specified signature is not matched with our calculation. server string to sign is:{signed}");
     Err(Refusal::bad_request("SignatureDoesNotMatch", message))

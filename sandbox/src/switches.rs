@@ -95,6 +95,18 @@ pub enum PublishTime {
     Utc,
 }
 
+/// Which signatures SMQ takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmqSignature {
+    /// Either.
+    Both,
+    /// `MNS ID:...` only.
+    V2,
+    /// `MNS4-HMAC-SHA256` only.
+    V4,
+}
+
 /// The undocumented choices, and what RAM permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -165,6 +177,18 @@ pub struct Switches {
     pub get_stack_per_second: u32,
     /// Milliseconds in `x-acs-retry-after` of such a refusal. 0, the default: no such header.
     pub throttle_retry_after_ms: u32,
+    /// SMQ: which signatures are taken. Default `both`.
+    pub smq_signature: SmqSignature,
+    /// SMQ: whether deleting a queue or topic, or ending a subscription, fails that is not there. Default false.
+    pub smq_deleting_twice_fails: bool,
+    /// RAM: whether messages may be received, peeked at and deleted, and their visibility changed. Default true.
+    pub permit_smq_receive: bool,
+    /// RAM: whether messages may be sent and published. Default true.
+    pub permit_smq_send: bool,
+    /// RAM: whether queues, topics and subscriptions may be made, changed and deleted. Default true.
+    pub permit_smq_manage: bool,
+    /// RAM: whether queues, topics and subscriptions may be listed and their attributes read. Default true.
+    pub permit_smq_list: bool,
 }
 
 impl Default for Switches {
@@ -203,6 +227,12 @@ impl Default for Switches {
             event_publish_time: PublishTime::Page,
             get_stack_per_second: 0,
             throttle_retry_after_ms: 0,
+            smq_signature: SmqSignature::Both,
+            smq_deleting_twice_fails: false,
+            permit_smq_receive: true,
+            permit_smq_send: true,
+            permit_smq_manage: true,
+            permit_smq_list: true,
         }
     }
 }

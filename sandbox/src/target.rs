@@ -85,7 +85,7 @@ impl RetryStrategy {
     }
 }
 
-/// Where events go: exactly one of `url`, `spool` and `queue`.
+/// Where events go: exactly one of `url`, `spool`, `queue` and `topic`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventTarget {
@@ -95,6 +95,8 @@ pub struct EventTarget {
     pub spool: Option<PathBuf>,
     /// A queue of the sandbox.
     pub queue: Option<String>,
+    /// A topic of the sandbox, which hands on to the queues that have subscribed.
+    pub topic: Option<String>,
     /// Whether bodies in the queue are base64 (`IsBase64Encode`). Default false.
     pub base64: bool,
     /// Signatures of an HTTP target. Default v2.
@@ -152,6 +154,11 @@ impl EventTarget {
         Self { spool: Some(directory.into()), ..Self::default() }
     }
 
+    /// A topic of the sandbox.
+    pub fn topic(name: &str) -> Self {
+        Self { topic: Some(name.to_owned()), ..Self::default() }
+    }
+
     /// A queue of the sandbox.
     pub fn queue(name: &str) -> Self {
         Self { queue: Some(name.to_owned()), ..Self::default() }
@@ -167,8 +174,10 @@ impl EventTarget {
         if name.is_empty() || name.len() > 127 || name.contains('/') {
             return wrong("a name has 1 to 127 characters, none of them '/'");
         }
-        if [self.url.is_some(), self.spool.is_some(), self.queue.is_some()].iter().filter(|given| **given).count() != 1 {
-            return wrong("exactly one of url, spool and queue is needed");
+        if [self.url.is_some(), self.spool.is_some(), self.queue.is_some(), self.topic.is_some()].iter().filter(|given| **given).count()
+            != 1
+        {
+            return wrong("exactly one of url, spool, queue and topic is needed");
         }
         if let Some(Err(error)) = self.url.as_deref().map(Url::parse) {
             return wrong(&format!("url: {error}"));

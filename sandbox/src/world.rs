@@ -1,6 +1,6 @@
 //! All that the sandbox holds, behind one lock, and the bells that wake those who wait for a change.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::handle;
 use crate::metadata::{self, Metadata};
 use crate::records::Records;
 use crate::request::{Request, Service};
+use crate::smq::{Smq, SmqError};
 use crate::stack::Stack;
 use crate::stack::change::{self, Change, ChangeError};
 use crate::stack::life::Notice;
@@ -62,10 +63,10 @@ pub(crate) struct Inner {
     pub(crate) metadata: Metadata,
     pub(crate) handles: handle::Signer,
     pub(crate) sts: Sts,
+    pub(crate) smq: Smq,
     pub(crate) records: Records,
     pub(crate) bridge: Bridge,
     /// Bodies by the name of a queue, oldest first.
-    pub(crate) queues: BTreeMap<String, VecDeque<String>>,
     /// Calls of GetStack that the account has left.
     pub(crate) get_stack: Bucket,
 }
@@ -84,9 +85,9 @@ impl World {
                 metadata: Metadata::default(),
                 handles: handle::Signer::default(),
                 sts: Sts::default(),
+                smq: Smq::default(),
                 records: Records::default(),
                 bridge: Bridge::default(),
-                queues: BTreeMap::new(),
                 get_stack: Bucket::default(),
             }),
             due_changed: Notify::new(),
@@ -192,6 +193,23 @@ impl World {
         done
     }
 
+    /// Puts a message into a queue of SMQ; polls that wait for it are answered. Gives its id.
+    pub(crate) fn put_message(&self, queue: &str, body: &str) -> Result<String, SmqError> {
+        let put = self.lock().smq.put(queue, body, self.clock.now());
+        self.ring();
+        put
+    }
+
+    /// Publishes a message to a topic of SMQ. Gives its id.
+    pub(crate) fn publish_message(&self, topic: &str, body: &str) -> Result<String, SmqError> {
+        let mut inner = self.lock();
+        let account = inner.metadata.account();
+        let published = inner.smq.publish(topic, body, &account, self.clock.now());
+        drop(inner);
+        self.ring();
+        published
+    }
+
     /// Rings the bell for those who wait for the faults or the clock.
     pub(crate) fn ring(&self) {
         self.faults_changed.send_replace(());
@@ -207,7 +225,8 @@ impl World {
         let result = match request.service {
             Service::Metadata => (metadata::answer(&mut inner, request, now), Seen::default()),
             Service::Handle => (handle::answer(&mut inner, request, now), Seen::default()),
-            Service::Ros | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),
+            // SMQ is answered in `smq::serve`.
+            Service::Ros | Service::Smq | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),
         };
         self.publish(&mut inner);
         drop(inner);
@@ -225,7 +244,7 @@ impl World {
             if let Outcome::Answer(answer) = outcome {
                 record.status = Some(answer.status);
                 record.code.clone_from(&answer.code);
-                let id = answer.headers.iter().find(|(name, _)| name == answer::REQUEST_ID_HEADER);
+                let id = answer.headers.iter().find(|(name, _)| name == answer::REQUEST_ID_HEADER || name == answer::SMQ_REQUEST_ID_HEADER);
                 record.request_id = id.map(|(_, id)| id.clone());
             }
         });

@@ -33,7 +33,7 @@ async fn it_prints_one_line_serves_and_ends_on_sigterm() {
     let (line, mut output) = first_line(&mut child).await;
     let mut names: Vec<&String> = line.as_object().unwrap().keys().collect();
     names.sort();
-    assert_eq!(names, ["ca_file", "control", "handle", "metadata", "ros", "ros_tls"]);
+    assert_eq!(names, ["ca_file", "control", "handle", "metadata", "ros", "ros_tls", "smq"]);
     let ca_file = std::path::PathBuf::from(line["ca_file"].as_str().unwrap());
     assert!(ca_file.exists());
     let parameters = [("RegionId", "cn-hangzhou"), ("StackId", STACK)];

@@ -24,6 +24,10 @@ mod scaling;
 #[cfg(test)]
 mod signatures;
 #[cfg(test)]
+mod smq;
+#[cfg(test)]
+mod smq_python;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod sts;
