@@ -65,7 +65,8 @@ impl Core {
         // What moved while nobody looked is found out soon.
         let soon = record.is_some() || self.rounds.iter().any(owed);
         let span = if soon { 2 * QUICK_MS } else { USUAL_MS };
-        Phase::Due(self.now().saturating_add(self.random_ms(span)))
+        // One that left the plan and came back may just have been looked at.
+        Phase::Due(self.now().saturating_add(LEAST_MS).saturating_add(self.random_ms(span - LEAST_MS)))
     }
 
     /// A round that was opened meanwhile does not wait for a look that was planned for a stack at rest.

@@ -335,6 +335,15 @@ impl World {
         }
     }
 
+    /// One event that has not come before: the stack is looked at within 13 s.
+    pub(in crate::agent::tests) fn hint(&mut self) {
+        self.arrivals += 1;
+        let stack_id = Some("4a6c9851-3b0f-4f5f-b4ca-a14bf6911234".to_owned());
+        let event = Event { id: format!("hint-{}", self.arrivals), source: "acs.ros".to_owned(), stack_id, ..Event::default() };
+        let what = Box::new(Arrival { through: Name::from("queue"), trust: Trust::Guarded, event });
+        self.step(Input::Arrived { arrival: self.arrivals, what });
+    }
+
     /// No operation has heard this host twice, nor a signal that is sent once more than once.
     pub(in crate::agent::tests) fn judge_life(&self) {
         let life = self.life.as_ref().unwrap();
