@@ -18,6 +18,7 @@ fn world() -> World {
 /// Its creation is over, and nothing is owed.
 fn at_rest() -> World {
     let mut world = world();
+    world.pass(40_000);
     world.happen(&Happening::Truth(0, true));
     world.pass(2 * MINUTE);
     assert_eq!(world.life().status, "CREATE_COMPLETE");

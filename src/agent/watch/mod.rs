@@ -47,6 +47,8 @@ struct Watched {
     not_before: BootMs,
     /// An event has come since the last look was asked for, and the next one is due for it.
     hinted: bool,
+    /// The look in flight is made for an event.
+    for_hint: bool,
     /// What the last look that worked has shown, without resources.
     seen: Option<Seen>,
     /// The resources that were read then.
@@ -88,6 +90,7 @@ impl Watched {
             asked_at: None,
             not_before: now,
             hinted: false,
+            for_hint: false,
             seen: None,
             read: Vec::new(),
             looked_at_ms: None,
@@ -245,7 +248,7 @@ impl Core {
             let Some(watched) = self.watching.stacks.get_mut(index) else { continue };
             watched.phase = Phase::Looking(watch);
             watched.asked_at = Some(now);
-            watched.hinted = false;
+            watched.for_hint = std::mem::take(&mut watched.hinted);
             watched.read.clone_from(&resources);
             watched.asked_for.append(&mut watched.waiting);
             self.effects.push(Effect::Watch { watch, target, unless, resources });

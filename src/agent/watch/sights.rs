@@ -32,6 +32,7 @@ impl Core {
         let Some(watched) = self.watching.stacks.get_mut(index) else { return };
         let target = watched.target.clone();
         let asked_for = std::mem::take(&mut watched.asked_for);
+        let for_hint = std::mem::take(&mut watched.for_hint);
         let recovered = watched.denied.take().is_some() || watched.trouble.take().is_some();
         (watched.failures, watched.missing, watched.schedules) = (0, None, Default::default());
         let denied_resources = seen.resources_denied.clone().filter(|_| !std::mem::replace(&mut watched.told_resources, true));
@@ -60,7 +61,7 @@ impl Core {
             self.follow_metadata(&target, &seen.facts, resources);
             self.plan_look(index);
         }
-        if was != Moved::Not || !asked_for.is_empty() {
+        if was != Moved::Not || for_hint || !asked_for.is_empty() {
             let text = match was {
                 Moved::First => "the stack was looked at for the first time",
                 Moved::On => "the stack has moved",
