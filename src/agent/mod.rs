@@ -216,7 +216,14 @@ impl Core {
         let identity = self.wants_identity().then_some(self.identity.due);
         let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
-        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.watch_wake()).chain(self.durability.wake()).min()
+        identity
+            .into_iter()
+            .chain(checks)
+            .chain(rounds)
+            .chain(self.beat_wake())
+            .chain(self.watch_wake())
+            .chain(self.durability.wake())
+            .min()
     }
 
     /// Another number means that [`Core::summary`] may say something else, but for time that passed.

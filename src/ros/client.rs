@@ -282,7 +282,12 @@ impl Client {
     pub async fn get_stack_resource(&self, target: &Target, logical_id: &str) -> Result<ResourceAnswer, Refusal> {
         let body = self.attempt(target, operations::get_stack_resource(target, logical_id)).await?;
         let text = |name| body.member(name).map(transport::clean);
-        Ok(ResourceAnswer { status: status(&body)?, status_reason: text("StatusReason"), resource_type: text("ResourceType"), updated: updated(&body) })
+        Ok(ResourceAnswer {
+            status: status(&body)?,
+            status_reason: text("StatusReason"),
+            resource_type: text("ResourceType"),
+            updated: updated(&body),
+        })
     }
 
     /// One attempt at GetStackResource of a handle, for the attributes with which it is signalled without credentials. What is no text

@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn eventbridge_is_found_in_every_form_of_notification_urls() {
-        for with in [r#"["eventbridge"]"#, r#"["https://a.test/x","EventBridge"]"#, r#"{"NotificationURL":["eventbridge"]}"#, r#""eventbridge""#]
+        for with in
+            [r#"["eventbridge"]"#, r#"["https://a.test/x","EventBridge"]"#, r#"{"NotificationURL":["eventbridge"]}"#, r#""eventbridge""#]
         {
             assert_eq!(told(&format!(r#","NotificationURLs":{with}"#)), Some(true), "{with}");
         }

@@ -148,7 +148,10 @@ fn a_stack_that_is_missed_counts_as_deleted_after_a_minute_and_only_where_it_was
     let view = world.core.status().stacks[0].clone();
     assert_eq!((view.state.as_str(), view.next_look_ms), ("deleted", None));
     let told = world.lines.iter().filter(|line| line.what == "stack").map(|line| line.text.clone()).collect::<Vec<_>>();
-    assert_eq!(told, ["stack.created: CREATE_IN_PROGRESS -> CREATE_COMPLETE", "stack.deleting: CREATE_COMPLETE -> DELETE_IN_PROGRESS", "stack.deleted"]);
+    assert_eq!(
+        told,
+        ["stack.created: CREATE_IN_PROGRESS -> CREATE_COMPLETE", "stack.deleting: CREATE_COMPLETE -> DELETE_IN_PROGRESS", "stack.deleted"]
+    );
 }
 
 #[test]

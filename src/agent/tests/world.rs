@@ -110,16 +110,42 @@ pub(super) enum AfterCompletion {
 
 #[derive(Clone, Debug)]
 enum Flight {
-    Observe { run: u64, check: usize },
+    Observe {
+        run: u64,
+        check: usize,
+    },
     Identify,
-    Recorded { generation: u64, document: Box<LedgerDocument> },
+    Recorded {
+        generation: u64,
+        document: Box<LedgerDocument>,
+    },
     NotRecorded,
-    Looked { look: u64, target: Target, since: bool },
-    Answered { send: u64, answer: Answer },
-    Learned { learn: u64 },
-    Sighted { confirm: u64, target: Target, unique_id: UniqueId },
-    Reported { report: u64 },
-    Watched { watch: u64, target: Target, unless: Option<crate::stack::sight::Mark>, resources: Vec<String> },
+    Looked {
+        look: u64,
+        target: Target,
+        since: bool,
+    },
+    Answered {
+        send: u64,
+        answer: Answer,
+    },
+    Learned {
+        learn: u64,
+    },
+    Sighted {
+        confirm: u64,
+        target: Target,
+        unique_id: UniqueId,
+    },
+    Reported {
+        report: u64,
+    },
+    Watched {
+        watch: u64,
+        target: Target,
+        unless: Option<crate::stack::sight::Mark>,
+        resources: Vec<String>,
+    },
     /// The stack goes on.
     Lives,
 }

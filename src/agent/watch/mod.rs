@@ -320,7 +320,9 @@ impl Core {
             stack_id: target.stack_id,
             region: target.region,
             state: "off".to_owned(),
-            warnings: vec!["the stack is not looked at, so updates and its end are not noticed; hint: leave `poll` under [ros] out".to_owned()],
+            warnings: vec![
+                "the stack is not looked at, so updates and its end are not noticed; hint: leave `poll` under [ros] out".to_owned(),
+            ],
             ..StackView::default()
         };
         self.followed().into_iter().map(off).collect()

@@ -11,6 +11,9 @@ use crate::stack::sight::{Mark, Seen, SeenResource, Sight};
 use crate::stack::transition::{self, Doing};
 use std::time::Duration;
 
+/// Texts of metadata that are kept in the ledger, in bytes together: it has to stay small. Of what is more only the digest is kept.
+const METADATA_LIMIT: usize = 256 * 1024;
+
 impl Core {
     /// A look came back.
     pub(in crate::agent) fn watched(&mut self, watch: u64, sight: Sight) {
@@ -154,7 +157,12 @@ impl Core {
         };
         if now.saturating_sub(since) < MISSING_MS {
             if since == now {
-                self.line("look", &target, None, "the stack was not found where it was seen: one more look tells whether it was deleted".to_owned());
+                self.line(
+                    "look",
+                    &target,
+                    None,
+                    "the stack was not found where it was seen: one more look tells whether it was deleted".to_owned(),
+                );
             }
             return self.plan_look_after_missing(index);
         }
@@ -229,7 +237,9 @@ impl Core {
             if found.status.is_none() || !wanted.contains(&found.logical_id) {
                 continue;
             }
-            let new = MetadataRecord { resource: found.logical_id.clone(), digest: found.metadata_digest, text: found.metadata.clone() };
+            let room = METADATA_LIMIT.saturating_sub(self.metadata_kept());
+            let text = found.metadata.clone().filter(|text| text.len() <= room);
+            let new = MetadataRecord { resource: found.logical_id.clone(), digest: found.metadata_digest, text };
             let record = self.record_mut(target);
             record.metadata.retain(|known| wanted.contains(&known.resource));
             let Some(known) = record.metadata.iter_mut().find(|known| known.resource == new.resource) else {
@@ -247,6 +257,12 @@ impl Core {
             self.line("stack", target, Some(&stack.status), format!("metadata.changed: {resource}"));
             self.happened(Occasion::Metadata { stack: stack.clone(), resource, old, new: found.metadata });
         }
+    }
+
+    /// Bytes of metadata in the ledger.
+    fn metadata_kept(&self) -> usize {
+        let records = self.stacks.iter().flat_map(|record| &record.metadata);
+        records.filter_map(|record| record.text.as_ref()).map(String::len).sum()
     }
 
     /// Says once that looks are not permitted, whichever look has found it out, and makes none before a send for some time.

@@ -238,7 +238,8 @@ impl World {
             Looks::Failing => return Sight::Failed { why: "timed out".to_owned(), class: Class::Transient, retry_after: None },
             _ => {}
         }
-        let completed = self.received.get(&key(&Target { resource: "WebReady".to_owned(), ..target.clone() })).is_some_and(|all| !all.is_empty());
+        let completed =
+            self.received.get(&key(&Target { resource: "WebReady".to_owned(), ..target.clone() })).is_some_and(|all| !all.is_empty());
         let busy = self.looks == Looks::Busy;
         let Some(life) = &mut self.life else {
             let status = if busy {
