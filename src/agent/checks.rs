@@ -1,6 +1,7 @@
 //! Which check runs when: paces, splay, dependencies, slots.
 
 use super::report::Past;
+use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::check::{CheckState, Health, Observation};
 use crate::clock::{BootMs, millis};
@@ -215,7 +216,8 @@ impl Core {
         if self.stopping {
             return;
         }
-        let due: Vec<_> = self.overdue().map(|run| (Arc::clone(&run.check.name), run.check.probe.kind())).collect();
+        let free = self.overdue().filter(|run| !self.waits_for_a_hook(&run.check.name));
+        let due: Vec<_> = free.map(|run| (Arc::clone(&run.check.name), run.check.probe.kind())).collect();
         if due.is_empty() {
             return;
         }
@@ -230,6 +232,16 @@ impl Core {
                 self.start(&name);
             }
         }
+    }
+
+    /// All open rounds that the check serves wait for a hook to do its work first. Its end is an input, so that no time need be waited for.
+    fn waits_for_a_hook(&self, check: &Name) -> bool {
+        if self.hooks.is_empty() {
+            return false;
+        }
+        let mut open = self.rounds.iter().filter(|active| active.is_open() && self.serves(&active.round.signal, check)).peekable();
+        let held_up = |active: &Active| active.round.target.as_ref().is_some_and(|target| self.is_held_up(&target.stack_id).is_some());
+        open.peek().is_some() && open.all(held_up)
     }
 
     /// Checks that are due, longest overdue first.

@@ -4,7 +4,7 @@ use super::report::Awaited;
 use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
-use crate::plan::{OnUnwritable, Transport};
+use crate::plan::{OnUnwritable, Resignal, Transport};
 use crate::retry::{Pace, Schedule, Schedules};
 use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, Target, client_token};
 use crate::stack::Look;
@@ -18,7 +18,7 @@ const LOOKS_BEFORE_BLIND: u32 = 3;
 /// Time that an attempt needs before the deadline.
 const ROOM_TO_SEND_MS: BootMs = 15_000;
 /// How long a denied look is not repeated.
-const DENIED_FOR: Duration = Duration::from_secs(600);
+pub(super) const LOOKS_DENIED_FOR_MS: BootMs = 600_000;
 /// A ledger that has not answered for this long counts as unwritable.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -271,7 +271,7 @@ impl Core {
             if hook || can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
                 self.look(index);
             } else {
-                self.send(index);
+                self.send_blind(index);
             }
         }
     }
@@ -294,8 +294,10 @@ impl Core {
             return;
         }
         let Some(active) = self.rounds.get(index) else { return };
-        let condition = self.plan.signal(&active.round.signal).and_then(|signal| signal.condition.clone());
-        self.effects.push(Effect::Look { look, target, condition });
+        let signal = self.plan.signal(&active.round.signal);
+        let condition = signal.and_then(|signal| signal.condition.clone());
+        let since = signal.is_some_and(|signal| signal.resignal == Resignal::OnUpdate);
+        self.effects.push(Effect::Look { look, target, condition, since });
     }
 
     fn send(&mut self, index: usize) {
@@ -327,6 +329,11 @@ impl Core {
         }
         match result {
             Look::Waiting => self.send_if_durable(index),
+            Look::WaitingSince { since, creating } => {
+                if self.is_own_operation(index, since, creating) {
+                    self.send_if_durable(index);
+                }
+            }
             Look::Failed { why, retry_after } => self.look_failed(index, &why, retry_after),
             Look::NoCredentials(why) => self.looked_without_credentials(index, &why),
             Look::NotYet(why) => self.not_yet(index, why),
@@ -337,13 +344,16 @@ impl Core {
                 self.send_if_durable(index);
             }
             Look::Denied(why) => {
-                self.looks_denied_until = Some(self.now().saturating_add(millis(DENIED_FOR)));
-                self.note(NoteLevel::Warn, format!("cannot look whether the stack still waits, so a signal may come late: {why}"));
-                self.send_if_durable(index);
+                self.tell_looks_are_denied(&why);
+                self.send_blind(index);
             }
             Look::NobodyWaits(why) => {
                 let at_ms = self.turn.now.wall_ms;
                 self.settle(index, Settlement::NotNeeded { why, at_ms });
+                // Something has become of the stack: hooks and later rounds want to know.
+                if let Some(target) = self.rounds.get(index).and_then(|active| active.round.target.clone()) {
+                    self.look_again(&target);
+                }
             }
             Look::NotNow(why) => {
                 let delay = 10_000 + self.random_ms(5_000);
@@ -365,7 +375,7 @@ impl Core {
                     NoteLevel::Debug,
                     format!("signal {name}: sent without a look at the stack, for there are no credentials: {why}"),
                 );
-                self.send_if_durable(index);
+                self.send_blind(index);
             }
             None => self.look_failed(index, why, None),
         }
@@ -383,8 +393,10 @@ impl Core {
         let too_late = timers.is_some_and(|timers| now.saturating_add(delay) > timers.last.saturating_sub(ROOM_TO_SEND_MS));
         let at_the_end = self.stopping && retry_after.is_none();
         if active.delivery.blind > LOOKS_BEFORE_BLIND || too_late || at_the_end {
-            self.note(NoteLevel::Warn, format!("the stack could not be looked at before sending, so a signal may come late: {why}"));
-            return self.send_if_durable(index);
+            if self.was_seen_over(index).is_none() {
+                self.note(NoteLevel::Warn, format!("the stack could not be looked at before sending, so a signal may come late: {why}"));
+            }
+            return self.send_blind(index);
         }
         if retry_after.is_some() {
             active.delivery.not_before = now.saturating_add(delay);
@@ -402,6 +414,17 @@ impl Core {
             self.note(NoteLevel::Info, format!("signal {name}: {text}"));
         }
         self.postpone(index, delay, Trouble { class: None, text, hint: None, at: now });
+    }
+
+    /// Sends without a look, unless the last one that worked has shown that nobody waits.
+    fn send_blind(&mut self, index: usize) {
+        match self.was_seen_over(index) {
+            Some(why) => {
+                let at_ms = self.turn.now.wall_ms;
+                self.settle(index, Settlement::NotNeeded { why, at_ms });
+            }
+            None => self.send_if_durable(index),
+        }
     }
 
     /// After a look, in which time the ledger may have come back without this intent in it yet.

@@ -12,7 +12,7 @@
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
 //! Rooms: `identity` finds out who this host is, `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `report` says what a person needs before a FAILURE, `delivery` gets
-//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `watch` follows the stack, `hooks` orders operators' commands, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
+//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `watch` follows the stack, `updates` knows which operation of it a round belongs to, `hooks` orders operators' commands, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
 
 mod checks;
 mod command;
@@ -30,6 +30,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod updates;
 mod watch;
 
 pub use command::{Command, Denied, Done};
@@ -50,6 +51,7 @@ use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use template::Asking;
+use watch::Watching;
 
 /// What to do about a signal without a target.
 const UNRESOLVED: &str = "stack id or region unknown: the metadata service does not show them; hint: set stack_id and region under [stack]";
@@ -96,6 +98,9 @@ pub struct Core {
     misconfigured: Option<String>,
     durability: Durability,
     looks_denied_until: Option<BootMs>,
+    /// Somebody was told that looks are not permitted.
+    look_denied_told: bool,
+    watching: Watching,
     asking: Asking,
     next_id: u64,
     effects: Vec<Effect>,
@@ -137,6 +142,8 @@ impl Core {
             misconfigured: None,
             durability: Durability::loaded(document.generation),
             looks_denied_until: None,
+            look_denied_told: false,
+            watching: Watching::default(),
             asking: Asking::default(),
             next_id: 0,
             effects: Vec::new(),
@@ -156,7 +163,8 @@ impl Core {
         self.luck = luck(turn);
         self.notice_jump(before);
         // Of observations `see` knows whether they matter.
-        if !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. }) {
+        let is_news = !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. });
+        if is_news {
             self.undecided = true;
             self.revision += 1;
         }
@@ -195,6 +203,10 @@ impl Core {
         self.run_checks();
         self.learn();
         self.look_for_confirmation();
+        if is_news {
+            self.fit_watch();
+        }
+        self.watch();
         self.record();
         std::mem::take(&mut self.effects)
     }
@@ -204,7 +216,14 @@ impl Core {
         let identity = self.wants_identity().then_some(self.identity.due);
         let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
-        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.durability.wake()).min()
+        identity
+            .into_iter()
+            .chain(checks)
+            .chain(rounds)
+            .chain(self.beat_wake())
+            .chain(self.watch_wake())
+            .chain(self.durability.wake())
+            .min()
     }
 
     /// Another number means that [`Core::summary`] may say something else, but for time that passed.

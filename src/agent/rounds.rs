@@ -127,18 +127,24 @@ impl Core {
 
     /// A round that was superseded and whose target is in the plan again goes on with the same intent.
     fn take_back(&mut self, index: usize) {
-        let now = self.now();
-        let is_superseded = |active: &&mut Active| matches!(active.round.settled, Some(Settlement::Superseded { .. }));
-        let Some(active) = self.rounds.get_mut(index).filter(is_superseded) else { return };
-        let generation = self.durability.next();
-        active.round.settled = None;
-        active.delivery = Delivery::resumed(Some(now), now);
-        active.delivery.needs(generation);
-        let name = Arc::clone(&active.round.signal);
+        let is_superseded = |active: &&Active| matches!(active.round.settled, Some(Settlement::Superseded { .. }));
+        let Some(name) = self.rounds.get(index).filter(is_superseded).map(|active| Arc::clone(&active.round.signal)) else { return };
+        self.resume_sending(index);
         self.remember(Some(&name), "its target is in the plan again: sending goes on");
     }
 
-    fn open(&mut self, signal: &Signal) {
+    /// A settled round that was never acknowledged is owed again, with the same intent.
+    pub(super) fn resume_sending(&mut self, index: usize) {
+        let now = self.now();
+        let generation = self.durability.next();
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        active.round.settled = None;
+        active.delivery = Delivery::resumed(Some(now), now);
+        active.delivery.needs(generation);
+    }
+
+    /// The checks that begin anew with a round of `signal`: those that serve no other one that is open.
+    pub(super) fn own_checks(&self, signal: &Signal) -> Vec<Name> {
         // A round that is about to be withdrawn is not one that goes on.
         let goes_on = |other: &&Arc<Signal>| {
             let round = self.current(other).and_then(|index| self.rounds.get(index));
@@ -146,7 +152,11 @@ impl Core {
         };
         let others: Vec<_> = self.plan.signals.iter().filter(goes_on).collect();
         let serves_another = |check: &&Name| others.iter().any(|other| other.runs().any(|name| name == *check));
-        let own: Vec<_> = signal.runs().filter(|check| !serves_another(check)).cloned().collect();
+        signal.runs().filter(|check| !serves_another(check)).cloned().collect()
+    }
+
+    fn open(&mut self, signal: &Signal) {
+        let own = self.own_checks(signal);
         self.start_over.extend(own);
         let stamp = self.turn.now.stamp(&self.boot_id);
         let round = Round::first(Arc::clone(&signal.name), &signal.resource, self.target(signal), stamp);
@@ -220,7 +230,7 @@ impl Core {
         self.effects.push(Effect::SetAside { owner });
         self.rounds.clear();
         self.history.clear();
-        self.stacks.clear();
+        self.forget_stacks();
         self.hooks.clear();
         self.hooks_done.clear();
         self.held = false;
@@ -382,9 +392,13 @@ impl Core {
             Settlement::NotNeeded { why, .. } => format!("not needed: {why}"),
             other => other.word().to_owned(),
         };
+        let not_needed = matches!(settlement, Settlement::NotNeeded { .. });
         active.round.settled = Some(settlement);
         active.wake = None;
         active.delivery.end();
+        if not_needed {
+            self.operation_is_over(index);
+        }
         self.note(NoteLevel::Info, format!("signal {name}: {text}"));
         self.remember(Some(&name), text);
     }

@@ -13,7 +13,7 @@
 use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
-use crate::plan::{Resignal, Signal, Transport};
+use crate::plan::{Signal, Transport};
 use crate::retry::{Pace, Schedule};
 use crate::signal::{Class, Learned, Target};
 use crate::stack::{Lesson, advice};
@@ -176,7 +176,7 @@ impl Core {
     /// What does not fit between the configuration and the template.
     pub(super) fn warnings(&self, active: &Active) -> Vec<String> {
         let (Some(signal), Some(learned)) = (self.plan.signal(&active.round.signal), &active.round.learned) else { return Vec::new() };
-        let mut warnings = advice::warnings(signal, Resignal::Never, &learned.facts);
+        let mut warnings = advice::warnings(signal, signal.resignal, &learned.facts);
         let decides = millis(signal.deadline.saturating_sub(signal.margin));
         let waits = self.waits_until(active).map(|(until, _)| until.saturating_sub(active.started));
         if let Some(waits) = waits.filter(|waits| signal.deadline_given && active.is_open() && decides > waits - ROOM_TO_SEND_MS) {

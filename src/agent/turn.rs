@@ -184,6 +184,8 @@ pub enum Effect {
         target: Target,
         /// And at this condition.
         condition: Option<String>,
+        /// Since when the condition waits is asked for, because that names the operation for which a verdict was made.
+        since: bool,
     },
     /// Ask what the template of the stack says.
     Learn {

@@ -362,9 +362,13 @@ impl Daemon {
                     tracing::error!(target: "agent", "the clients of the instance before go on being used: {error}");
                 }
             }
-            Effect::Look { look, target, condition } => {
+            Effect::Look { look, target, condition, since } => {
                 let client = self.outside.client();
-                self.calls.spawn(async move { vec![Input::Looked { look, result: client.look(&target, condition.as_deref()).await }] });
+                self.calls.spawn(async move {
+                    let condition = condition.as_deref();
+                    let result = if since { client.look_since(&target, condition).await } else { client.look(&target, condition).await };
+                    vec![Input::Looked { look, result }]
+                });
             }
             Effect::Learn { learn, target, condition } => {
                 let client = self.outside.client();

@@ -11,11 +11,12 @@ use crate::plan::{self, Endpoint};
 use crate::rpc::{Action, Body, Caller, ClientError, Failed, Invalid, Operation, Reach, http_client, unsent};
 use crate::secret::Secret;
 use crate::signal::{Answer, Class, Refusal, SignalRequest, Target};
-use crate::stack::{self, Look};
+use crate::stack::{self, Look, transition};
 use crate::transport;
 use reqwest::Url;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A look before a send takes at most this: looking is a courtesy, sending is the job.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(4);
@@ -26,8 +27,8 @@ const SEEN_LIMIT: usize = 16;
 /// What a home says of the key of an account that lives at the other one.
 const KEY_UNKNOWN: &str = "InvalidAccessKeyId.NotFound";
 
-/// Looks in a row that must miss a stack that was seen, before it counts as deleted.
-const MISSED_MEANS_DELETED: u32 = 2;
+/// How long looks in a row must miss a stack that was seen, before it counts as deleted.
+const MISSED_MEANS_DELETED: Duration = Duration::from_secs(60);
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,8 @@ pub struct ResourceAnswer {
     pub status_reason: Option<String>,
     /// `ResourceType`, such as `ALIYUN::ROS::WaitConditionHandle`.
     pub resource_type: Option<String>,
+    /// `UpdateTime`, else `CreateTime`, as ROS writes it.
+    pub updated: Option<String>,
 }
 
 /// A client of ROS.
@@ -90,8 +93,8 @@ struct Learned {
 struct Seen {
     host: Option<Url>,
     stack_id: String,
-    /// Looks in a row that have not found it since.
-    missed: u32,
+    /// When the first of those looks did not find it that have not found it since.
+    missed: Option<Instant>,
 }
 
 impl Client {
@@ -184,7 +187,16 @@ impl Client {
     /// What the stack is doing, and the condition where one is named. Takes a few seconds at most, in which a call whose refusal could
     /// be mended is repeated once.
     pub async fn look(&self, target: &Target, condition: Option<&str>) -> Look {
-        match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition)).await {
+        self.look_asking(target, condition, false).await
+    }
+
+    /// Like [`Client::look`], and since when the condition waits: [`Look::WaitingSince`] where it does.
+    pub async fn look_since(&self, target: &Target, condition: Option<&str>) -> Look {
+        self.look_asking(target, condition, true).await
+    }
+
+    async fn look_asking(&self, target: &Target, condition: Option<&str>, since: bool) -> Look {
+        match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition, since)).await {
             Ok(look) => look,
             Err(_) => {
                 let why = format!("no answer about the stack within {}s", LOOK_TIMEOUT.as_secs());
@@ -193,7 +205,7 @@ impl Client {
         }
     }
 
-    async fn look_unbounded(&self, target: &Target, condition: Option<&str>) -> Look {
+    async fn look_unbounded(&self, target: &Target, condition: Option<&str>, since: bool) -> Look {
         let stack = match mended(|| self.get_stack(target)).await {
             Ok(stack) => {
                 self.remember(target);
@@ -210,11 +222,20 @@ impl Client {
             }
         };
         let look = stack::read(&stack.status, None);
-        let (Look::Waiting, Some(condition)) = (&look, condition) else {
+        let Some(condition) = condition.filter(|_| stack::depends_on_condition(&stack.status)) else {
             return look;
         };
         match mended(|| self.get_stack_resource(target, condition)).await {
+            Ok(resource) if since && stack::waits(&resource.status) && !matches!(look, Look::NobodyWaits(_)) => {
+                let creating = transition::doing(&stack.status) == transition::Doing::Creates;
+                Look::WaitingSince { since: resource.updated.unwrap_or_default(), creating }
+            }
             Ok(resource) => stack::read(&stack.status, Some(&resource.status)),
+            // Whether it still is the same operation is worth another look; that is not known by the stack alone.
+            Err(refusal) if since && !is_final(&refusal) => {
+                let retry_after = refusal.retry_after;
+                Look::Failed { why: refusal.explained(), retry_after }
+            }
             // The stack alone says: send. That it says so without its condition is no reason not to.
             Err(refusal) => {
                 tracing::debug!(target: "ros", condition, error = %refusal.message, "the condition cannot be looked at");
@@ -231,18 +252,17 @@ impl Client {
         if learned.seen.len() >= SEEN_LIMIT {
             learned.seen.remove(0);
         }
-        learned.seen.push(Seen { host, stack_id: target.stack_id.clone(), missed: 0 });
+        learned.seen.push(Seen { host, stack_id: target.stack_id.clone(), missed: None });
     }
 
-    /// Whether a stack that is not found was deleted: it was seen before at this very host, and is missed not for the first time.
+    /// Whether a stack that is not found was deleted: it was seen before at this very host, and has been missed for a minute.
     pub(super) fn is_gone(&self, target: &Target) -> bool {
         let mut learned = self.learned();
         let host = learned.choice.current(&target.region).cloned();
         let Some(seen) = learned.seen.iter_mut().find(|seen| seen.stack_id == target.stack_id && seen.host == host) else {
             return false;
         };
-        seen.missed += 1;
-        seen.missed >= MISSED_MEANS_DELETED
+        seen.missed.get_or_insert_with(Instant::now).elapsed() >= MISSED_MEANS_DELETED
     }
 
     /// One attempt at GetStack.
@@ -262,7 +282,12 @@ impl Client {
     pub async fn get_stack_resource(&self, target: &Target, logical_id: &str) -> Result<ResourceAnswer, Refusal> {
         let body = self.attempt(target, operations::get_stack_resource(target, logical_id)).await?;
         let text = |name| body.member(name).map(transport::clean);
-        Ok(ResourceAnswer { status: status(&body)?, status_reason: text("StatusReason"), resource_type: text("ResourceType") })
+        Ok(ResourceAnswer {
+            status: status(&body)?,
+            status_reason: text("StatusReason"),
+            resource_type: text("ResourceType"),
+            updated: updated(&body),
+        })
     }
 
     /// One attempt at GetStackResource of a handle, for the attributes with which it is signalled without credentials. What is no text
@@ -385,7 +410,19 @@ pub(super) async fn mended<T, F: Future<Output = Result<T, Refusal>>>(ask: impl 
     }
 }
 
-fn status(body: &Body) -> Result<String, Refusal> {
+/// Another look would not say more: RAM does not permit it, or there is no such resource.
+fn is_final(refusal: &Refusal) -> bool {
+    refusal.class == Class::Permission || matches!(refusal.code.as_deref(), Some("ResourceNotFound" | "ResourceNotAvailable"))
+}
+
+/// When a stack or a resource was updated last, else created, as ROS writes it. Tables and samples of the pages differ in the names (ROS
+/// reference, section 6).
+pub(super) fn updated(body: &Body) -> Option<String> {
+    let given = |name| body.member(name).map(transport::clean).filter(|text| !matches!(text.as_str(), "" | "null"));
+    ["UpdateTime", "UpdatedTime", "CreateTime", "CreationTime"].into_iter().find_map(given)
+}
+
+pub(super) fn status(body: &Body) -> Result<String, Refusal> {
     let usable = |status: &&str| (1..=64).contains(&status.len()) && status.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
     body.member("Status")
         .filter(usable)

@@ -203,6 +203,21 @@ pub struct Round {
     /// What became of the signal after it was acknowledged; none: nobody looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
+    /// The operation of the stack to which it belongs, as far as looks have told; only with `resignal = "on_update"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<StackOperation>,
+}
+
+/// The operation of a stack to which a round belongs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackOperation {
+    /// The condition's own time, as ROS writes it, once the condition was seen in progress: it names the operation. None: its turn has
+    /// not come, or there is no operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<String>,
+    /// A look since has shown that it is over, or that there was none.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 /// What the template said, and when.
@@ -296,6 +311,7 @@ impl Round {
             settled: None,
             learned: None,
             confirmation: None,
+            operation: None,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod advice;
 pub mod confirm;
 pub mod sight;
 pub mod template;
+pub mod transition;
 mod yaml;
 
 use std::time::Duration;
@@ -14,6 +15,13 @@ use std::time::Duration;
 pub enum Look {
     /// A wait condition can be pending: send.
     Waiting,
+    /// The condition itself waits, and since when was asked for: send, if that is the operation for which the verdict was made.
+    WaitingSince {
+        /// Time of the condition: it names the operation.
+        since: String,
+        /// The stack is being created, for the first time or again.
+        creating: bool,
+    },
     /// Nothing will consume a signal: settle as not needed.
     NobodyWaits(String),
     /// The stack is busy with something else: look again later, do not send yet.
@@ -63,6 +71,8 @@ pub enum Lesson {
 pub fn read(stack: &str, condition: Option<&str>) -> Look {
     let of_stack = match stack {
         "CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS" => Look::Waiting,
+        // An import brings resources in as they are; its conditions wait only if they themselves say so.
+        "IMPORT_CREATE_IN_PROGRESS" | "IMPORT_UPDATE_IN_PROGRESS" if condition.is_some_and(waits) => return Look::Waiting,
         "CHECK_IN_PROGRESS" | "REVIEW_IN_PROGRESS" | "IMPORT_CREATE_IN_PROGRESS" | "IMPORT_UPDATE_IN_PROGRESS" => {
             Look::NotNow(format!("the stack is {stack}"))
         }
@@ -83,6 +93,16 @@ pub fn read(stack: &str, condition: Option<&str>) -> Look {
         }
         _ => Look::Waiting,
     }
+}
+
+/// Whether a condition with this status waits for signals.
+pub fn waits(condition: &str) -> bool {
+    matches!(condition, "CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS" | "IMPORT_CREATE_IN_PROGRESS" | "IMPORT_UPDATE_IN_PROGRESS")
+}
+
+/// Whether what `read` says of this status of the stack depends on the condition.
+pub fn depends_on_condition(stack: &str) -> bool {
+    stack.starts_with("IMPORT_") && stack.ends_with("_IN_PROGRESS") && !stack.contains("ROLLBACK") || read(stack, None) == Look::Waiting
 }
 
 fn nobody(status: &str) -> Look {
@@ -116,5 +136,8 @@ mod tests {
         assert!(matches!(read("UPDATE_IN_PROGRESS", Some("CREATE_COMPLETE")), Look::NotNow(_)));
         assert!(matches!(read("CREATE_IN_PROGRESS", Some("CREATE_FAILED")), Look::NotNow(_)));
         assert!(matches!(read("IMPORT_UPDATE_IN_PROGRESS", None), Look::NotNow(_)));
+        assert!(matches!(read("IMPORT_UPDATE_IN_PROGRESS", Some("CREATE_COMPLETE")), Look::NotNow(_)));
+        assert_eq!(read("IMPORT_UPDATE_IN_PROGRESS", Some("UPDATE_IN_PROGRESS")), Look::Waiting);
+        assert!(depends_on_condition("IMPORT_CREATE_IN_PROGRESS") && !depends_on_condition("IMPORT_UPDATE_ROLLBACK_IN_PROGRESS"));
     }
 }

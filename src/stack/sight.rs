@@ -1,6 +1,7 @@
 //! What a look at the stack shows that follows it: the stack itself, and, where it has moved, some of its resources.
 
 use crate::hooks::StackFacts;
+use crate::signal::Class;
 use std::time::Duration;
 
 /// What a stack showed when it was looked at before: while it shows the same, its resources are not read again.
@@ -29,6 +30,8 @@ pub enum Sight {
     Failed {
         /// Why, for a person.
         why: String,
+        /// What kind of failure, for the pace of what comes next.
+        class: Class,
         /// How long ROS asks us to wait before anything is asked again, if it asks.
         retry_after: Option<Duration>,
     },
@@ -45,6 +48,8 @@ pub struct Seen {
     pub notifies_eventbridge: Option<bool>,
     /// The resources that were asked for and read; empty where nothing has moved.
     pub resources: Vec<SeenResource>,
+    /// Why resources were not read, where RAM does not permit it: with what to grant.
+    pub resources_denied: Option<String>,
 }
 
 /// A resource that was seen.

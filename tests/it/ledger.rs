@@ -25,6 +25,7 @@ fn document(generation: u64) -> LedgerDocument {
         settled: None,
         learned: None,
         confirmation: None,
+        operation: None,
     };
     LedgerDocument { generation, instance_id: Some("i-bp1".to_owned()), rounds: vec![round], ..LedgerDocument::empty() }
 }

@@ -11,6 +11,7 @@ mod refusals;
 pub(crate) mod scripted;
 mod secrets;
 mod signing;
+mod watch;
 
 use reqwest::Url;
 use ros_sandbox::{Config, Sandbox, Secret, StackSpec};

@@ -8,4 +8,6 @@ mod properties;
 mod report;
 mod stories;
 mod targets;
+mod updates;
+mod watch;
 mod world;

@@ -3,6 +3,7 @@
 
 mod asides;
 mod judge;
+mod life;
 
 use super::super::*;
 use crate::check::{Health, Observation};
@@ -12,6 +13,7 @@ use crate::signal::{Answer, Class, Refusal, SignalRequest, SignalStatus, Target,
 use crate::stack::Look;
 pub(super) use asides::Teaching;
 use asides::names;
+pub(super) use life::{Act, Life, Moves};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What may happen to the world, in order, each after some time.
@@ -57,6 +59,10 @@ pub(super) enum Happening {
     Reports(bool),
     /// The machine goes on as a copy of itself, with another instance id, and its clock is set by this many seconds.
     Copied(i64),
+    /// Something is done with the stack, where it has a life.
+    Stack(Act),
+    /// Events come, so many, that say this of the stack.
+    Events(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,15 +110,44 @@ pub(super) enum AfterCompletion {
 
 #[derive(Clone, Debug)]
 enum Flight {
-    Observe { run: u64, check: usize },
+    Observe {
+        run: u64,
+        check: usize,
+    },
     Identify,
-    Recorded { generation: u64, document: Box<LedgerDocument> },
+    Recorded {
+        generation: u64,
+        document: Box<LedgerDocument>,
+    },
     NotRecorded,
-    Looked { look: u64, target: Target },
-    Answered { send: u64, answer: Answer },
-    Learned { learn: u64 },
-    Sighted { confirm: u64, target: Target, unique_id: UniqueId },
-    Reported { report: u64 },
+    Looked {
+        look: u64,
+        target: Target,
+        since: bool,
+    },
+    Answered {
+        send: u64,
+        answer: Answer,
+    },
+    Learned {
+        learn: u64,
+    },
+    Sighted {
+        confirm: u64,
+        target: Target,
+        unique_id: UniqueId,
+    },
+    Reported {
+        report: u64,
+    },
+    Watched {
+        watch: u64,
+        target: Target,
+        unless: Option<crate::stack::sight::Mark>,
+        resources: Vec<String>,
+    },
+    /// The stack goes on.
+    Lives,
 }
 
 pub(super) struct World {
@@ -160,6 +195,15 @@ pub(super) struct World {
     copies: u32,
     /// Intents must be made under the id that the metadata service tells.
     pub(super) judging_identity: bool,
+    /// The stack, where more becomes of it than that it waits for one signal.
+    pub(super) life: Option<Life>,
+    /// When the stack was looked at to follow it.
+    pub(super) watched: Vec<(String, BootMs)>,
+    /// What those who follow events were told.
+    pub(super) lines: Vec<crate::events::Line>,
+    /// What was made of events.
+    pub(super) taken: Vec<crate::events::Taken>,
+    arrivals: u64,
 }
 
 fn key(target: &Target) -> String {
@@ -233,6 +277,11 @@ impl World {
             instance: INSTANCE.to_owned(),
             copies: 0,
             judging_identity: false,
+            life: None,
+            watched: Vec::new(),
+            lines: Vec::new(),
+            taken: Vec::new(),
+            arrivals: 0,
         };
         world.step(Input::Tick);
         world
@@ -254,6 +303,10 @@ impl World {
             Happening::Crash => self.restart(),
             Happening::Reboot(off) => {
                 self.boot += 1;
+                let before = self.now.boot_ms;
+                for (at, _, _) in &mut self.flights {
+                    *at += 5_000 - before;
+                }
                 self.now = Moment { boot_ms: 5_000, wall_ms: self.now.wall_ms + 30_000 + off * 1000 };
                 self.seen.clear();
                 self.restart();
@@ -310,6 +363,8 @@ impl World {
                 let command = Command::Signal { resource: "WebReady".into(), status: *status, reason: BY_HAND.into() };
                 self.step(Input::Command { id: 3, command });
             }
+            Happening::Stack(act) => self.act(*act),
+            Happening::Events(count) => self.events(*count),
             Happening::Template(teaching) => self.teaching = *teaching,
             Happening::Cancel => {
                 self.ever_cancelled = true;
@@ -349,7 +404,9 @@ impl World {
         self.mailbox = None;
         self.writing = false;
         self.ever_off = true;
-        self.flights.clear();
+        self.flights.retain(|(_, _, flight)| matches!(flight, Flight::Lives));
+        self.watched.clear();
+        self.forget_what_was_shown();
         // Observations of an earlier run of the agent prove nothing to this one.
         self.seen.clear();
         let turn = self.turn();
@@ -412,7 +469,11 @@ impl World {
                 self.write();
                 self.step(Input::NotRecorded { error: "no space left on device".to_owned() });
             }
-            Flight::Looked { look, target } => {
+            Flight::Looked { look, target, since } if self.life.is_some() => {
+                let result = self.looked_at_life(&target, since);
+                self.step(Input::Looked { look, result });
+            }
+            Flight::Looked { look, target, .. } => {
                 let completed = self.received.get(&key(&target)).is_some_and(|signals| !signals.is_empty());
                 let result = match self.looks {
                     Looks::Denied => Look::Denied("Forbidden.RAM".to_owned()),
@@ -423,6 +484,11 @@ impl World {
                 };
                 self.step(Input::Looked { look, result });
             }
+            Flight::Watched { watch, target, unless, resources } => {
+                let sight = self.sight(&target, unless.as_ref(), &resources);
+                self.step(Input::Watched { watch, sight });
+            }
+            Flight::Lives => self.live(),
             Flight::Reported { report } => self.step(Input::Reported { report, text: Some(Arc::from("report")) }),
             Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
             Flight::Learned { learn } => {
@@ -481,8 +547,15 @@ impl World {
             }
             // A ledger of nobody from an earlier boot could come from an image; it holds no intent.
             Effect::SetAside { owner } => assert!(owner == "unknown" || self.copies > 0, "set aside, but this is the same instance"),
-            Effect::Look { look, target, .. } => self.fly(30, Flight::Looked { look, target }),
-            Effect::Watch { .. } | Effect::Taken { .. } | Effect::RunHook { .. } | Effect::Line(_) => {}
+            Effect::Look { look, target, since, .. } => self.fly(30, Flight::Looked { look, target, since }),
+            Effect::Watch { watch, target, unless, resources } => {
+                self.judge_watch(&target);
+                let took = 20 + self.chance(2_000) as BootMs;
+                self.fly(took, Flight::Watched { watch, target, unless, resources });
+            }
+            Effect::Taken { taken, .. } => self.taken.push(taken),
+            Effect::Line(line) => self.lines.push(*line),
+            Effect::RunHook { .. } => {}
             Effect::Learn { learn, .. } => {
                 self.asked.0.push(self.now.boot_ms);
                 let took = 40 + self.chance(3_000) as BootMs;
@@ -495,6 +568,7 @@ impl World {
             }
             Effect::Send { send, request } => {
                 self.judge_send(&request);
+                self.judge_send_to_life();
                 self.sent.push(request.clone());
                 let (delay, answer) = self.ros(&request);
                 self.fly(delay, Flight::Answered { send, answer });
@@ -540,6 +614,9 @@ impl World {
     }
 
     fn accept(&mut self, request: &SignalRequest) -> Answer {
+        if self.life.is_some() {
+            return self.accept_in_life(request);
+        }
         let signals = self.received.entry(key(&request.target)).or_default();
         let complete = !signals.is_empty();
         if complete && self.switches.after_completion == AfterCompletion::Refused {

@@ -112,7 +112,7 @@ fn judge(look: Look, hook: &LifecycleHook, region: &str, account: Option<&str>) 
         Look::Waiting if hook.hook.is_some() && hook.action_token.is_some() => {
             Step::ok(ACTION, "hook and action_token are configured, so no action is looked for; whether ESS takes them is not asked")
         }
-        Look::Waiting => Step::ok(ACTION, "an action of the hook is pending, and waits for this instance"),
+        Look::Waiting | Look::WaitingSince { .. } => Step::ok(ACTION, "an action of the hook is pending, and waits for this instance"),
         Look::NobodyWaits(why) => {
             Step::ok(ACTION, format!("no action waits for this instance: {why}; a result would be settled as not needed"))
         }

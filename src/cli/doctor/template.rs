@@ -3,7 +3,7 @@
 use super::grant::{self, Policy};
 use super::stack::Aimed;
 use super::step::Step;
-use crate::plan::{Resignal, Signal, Transport};
+use crate::plan::{Signal, Transport};
 use crate::ros::Client;
 use crate::signal::Target;
 use crate::stack::template::Facts;
@@ -64,7 +64,7 @@ fn hinted(text: &str) -> (String, Option<String>) {
 fn judge(signal: &Signal, facts: &Facts) -> Step {
     let seen = described(signal, facts);
     let mut warnings: Vec<(String, Option<String>)> =
-        advice::warnings(signal, Resignal::Never, facts).iter().map(|warning| hinted(warning)).collect();
+        advice::warnings(signal, signal.resignal, facts).iter().map(|warning| hinted(warning)).collect();
     warnings.extend(too_late(signal, facts));
     if warnings.is_empty() {
         return Step::ok(TEMPLATE, seen);
