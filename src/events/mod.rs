@@ -12,6 +12,7 @@
 pub mod envelope;
 mod feed;
 mod inlet;
+pub mod spool;
 
 pub use feed::Feed;
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
