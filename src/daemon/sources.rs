@@ -1,7 +1,7 @@
 //! The sources of events: a task for each, which hands in what comes; the driver tells it what was made of it.
 
 use crate::agent::Input;
-use crate::events::{Delivered, Health, Inlet, QUEUE, SourceView, Taken};
+use crate::events::{self, Delivered, Health, Inlet, QUEUE, SourceView, Taken};
 use crate::plan::{Plan, Source, SourceKind};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -82,9 +82,10 @@ impl Sources {
 /// Runs one source until it is aborted.
 async fn run(source: Arc<Source>, inlet: Inlet) {
     match &source.kind {
-        SourceKind::Http(_) | SourceKind::Callback(_) | SourceKind::Queue(_) | SourceKind::Spool(_) => {
+        SourceKind::Spool(spool) => events::spool::run(spool.clone(), inlet).await,
+        SourceKind::Http(_) | SourceKind::Callback(_) | SourceKind::Queue(_) => {
             let _ = inlet;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

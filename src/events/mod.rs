@@ -9,8 +9,10 @@
 //! only when the core has taken the hint does it answer, delete the message, or remove the file. A hint that is lost with a crash is made
 //! good by the first look of the next start.
 
+pub mod envelope;
 mod feed;
 mod inlet;
+pub mod spool;
 
 pub use feed::Feed;
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
