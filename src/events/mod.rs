@@ -11,6 +11,7 @@
 
 mod feed;
 mod inlet;
+pub mod queue;
 
 pub use feed::Feed;
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
