@@ -15,7 +15,7 @@ impl Core {
     pub(super) fn watched(&mut self, _watch: u64, _sight: Sight) {}
 
     /// The stacks that are followed, for people.
-    pub(super) fn stack_views(&self) -> Vec<StackView> {
+    pub(crate) fn stack_views(&self) -> Vec<StackView> {
         Vec::new()
     }
 }

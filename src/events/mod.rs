@@ -12,9 +12,11 @@
 mod feed;
 mod inlet;
 pub mod queue;
+mod surroundings;
 
 pub use feed::Feed;
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
+pub use surroundings::{Around, Surroundings};
 
 use crate::plan::Name;
 use serde::{Deserialize, Serialize};

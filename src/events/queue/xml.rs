@@ -14,8 +14,8 @@ use crate::secret::Secret;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
-/// The most of an answer that is read: 16 messages of 64 KB (base64 included in that limit), twice over for what XML escapes.
-pub(super) const LIMIT: usize = 3 * 1024 * 1024;
+/// The most of an answer that is read: 16 messages of 64 KB in which XML has escaped every character (`&quot;`).
+pub(super) const LIMIT: usize = 7 * 1024 * 1024;
 
 /// Nested deeper than this is not from SMQ.
 const DEPTH_LIMIT: usize = 16;
@@ -219,6 +219,8 @@ pub(super) struct Attributes {
     pub(super) waiting: i64,
     /// Messages that somebody has received and not deleted yet.
     pub(super) in_hands: i64,
+    /// `MessageRetentionPeriod`, in seconds.
+    pub(super) retention: Option<u64>,
 }
 
 /// The attributes of a queue.
@@ -232,6 +234,7 @@ pub(super) fn attributes(document: &Document) -> Option<Attributes> {
         modified_ms: time("LastModifyTime"),
         waiting: count("ActiveMessages") + count("DelayMessages"),
         in_hands: count("InactiveMessages"),
+        retention: group.number("MessageRetentionPeriod").and_then(|seconds| u64::try_from(seconds).ok()),
     })
 }
 
@@ -353,9 +356,14 @@ mod tests {
     #[test]
     fn attributes_and_lists_of_queues_are_read_and_times_are_seconds_or_milliseconds() {
         let text = "<Queue xmlns='x'><QueueName>q</QueueName><CreateTime>1609840615</CreateTime><LastModifyTime>1609840616010</LastModifyTime>\
-                    <ActiveMessages>3</ActiveMessages><InactiveMessages>1</InactiveMessages></Queue>";
-        let expected =
-            Attributes { created_ms: Some(1_609_840_615_000), modified_ms: Some(1_609_840_616_010), waiting: 3, in_hands: 1 };
+                    <MessageRetentionPeriod>86400</MessageRetentionPeriod><ActiveMessages>3</ActiveMessages><InactiveMessages>1</InactiveMessages></Queue>";
+        let expected = Attributes {
+            created_ms: Some(1_609_840_615_000),
+            modified_ms: Some(1_609_840_616_010),
+            waiting: 3,
+            in_hands: 1,
+            retention: Some(86_400),
+        };
         assert_eq!(attributes(&parse(text)), Some(expected));
         let text = "<Queues><Queue><QueueURL>http://1.mns.r.aliyuncs.com/queues/a</QueueURL></Queue>\
                     <Queue><QueueURL>http://1.mns.r.aliyuncs.com/queues/b</QueueURL></Queue><NextMarker>m</NextMarker></Queues>";
