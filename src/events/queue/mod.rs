@@ -20,5 +20,5 @@ mod source;
 mod xml;
 
 pub use leftovers::{Leftover, OLDEST_SIGN, leftovers};
-pub use own::{PREFIX, Removed, remove};
+pub use own::{PREFIX, Removed, own_name, remove};
 pub use source::{Stacks, run};

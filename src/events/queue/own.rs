@@ -107,14 +107,26 @@ pub async fn remove(settings: &QueueSource, surroundings: &Surroundings, within:
     }
 }
 
-/// A client, and the name of the queue of this very instance: by the metadata service (or `[instance] id`), never by what lies on a disk,
-/// which may be a copy of another one's.
-pub(super) async fn open(settings: &QueueSource, surroundings: &Surroundings) -> Result<(Client, String), Refusal> {
+/// Name of the queue that this instance owns, if it owns one.
+///
+/// # Errors
+/// If the instance id is not known, or cannot stand in a name.
+pub async fn own_name(surroundings: &Surroundings) -> Result<String, String> {
+    named(surroundings).await.map_err(Refusal::explained)
+}
+
+async fn named(surroundings: &Surroundings) -> Result<String, Refusal> {
     let instance_id = surroundings.metadata.instance_id().await.map_err(|error| {
         let hint = error.hint().map(str::to_owned);
         unsent(Class::Transient, format!("the instance id is not known: {error}"), hint)
     })?;
-    let queue = name(&instance_id)?;
+    name(&instance_id)
+}
+
+/// A client, and the name of the queue of this very instance: by the metadata service (or `[instance] id`), never by what lies on a disk,
+/// which may be a copy of another one's.
+pub(super) async fn open(settings: &QueueSource, surroundings: &Surroundings) -> Result<(Client, String), Refusal> {
+    let queue = named(surroundings).await?;
     let place = Place::find(settings, &surroundings.metadata).await?;
     Ok((Client::new(settings, place, surroundings)?, queue))
 }
