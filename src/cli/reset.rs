@@ -9,8 +9,8 @@ use crate::config::{self, Environment};
 use crate::events::Surroundings;
 use crate::events::queue::{self, Removed as RemovedQueue};
 use crate::ledger::{Mind, reset};
-use crate::report::Shelf;
 use crate::plan::{QueueOwner, SourceKind};
+use crate::report::Shelf;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -82,7 +82,9 @@ fn queues(global: &Global, mind: Mind) -> Vec<RemovedQueue> {
         let done = block_on(async {
             let surroundings = Surroundings::new(&loaded.plan, &settings::environment()).map_err(anyhow::Error::msg)?;
             let done = match mind {
-                Mind::Look => queue::own_name(&surroundings).await.map(|queue| Some(RemovedQueue { queue, topic: topic.clone(), was_there: true })),
+                Mind::Look => {
+                    queue::own_name(&surroundings).await.map(|queue| Some(RemovedQueue { queue, topic: topic.clone(), was_there: true }))
+                }
                 Mind::Remove => queue::remove(settings, &surroundings, QUEUE_TIMEOUT).await,
             };
             done.map_err(anyhow::Error::msg)

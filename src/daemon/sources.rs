@@ -144,9 +144,13 @@ fn take_away(source: &Arc<Source>, plan: &Plan, surroundings: &Surroundings) {
     tokio::spawn(async move {
         let SourceKind::Queue(settings) = &source.kind else { return };
         match queue::remove(settings, &surroundings, TAKING_AWAY).await {
-            Ok(Some(removed)) => tracing::info!(target: "events", "source {} has left the configuration: queue {} is taken away", source.name, removed.queue),
+            Ok(Some(removed)) => {
+                tracing::info!(target: "events", "source {} has left the configuration: queue {} is taken away", source.name, removed.queue)
+            }
             Ok(None) => {}
-            Err(why) => tracing::warn!(target: "events", "source {} has left the configuration, and its queue stays: {why}; hint: events gc", source.name),
+            Err(why) => {
+                tracing::warn!(target: "events", "source {} has left the configuration, and its queue stays: {why}; hint: events gc", source.name)
+            }
         }
     });
 }

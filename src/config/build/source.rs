@@ -42,7 +42,8 @@ fn refuse_second_own(sources: &[(&Entry, Arc<Source>)], notes: &mut Notes) {
     let Some((_, first)) = owners.next() else { return };
     for (entry, source) in owners {
         let hint = "have one topic take all events, or name a queue of yours as `queue`";
-        let message = format!("`[source.{}]` and `[source.{}]` both have `topic`, and an agent makes one queue only", first.name, source.name);
+        let message =
+            format!("`[source.{}]` and `[source.{}]` both have `topic`, and an agent makes one queue only", first.name, source.name);
         notes.misfit(entry.key, message, Some(hint.to_owned()));
     }
 }

@@ -10,9 +10,7 @@ use crate::clock::Moment;
 use crate::credentials::{Cache, Keys, Renewal};
 use crate::events::Surroundings;
 use crate::plan::{QueueSignature, QueueSource};
-use crate::rpc::{
-    Http, SKEW_THAT_MATTERS_MS, ServerClock, date_ms, encode, host_name, http_client, of_trouble, retry_after, unsent,
-};
+use crate::rpc::{Http, SKEW_THAT_MATTERS_MS, ServerClock, date_ms, encode, host_name, http_client, of_trouble, retry_after, unsent};
 use crate::secret::Secret;
 use crate::signal::{Class, Refusal};
 use crate::transport::{self, Trouble, clean};
@@ -149,7 +147,12 @@ impl Client {
     }
 
     /// Keeps a message from others for this long. Its handle is another one from then on.
-    pub(super) async fn change_visibility(&self, queue: &str, handle: &Secret, visible_in: Duration) -> Result<(Secret, Option<i64>), Refusal> {
+    pub(super) async fn change_visibility(
+        &self,
+        queue: &str,
+        handle: &Secret,
+        visible_in: Duration,
+    ) -> Result<(Secret, Option<i64>), Refusal> {
         let call = Call::new(Method::PUT, messages_of(queue), "mns:ChangeMessageVisibility")
             .query("ReceiptHandle", handle.expose())
             .query("VisibilityTimeout", visible_in.as_secs());
@@ -170,7 +173,8 @@ impl Client {
 
     /// Sets attributes of a queue that is there.
     pub(super) async fn set_attributes(&self, queue: &str, attributes: &[(&str, u64)]) -> Result<(), Refusal> {
-        let call = Call::new(Method::PUT, queue_of(queue), "mns:SetQueueAttributes").query("metaoverride", "true").body(xml::queue(attributes));
+        let call =
+            Call::new(Method::PUT, queue_of(queue), "mns:SetQueueAttributes").query("metaoverride", "true").body(xml::queue(attributes));
         self.attempt(&call, TIMEOUT).await.map(drop)
     }
 
@@ -358,7 +362,9 @@ impl Client {
                 format!("grant {} on {} to the instance's RAM role", call.action, self.place.resource(&call.path))
             }
             "QueueNotExist" => format!("is the queue in account {} and region {}?", self.place.account, self.place.region),
-            "TopicNotExist" => format!("make the topic, or write its name as `topic`: account {}, region {}", self.place.account, self.place.region),
+            "TopicNotExist" => {
+                format!("make the topic, or write its name as `topic`: account {}, region {}", self.place.account, self.place.region)
+            }
             "TimeExpired" => "requests are signed with the server's time from now on; check NTP (timedatectl)".to_owned(),
             "QueueDeletedRecently" => "a queue of this name was deleted a moment ago".to_owned(),
             _ => return None,

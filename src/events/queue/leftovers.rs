@@ -89,8 +89,7 @@ async fn names(client: &Client) -> Result<Vec<String>, Refusal> {
 
 /// None: it has gone meanwhile.
 async fn judge(client: &Client, queue: String, instance_id: String, older_than_ms: i64, is_own: bool) -> Option<Leftover> {
-    let mut leftover =
-        Leftover { queue, instance_id, last_sign: None, idle_seconds: None, messages: 0, state: "alive", error: None };
+    let mut leftover = Leftover { queue, instance_id, last_sign: None, idle_seconds: None, messages: 0, state: "alive", error: None };
     let attributes = match client.attributes(&leftover.queue).await {
         Ok(attributes) => attributes,
         Err(refusal) if is(&refusal, "QueueNotExist") => return None,

@@ -41,7 +41,8 @@ pub(super) fn name(instance_id: &str) -> Result<String, Refusal> {
     if !instance_id.is_empty() && name.len() <= NAME_LIMIT && name.chars().all(is_usable) {
         return Ok(name);
     }
-    let hint = "give this host an id of lower-case letters, digits and hyphens as `id` in [instance], or make a queue and name it as `queue`";
+    let hint =
+        "give this host an id of lower-case letters, digits and hyphens as `id` in [instance], or make a queue and name it as `queue`";
     Err(unsent(Class::Permanent, format!("instance id {instance_id:?} cannot stand in the name of a queue"), Some(hint.to_owned())))
 }
 

@@ -34,7 +34,8 @@ pub(super) fn v2(method: &str, target: &str, date: &str, headers: &[Header<'_>],
 fn v2_text(method: &str, target: &str, date: &str, headers: &[Header<'_>]) -> String {
     let lower = lower(headers);
     let one = |name: &str| lower.get(name).copied().unwrap_or_default();
-    let own: String = lower.iter().filter(|(name, _)| name.starts_with("x-mns-")).map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let own: String =
+        lower.iter().filter(|(name, _)| name.starts_with("x-mns-")).map(|(name, value)| format!("{name}:{value}\n")).collect();
     format!("{method}\n{}\n{}\n{date}\n{own}{target}", one("content-md5"), one("content-type"))
 }
 

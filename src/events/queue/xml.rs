@@ -256,7 +256,8 @@ pub(super) fn notification(text: &str) -> Option<String> {
 
 /// The body of a BatchDelete.
 pub(super) fn handles(handles: &[Secret]) -> String {
-    let list: String = handles.iter().map(|handle| format!("<ReceiptHandle>{}</ReceiptHandle>", quick_xml::escape::escape(handle.expose()))).collect();
+    let list: String =
+        handles.iter().map(|handle| format!("<ReceiptHandle>{}</ReceiptHandle>", quick_xml::escape::escape(handle.expose()))).collect();
     document("ReceiptHandles", &list)
 }
 
@@ -391,8 +392,13 @@ mod tests {
         assert_eq!(handles(&two), body("batch_delete_two"));
         let endpoint = "acs:mns:cn-hangzhou:1234567890123456:queues/ros-agent-i-bp1test0001";
         assert_eq!(subscription(endpoint), body("subscribe_queue_to_topic"));
-        let attributes =
-            [("VisibilityTimeout", 60), ("MaximumMessageSize", 65536), ("MessageRetentionPeriod", 86400), ("DelaySeconds", 0), ("PollingWaitSeconds", 30)];
+        let attributes = [
+            ("VisibilityTimeout", 60),
+            ("MaximumMessageSize", 65536),
+            ("MessageRetentionPeriod", 86400),
+            ("DelaySeconds", 0),
+            ("PollingWaitSeconds", 30),
+        ];
         assert_eq!(queue(&attributes), body("create_queue"));
     }
 
