@@ -121,9 +121,9 @@ fn callback(reader: &mut Reader<'_>) -> Option<CallbackSource> {
 }
 
 fn queue(reader: &mut Reader<'_>) -> Option<QueueSource> {
-    let queue = reader.optional("queue", |value| forms::identifier(value, 120, "-"));
-    let topic = reader.optional("topic", |value| forms::identifier(value, 255, "-"));
-    let account = reader.optional("account", |value| forms::identifier(value, 32, ""));
+    let queue = reader.optional("queue", |value| smq_name(value, 120));
+    let topic = reader.optional("topic", |value| smq_name(value, 255));
+    let account = reader.optional("account", account);
     let region = reader.optional("region", forms::region);
     let endpoint = reader.value("endpoint", |value| match text(value)? {
         "auto" => Ok(Endpoint::Auto),
@@ -173,6 +173,20 @@ fn queue(reader: &mut Reader<'_>) -> Option<QueueSource> {
         wait: wait?,
         batch: batch?,
     })
+}
+
+/// The name of a queue or topic (limits page of SMQ).
+fn smq_name(value: &Value, most: usize) -> Parsed<String> {
+    let text = forms::line(value, most)?;
+    let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if good { Ok(text) } else { Err(Problem::new("may have letters of ASCII, digits and - only").into()) }
+}
+
+/// The number of an account. It becomes part of a host name, so it is held to its form.
+fn account(value: &Value) -> Parsed<String> {
+    let text = forms::line(value, 32)?;
+    let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    if good { Ok(text) } else { Err(Problem::new("is not the number of an account").hint("it looks like \"1234567890123456\"").into()) }
 }
 
 /// `127.0.0.1:8480`, or `systemd:NAME`.

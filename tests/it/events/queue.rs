@@ -203,3 +203,18 @@ async fn a_reload_with_the_same_source_goes_on_reading_with_new_clients() {
     server.until_empty("q").await;
     agent.stop().await.unwrap();
 }
+
+#[test]
+fn an_unencrypted_network_is_warned_of_with_what_crosses_in_the_clear() {
+    use ros_signal_agent::config::{Environment, Layout, Owners, load};
+    let dir = crate::private::directory();
+    let path = dir.path().join("config.toml");
+    let told = |network: &str| {
+        crate::private::write(&path, &format!("[source.q]\ntype = \"queue\"\nqueue = \"q\"\nnetwork = \"{network}\"\n"));
+        let loaded = load(&Layout::file(&path), &Owners::system(), &Environment::default()).unwrap();
+        loaded.warnings.iter().map(ToString::to_string).collect::<String>()
+    };
+    let warned = told("internal-plain");
+    assert!(warned.contains("the events and the security token of the RAM role cross the VPC unencrypted"), "{warned}");
+    assert_eq!(told("internal"), "");
+}
