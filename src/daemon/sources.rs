@@ -124,7 +124,7 @@ async fn run(source: Arc<Source>, inlet: Inlet, around: Around, stacks: watch::R
         SourceKind::Queue(settings) => queue::run(settings, &inlet, around, stacks).await,
         SourceKind::Http(_) | SourceKind::Callback(_) | SourceKind::Spool(_) => {
             let _ = inlet;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -145,11 +145,12 @@ fn take_away(source: &Arc<Source>, plan: &Plan, surroundings: &Surroundings) {
         let SourceKind::Queue(settings) = &source.kind else { return };
         match queue::remove(settings, &surroundings, TAKING_AWAY).await {
             Ok(Some(removed)) => {
-                tracing::info!(target: "events", "source {} has left the configuration: queue {} is taken away", source.name, removed.queue)
+                tracing::info!(target: "events", "source {} has left the configuration: queue {} is taken away", source.name, removed.queue);
             }
             Ok(None) => {}
             Err(why) => {
-                tracing::warn!(target: "events", "source {} has left the configuration, and its queue stays: {why}; hint: events gc", source.name)
+                let name = &source.name;
+                tracing::warn!(target: "events", "source {name} has left the configuration, and its queue stays: {why}; hint: events gc");
             }
         }
     });

@@ -59,8 +59,8 @@ impl Call {
         Self { method, path, query: Vec::new(), headers: Vec::new(), body: None, action }
     }
 
-    fn query(mut self, name: &str, value: impl ToString) -> Self {
-        self.query.push((name.to_owned(), value.to_string()));
+    fn query(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.query.push((name.to_owned(), value.into()));
         self
     }
 
@@ -120,9 +120,9 @@ impl Client {
         let (action, many) = if batch > 1 { ("mns:BatchReceiveMessage", Some(batch)) } else { ("mns:ReceiveMessage", None) };
         let mut call = Call::new(Method::GET, messages_of(queue), action);
         if let Some(batch) = many {
-            call = call.query("numOfMessages", batch);
+            call = call.query("numOfMessages", batch.to_string());
         }
-        let call = call.query("waitseconds", wait.as_secs());
+        let call = call.query("waitseconds", wait.as_secs().to_string());
         match self.attempt(&call, wait + LONGER).await {
             Ok(reply) => reply.document.as_ref().and_then(xml::messages).ok_or_else(|| self.unreadable(&call, reply.status)),
             Err(refusal) if is(&refusal, "MessageNotExist") => Ok(Vec::new()),
@@ -155,7 +155,7 @@ impl Client {
     ) -> Result<(Secret, Option<i64>), Refusal> {
         let call = Call::new(Method::PUT, messages_of(queue), "mns:ChangeMessageVisibility")
             .query("ReceiptHandle", handle.expose())
-            .query("VisibilityTimeout", visible_in.as_secs());
+            .query("VisibilityTimeout", visible_in.as_secs().to_string());
         let reply = self.attempt(&call, TIMEOUT).await?;
         reply.document.as_ref().and_then(xml::visibility).ok_or_else(|| self.unreadable(&call, reply.status))
     }

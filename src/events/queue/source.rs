@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
             Stacks::Here => self.follow(reading).await,
             Stacks::Gone => self.take_away(reading).await,
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn take_away(&mut self, reading: &Reading<'_>) {

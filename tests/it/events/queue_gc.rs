@@ -3,8 +3,8 @@
 use super::queue_own::{own, queue, server};
 use super::queue_server::{Queue, Server};
 use crate::host::{Host, KEY, SECRET};
+use ros_signal_agent::clock::Moment;
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -19,7 +19,7 @@ async fn program(host: &Host, arguments: &[&str]) -> (i32, String, String) {
 }
 
 fn days_ago(days: i64) -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap() - days * DAY_MS
+    Moment::now().wall_ms - days * DAY_MS
 }
 
 /// The queue of another instance that showed life so many days ago.

@@ -6,10 +6,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use ring::hmac;
+use ros_signal_agent::clock::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub(super) const ACCOUNT: &str = "1234567890123456";
 pub(super) const REGION: &str = "cn-hangzhou";
@@ -138,7 +140,7 @@ impl Server {
 }
 
 fn now_ms(inner: &Inner) -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap() + inner.ahead_ms
+    Moment::now().wall_ms + inner.ahead_ms
 }
 
 type Pairs = Vec<(String, String)>;
