@@ -189,7 +189,7 @@ impl Metadata {
             Err(error) if error.is_unreachable() => return Ok(identity),
             Err(_) => None,
         };
-        identity.account_id = self.checked("meta-data/owner-account-id", is_account).await.ok();
+        identity.account_id = self.account().await.ok();
         identity.stack_id = self.stack_id().await.ok();
         Ok(identity)
     }
@@ -211,6 +211,14 @@ impl Metadata {
     /// If the service does not tell it.
     pub async fn region(&self) -> Result<String, Error> {
         self.checked("meta-data/region-id", is_region).await
+    }
+
+    /// `meta-data/owner-account-id` alone.
+    ///
+    /// # Errors
+    /// If the service does not tell it.
+    pub async fn account(&self) -> Result<String, Error> {
+        self.checked("meta-data/owner-account-id", is_account).await
     }
 
     /// The instance tag `acs:ros:stackId` alone.

@@ -25,6 +25,9 @@ _ros__signal__agent() {
             ros__signal__agent,doctor)
                 cmd="ros__signal__agent__subcmd__doctor"
                 ;;
+            ros__signal__agent,events)
+                cmd="ros__signal__agent__subcmd__events"
+                ;;
             ros__signal__agent,help)
                 cmd="ros__signal__agent__subcmd__help"
                 ;;
@@ -97,6 +100,18 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__config__subcmd__help,show)
                 cmd="ros__signal__agent__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            ros__signal__agent__subcmd__events,gc)
+                cmd="ros__signal__agent__subcmd__events__subcmd__gc"
+                ;;
+            ros__signal__agent__subcmd__events,help)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,gc)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__gc"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,help)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__help"
+                ;;
             ros__signal__agent__subcmd__help,check)
                 cmd="ros__signal__agent__subcmd__help__subcmd__check"
                 ;;
@@ -105,6 +120,9 @@ _ros__signal__agent() {
                 ;;
             ros__signal__agent__subcmd__help,doctor)
                 cmd="ros__signal__agent__subcmd__help__subcmd__doctor"
+                ;;
+            ros__signal__agent__subcmd__help,events)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events"
                 ;;
             ros__signal__agent__subcmd__help,help)
                 cmd="ros__signal__agent__subcmd__help__subcmd__help"
@@ -160,6 +178,9 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help__subcmd__config,show)
                 cmd="ros__signal__agent__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            ros__signal__agent__subcmd__help__subcmd__events,gc)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__gc"
+                ;;
             ros__signal__agent__subcmd__help__subcmd__signal,cancel)
                 cmd="ros__signal__agent__subcmd__help__subcmd__signal__subcmd__cancel"
                 ;;
@@ -182,7 +203,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor push report reload hold resume reset rehearse help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,8 +558,122 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events)
+            opts="-v -h --config --root --socket --log-format --log --verbose --help gc help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__gc)
+            opts="-v -h --older-than --dry-run --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help)
+            opts="gc help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config doctor push report reload hold resume reset rehearse help"
+            opts="run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -638,6 +773,34 @@ _ros__signal__agent() {
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events)
+            opts="gc"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

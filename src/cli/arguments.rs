@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use crate::check::Health;
+use crate::events::queue::OLDEST_SIGN;
 use crate::logging::Format;
 use crate::signal::SignalStatus;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -72,6 +73,9 @@ pub(super) enum Command {
     /// Find out whether this host could signal, and what to do if not; sends no signal
     #[command(after_help = exit_codes(&[Exit::Ok, Exit::Unwell, Exit::Usage]))]
     Doctor(JsonArguments),
+    /// Events that tell of changes of the stack
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Feed a check of type "ttl"
     Push(PushArguments),
     /// Show the last failure report of a signal, or how it would be now
@@ -208,6 +212,26 @@ pub(super) enum ConfigCommand {
     Default,
     /// Print the JSON Schema of a configuration file
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsCommand {
+    /// Remove the queues that agents made for themselves on instances that are no more
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration]))]
+    Gc(GcArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GcArguments {
+    /// Remove what showed no life for so long, at least 2 days: a living agent shows it once a day
+    #[arg(long, value_name = "TIME", value_parser = idle, default_value = "7d")]
+    pub(super) older_than: Duration,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -373,6 +397,11 @@ impl GoalWord {
 /// `90s`, `5m`, `1h30m`, as in the configuration.
 fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "times look like 90s, 5m or 1h30m".to_owned())
+}
+
+fn idle(text: &str) -> Result<Duration, String> {
+    let idle = humantime::parse_duration(text).map_err(|_| "times look like 3d or 1week".to_owned())?;
+    if idle >= OLDEST_SIGN { Ok(idle) } else { Err("at least 2 days: a living agent shows life only once a day".to_owned()) }
 }
 
 /// The exit codes of a command, for its help.

@@ -188,7 +188,7 @@ impl Daemon {
         let prober = Arc::new(Prober::new());
         let printing = if options.own_process { Printing::StandardOutput } else { Printing::No };
         let reporter = Reporter::new(Arc::clone(&prober), &options.environment, &plan.agent.state_dir, printing);
-        let mut sources = Sources::new();
+        let mut sources = Sources::new(outside.surroundings());
         sources.fit(&plan);
         let document = opened.document.unwrap_or_else(LedgerDocument::empty);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
@@ -297,6 +297,9 @@ impl Daemon {
 
     /// After every turn: who waited for this, what systemd shows, when to wake up.
     fn settle_turn(&mut self) {
+        if self.sources.own_something() {
+            self.sources.learn(&self.core.stack_views());
+        }
         let core = &self.core;
         let mut waiters = std::mem::take(&mut self.waiters);
         waiters.retain(|(_, _, reply)| !reply.is_closed());
@@ -361,6 +364,7 @@ impl Daemon {
                 if let Err(error) = self.outside.renew(self.core.plan()) {
                     tracing::error!(target: "agent", "the clients of the instance before go on being used: {error}");
                 }
+                self.sources.renew(self.outside.surroundings());
             }
             Effect::Look { look, target, condition, since } => {
                 let client = self.outside.client();

@@ -4,12 +4,11 @@ use crate::agent::status::ClockView;
 use crate::agent::{Identity, Input, Places};
 use crate::clock::Moment;
 use crate::config::Layout;
-use crate::credentials::Cache;
+use crate::events::Surroundings;
 use crate::instance::Metadata;
 use crate::plan::{ClockTrust, HandleSource, LifecycleHook, Name, NameSource, Plan, Transport, UniqueIdStrategy};
-use crate::retry::Random;
 use crate::ros::{Client, Remembered};
-use crate::rpc::{Reach, unsent};
+use crate::rpc::unsent;
 use crate::signal::{Answer, Beat, Class, SignalRequest, Target};
 use crate::stack::Look;
 use crate::{ess, handle};
@@ -24,7 +23,7 @@ const RECHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The clients of the running plan.
 pub(super) struct Outside {
-    environment: HashMap<String, String>,
+    surroundings: Surroundings,
     metadata: Arc<Metadata>,
     client: Arc<Client>,
     trust: ClockTrust,
@@ -44,10 +43,8 @@ impl Outside {
     }
 
     fn remembering(plan: &Plan, environment: &HashMap<String, String>, remembered: Remembered) -> Result<Self, String> {
-        let metadata = Arc::new(Metadata::new(&plan.instance, environment).map_err(|error| error.to_string())?);
-        let reach = Reach::new(plan, &metadata).calling_itself(environment);
-        let credentials = Cache::reaching(&plan.credentials.provider, environment, &metadata, Random::from_kernel(), &reach);
-        let credentials = Arc::new(credentials);
+        let surroundings = Surroundings::new(plan, environment)?;
+        let Surroundings { reach, metadata, credentials, .. } = surroundings.clone();
         let client = Client::reaching(&plan.ros, &reach, Some(remembered.clone()), Arc::clone(&credentials));
         let client = Arc::new(client.map_err(|error| error.to_string())?);
         let ess = ess::Client::new(plan, &reach, environment, credentials).map_err(|error| error.to_string())?;
@@ -57,7 +54,7 @@ impl Outside {
             _ => None,
         });
         Ok(Self {
-            environment: environment.clone(),
+            surroundings,
             metadata,
             client,
             ess: Arc::new(ess),
@@ -71,8 +68,13 @@ impl Outside {
 
     /// New clients for a new plan: certificates are read again, and nothing learned for another stack or account stays.
     pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
-        *self = Self::remembering(plan, &self.environment, self.remembered.clone())?;
+        *self = Self::remembering(plan, &self.surroundings.environment, self.remembered.clone())?;
         Ok(())
+    }
+
+    /// What sources of events reach the world with.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        self.surroundings.clone()
     }
 
     pub(super) fn client(&self) -> Arc<Client> {

@@ -1,11 +1,14 @@
 //! The sources of events: a task for each, which hands in what comes; the driver tells it what was made of it.
 
 use crate::agent::Input;
-use crate::events::{self, Delivered, Health, Inlet, QUEUE, SourceView, Taken};
-use crate::plan::{Plan, Source, SourceKind};
+use crate::agent::status::StackView;
+use crate::events::queue::{self, Stacks};
+use crate::events::{self, Around, Delivered, Health, Inlet, QUEUE, SourceView, Surroundings, Taken};
+use crate::plan::{Plan, QueueOwner, Source, SourceKind};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// All sources of the running plan.
@@ -16,7 +19,14 @@ pub(super) struct Sources {
     /// Events that the core has not taken yet.
     waiting: HashMap<u64, oneshot::Sender<Taken>>,
     next_arrival: u64,
+    /// What they reach the world with. New clients come through here, so that sources that stayed the same need not begin anew.
+    around: watch::Sender<Surroundings>,
+    /// What is known of the stacks, for those that own something because of them.
+    stacks: watch::Sender<Stacks>,
 }
+
+/// For what is left behind when a source with a queue of its own leaves the plan.
+const TAKING_AWAY: Duration = Duration::from_secs(30);
 
 /// A source and its task.
 struct Running {
@@ -32,13 +42,42 @@ impl Drop for Running {
 }
 
 impl Sources {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(surroundings: Surroundings) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        Self { running: Vec::new(), sender, receiver, waiting: HashMap::new(), next_arrival: 0 }
+        Self {
+            running: Vec::new(),
+            sender,
+            receiver,
+            waiting: HashMap::new(),
+            next_arrival: 0,
+            around: watch::Sender::new(surroundings),
+            stacks: watch::Sender::new(Stacks::Unknown),
+        }
+    }
+
+    /// New clients, for the same sources.
+    pub(super) fn renew(&self, surroundings: Surroundings) {
+        self.around.send_replace(surroundings);
+    }
+
+    /// Whether anybody wants to know how the stacks are.
+    pub(super) fn own_something(&self) -> bool {
+        self.running.iter().any(|running| owns(&running.source))
+    }
+
+    /// How the stacks are that are followed.
+    pub(super) fn learn(&self, views: &[StackView]) {
+        let gone = !views.is_empty() && views.iter().all(|view| view.state == "deleted");
+        let stacks = if gone { Stacks::Gone } else { Stacks::Here };
+        self.stacks.send_if_modified(|known| std::mem::replace(known, stacks) != stacks);
     }
 
     /// Ends the sources that left the plan and begins those that are new in it. A changed one begins anew.
     pub(super) fn fit(&mut self, plan: &Plan) {
+        let left: Vec<_> = self.running.iter().filter(|running| !plan.sources.contains(&running.source)).collect();
+        for running in left {
+            take_away(&running.source, plan, &self.around.borrow());
+        }
         self.running.retain(|running| plan.sources.contains(&running.source));
         for source in &plan.sources {
             if self.running.iter().any(|running| running.source == *source) {
@@ -46,7 +85,7 @@ impl Sources {
             }
             let health = Health::new(&source.name, source.kind.word());
             let inlet = Inlet::new(Arc::clone(&source.name), self.sender.clone(), health.clone());
-            let task = tokio::spawn(run(Arc::clone(source), inlet));
+            let task = tokio::spawn(run(Arc::clone(source), inlet, self.around.subscribe(), self.stacks.subscribe()));
             self.running.push(Running { source: Arc::clone(source), health, task });
         }
     }
@@ -80,12 +119,40 @@ impl Sources {
 }
 
 /// Runs one source until it is aborted.
-async fn run(source: Arc<Source>, inlet: Inlet) {
+async fn run(source: Arc<Source>, inlet: Inlet, around: Around, stacks: watch::Receiver<Stacks>) {
     match &source.kind {
         SourceKind::Spool(spool) => events::spool::run(spool.clone(), inlet).await,
-        SourceKind::Http(_) | SourceKind::Callback(_) | SourceKind::Queue(_) => {
+        SourceKind::Queue(settings) => queue::run(settings, &inlet, around, stacks).await,
+        SourceKind::Http(_) | SourceKind::Callback(_) => {
             let _ = inlet;
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Whether the source owns a queue.
+fn owns(source: &Source) -> bool {
+    matches!(&source.kind, SourceKind::Queue(settings) if matches!(settings.whose, QueueOwner::Own { .. }))
+}
+
+/// The queue of a source that has left the plan goes with it, unless another source of the new plan owns one, which has the same name.
+/// One attempt: if it is lost, `events gc` finds the queue.
+fn take_away(source: &Arc<Source>, plan: &Plan, surroundings: &Surroundings) {
+    if !owns(source) || plan.sources.iter().any(|source| owns(source)) {
+        return;
+    }
+    let (source, surroundings) = (Arc::clone(source), surroundings.clone());
+    tokio::spawn(async move {
+        let SourceKind::Queue(settings) = &source.kind else { return };
+        match queue::remove(settings, &surroundings, TAKING_AWAY).await {
+            Ok(Some(removed)) => {
+                tracing::info!(target: "events", "source {} has left the configuration: queue {} is taken away", source.name, removed.queue);
+            }
+            Ok(None) => {}
+            Err(why) => {
+                let name = &source.name;
+                tracing::warn!(target: "events", "source {name} has left the configuration, and its queue stays: {why}; hint: events gc");
+            }
+        }
+    });
 }

@@ -12,10 +12,13 @@
 pub mod envelope;
 mod feed;
 mod inlet;
+pub mod queue;
 pub mod spool;
+mod surroundings;
 
 pub use feed::Feed;
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
+pub use surroundings::{Around, Surroundings};
 
 use crate::plan::Name;
 use serde::{Deserialize, Serialize};

@@ -21,4 +21,5 @@ pub use reach::Reach;
 pub(crate) use reach::{Http, http_client};
 pub(crate) use refusal::{of_trouble, unsent};
 pub(crate) use request::{Invalid, Operation, Service, charset, length};
-pub(crate) use time::{ServerClock, date_ms, retry_after};
+pub(crate) use sign::{encode, hex};
+pub(crate) use time::{SKEW_THAT_MATTERS_MS, ServerClock, date_ms, retry_after};

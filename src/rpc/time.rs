@@ -13,7 +13,7 @@ const PLAUSIBLE: std::ops::Range<i64> = 1_577_836_800_000..4_102_444_800_000;
 
 /// A skew beyond this is worth a word to people, and explains a time error. ROS allows minutes; a clock that is kept is off by less
 /// than a second.
-pub(super) const SKEW_THAT_MATTERS_MS: i64 = 30_000;
+pub(crate) const SKEW_THAT_MATTERS_MS: i64 = 30_000;
 
 /// What is known of the server's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl ServerClock {
     }
 
     /// The time to sign with: the server's where known, else the system's.
-    pub(super) fn signing_ms(self, now: Moment) -> i64 {
+    pub(crate) fn signing_ms(self, now: Moment) -> i64 {
         self.server_ms(now).unwrap_or(now.wall_ms)
     }
 
@@ -58,7 +58,7 @@ impl ServerClock {
     }
 
     /// Tells people of a skew that matters, once. `whose` is the name of the service.
-    pub(super) fn tell(&mut self, whose: &str, now: Moment) {
+    pub(crate) fn tell(&mut self, whose: &str, now: Moment) {
         let Some(skew) = self.news(now) else { return };
         if skew.abs() <= SKEW_THAT_MATTERS_MS {
             tracing::info!(target: "ros", "the clock of {whose} agrees with this host's again");

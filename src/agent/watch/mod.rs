@@ -312,7 +312,7 @@ impl Core {
     }
 
     /// The stacks that are followed, for people.
-    pub(super) fn stack_views(&self) -> Vec<StackView> {
+    pub(crate) fn stack_views(&self) -> Vec<StackView> {
         if self.plan.ros.poll {
             return self.watching.stacks.iter().map(|watched| self.stack_view(watched)).collect();
         }

@@ -30,7 +30,22 @@ pub(super) fn sources(sources: Option<&Entry>, notes: &mut Notes) -> Vec<Arc<Sou
         notes.misfit(entry.key, format!("{} sources, at most {SOURCES_LIMIT} are possible", table.0.len()), None);
         return Vec::new();
     }
-    table.0.iter().filter_map(|(name, entry)| source(name, entry, notes).map(Arc::new)).collect()
+    let sources: Vec<_> = table.0.iter().filter_map(|(name, entry)| Some((entry, Arc::new(source(name, entry, notes)?)))).collect();
+    refuse_second_own(&sources, notes);
+    sources.into_iter().map(|(_, source)| source).collect()
+}
+
+/// The queue of an agent is called after its instance, so there is one.
+fn refuse_second_own(sources: &[(&Entry, Arc<Source>)], notes: &mut Notes) {
+    let owns = |source: &Source| matches!(&source.kind, SourceKind::Queue(queue) if matches!(queue.whose, QueueOwner::Own { .. }));
+    let mut owners = sources.iter().filter(|(_, source)| owns(source));
+    let Some((_, first)) = owners.next() else { return };
+    for (entry, source) in owners {
+        let hint = "have one topic take all events, or name a queue of yours as `queue`";
+        let message =
+            format!("`[source.{}]` and `[source.{}]` both have `topic`, and an agent makes one queue only", first.name, source.name);
+        notes.misfit(entry.key, message, Some(hint.to_owned()));
+    }
 }
 
 fn source(name: &str, entry: &Entry, notes: &mut Notes) -> Option<Source> {
@@ -106,9 +121,9 @@ fn callback(reader: &mut Reader<'_>) -> Option<CallbackSource> {
 }
 
 fn queue(reader: &mut Reader<'_>) -> Option<QueueSource> {
-    let queue = reader.optional("queue", |value| forms::identifier(value, 120, "-"));
-    let topic = reader.optional("topic", |value| forms::identifier(value, 255, "-"));
-    let account = reader.optional("account", |value| forms::identifier(value, 32, ""));
+    let queue = reader.optional("queue", |value| smq_name(value, 120));
+    let topic = reader.optional("topic", |value| smq_name(value, 255));
+    let account = reader.optional("account", account);
     let region = reader.optional("region", forms::region);
     let endpoint = reader.value("endpoint", |value| match text(value)? {
         "auto" => Ok(Endpoint::Auto),
@@ -120,6 +135,12 @@ fn queue(reader: &mut Reader<'_>) -> Option<QueueSource> {
         "internal-plain" => Some(QueueNetwork::InternalPlain),
         _ => None,
     });
+    if endpoint == Some(Endpoint::Auto) && network == Some(QueueNetwork::InternalPlain) {
+        let place = reader.place("network");
+        let hint = "whoever can listen in the VPC can read the queue with that token until it ends: write \"internal\" if it answers there";
+        let message = "with `internal-plain` the events and the security token of the RAM role cross the VPC unencrypted";
+        reader.notes.warn(place, message, Some(hint.to_owned()));
+    }
     let signature = reader.word("signature", |word| match word {
         "v2" => Some(QueueSignature::V2),
         "v4" => Some(QueueSignature::V4),
@@ -152,6 +173,20 @@ fn queue(reader: &mut Reader<'_>) -> Option<QueueSource> {
         wait: wait?,
         batch: batch?,
     })
+}
+
+/// The name of a queue or topic (limits page of SMQ).
+fn smq_name(value: &Value, most: usize) -> Parsed<String> {
+    let text = forms::line(value, most)?;
+    let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if good { Ok(text) } else { Err(Problem::new("may have letters of ASCII, digits and - only").into()) }
+}
+
+/// The number of an account. It becomes part of a host name, so it is held to its form.
+fn account(value: &Value) -> Parsed<String> {
+    let text = forms::line(value, 32)?;
+    let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    if good { Ok(text) } else { Err(Problem::new("is not the number of an account").hint("it looks like \"1234567890123456\"").into()) }
 }
 
 /// `127.0.0.1:8480`, or `systemd:NAME`.
