@@ -61,6 +61,7 @@ async fn deliver(world: Arc<World>, job: Job) {
         world.enqueue(queue, job.event.envelope.to_string());
     }
     world.deliveries_changed.notify_one();
+    world.delivered.send_replace(());
 }
 
 /// One attempt: the HTTP status (0: no HTTP), or what went wrong.

@@ -350,6 +350,18 @@ impl Sandbox {
         self.running.world.emit(&request)
     }
 
+    /// Waits until every delivery that is due has been tried. Retries that are due later, by the sandbox's clock, are not waited for.
+    pub async fn deliveries_settled(&self) {
+        let world = &self.running.world;
+        let mut delivered = world.delivered.subscribe();
+        world.advance();
+        while !world.lock().bridge.is_settled(world.clock.now()) {
+            if delivered.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The bodies in a queue of the sandbox, oldest first.
     pub fn queued(&self, queue: &str) -> Vec<String> {
         self.running.world.lock().queues.get(queue).map(|bodies| bodies.iter().cloned().collect()).unwrap_or_default()

@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) timeline: broadcast::Sender<TimelineEvent>,
     /// Something changed that may move the next delivery of an event.
     pub(crate) deliveries_changed: Notify,
+    /// Rings when a delivery has ended.
+    pub(crate) delivered: watch::Sender<()>,
     /// Where the certificate of EventBridge is served, and the authority to trust there; known once the ports are open.
     pub(crate) certificate: OnceLock<(String, PathBuf)>,
 }
@@ -93,6 +95,7 @@ impl World {
             faults_changed: watch::Sender::new(()),
             timeline: broadcast::Sender::new(TIMELINE_KEPT),
             deliveries_changed: Notify::new(),
+            delivered: watch::Sender::new(()),
             certificate: OnceLock::new(),
         }
     }
