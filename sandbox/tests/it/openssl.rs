@@ -12,7 +12,6 @@ pub(crate) struct Openssl {
 }
 
 /// Without openssl the test that asks says that it skipped, or fails where `ROS_SIGNAL_AGENT_PEERS=required`.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
 pub(crate) fn openssl() -> Option<Openssl> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let program = std::env::split_paths(&path).map(|directory| directory.join("openssl")).find(|path| path.is_file());
