@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::bridge::Job;
 use crate::post::{self, Url};
 use crate::seal::{Sealed, Signature};
-use crate::target::{ContentMode, EventTarget, Job, Transform};
+use crate::target::{ContentMode, EventTarget, Transform};
 use crate::world::World;
 
 /// Longest time between two looks at what is due.

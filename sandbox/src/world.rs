@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use crate::answer::{self, Answer, Outcome};
 use crate::api::{self, ClientTokens, Scripted, Seen};
+use crate::bridge::Bridge;
 use crate::clock::{Clock, Moment, rfc3339};
 use crate::ess::{Ess, ScalingError, Transition};
 use crate::events::{self, EventRequest};
@@ -26,7 +27,6 @@ use crate::stack::status::Status;
 use crate::stack::view::TimelineEvent;
 use crate::sts::Sts;
 use crate::switches::Switches;
-use crate::target::Bridge;
 use crate::throttle::Bucket;
 
 /// Stacks held at once; one more is refused.
