@@ -347,6 +347,11 @@ impl Sandbox {
         self.running.world.lock().bridge.view(name)
     }
 
+    /// All targets of events, direct callbacks included, as they stand.
+    pub fn targets(&self) -> Vec<TargetView> {
+        self.running.world.lock().bridge.views()
+    }
+
     /// Removes a target of events. False if there was none.
     pub fn remove_target(&self, name: &str) -> bool {
         self.running.world.lock().bridge.remove(name)

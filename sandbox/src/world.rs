@@ -267,6 +267,7 @@ impl World {
     fn publish(&self, inner: &mut Inner) {
         let account = inner.account();
         let Inner { stacks, bridge, switches, .. } = inner;
+        let emitted = bridge.emitted();
         for stack in stacks.values_mut() {
             for event in stack.take_timeline() {
                 // Nobody listens: that is fine, the events stay readable as stack events.
@@ -282,7 +283,9 @@ impl World {
             }
         }
         stacks.retain(|_, stack| !stack.is_abandoned());
-        self.deliveries_changed.notify_one();
+        if bridge.emitted() > emitted {
+            self.deliveries_changed.notify_one();
+        }
     }
 }
 

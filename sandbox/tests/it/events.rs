@@ -18,7 +18,7 @@ use crate::openssl::openssl;
 
 const STATUSES: &str = include_str!("../fixtures/stack-statuses.json");
 const SAMPLES: &str = include_str!("../fixtures/event-samples.json");
-const TOKEN: &str = "one-time-test-token";
+const TOKEN: &str = "evt-3Rk8Wd5Zq1Lm7Xp2";
 
 /// An HTTP service that answers what it is told, and keeps what it got.
 struct Receiver {

@@ -186,12 +186,54 @@ async fn what_is_signalled_before_a_condition_begins_counts_when_it_does() {
 }
 
 #[tokio::test]
+async fn conditions_wait_in_an_update_by_import_too() {
+    let sandbox = sandbox().await;
+    Caller::default().signal(&sandbox, "i-1", "SUCCESS").await.unwrap().accepted();
+    let increment = ResourceSpec::Handle { mode: Mode::Increment, count: -1, too_early_for: 0.0, too_early: false };
+    let update = change(ChangeKind::ImportUpdate).seconds(0.0).resource("WebReady", increment);
+    sandbox.change(STACK, update.resource("Wait", ResourceSpec::condition("WebReady", 1, 60.0))).unwrap();
+    seconds(&sandbox, 5);
+    let view = sandbox.stack(STACK).unwrap();
+    assert_eq!(
+        (view.status.to_string(), view.resources["Wait"].status.to_string()),
+        ("IMPORT_UPDATE_IN_PROGRESS".into(), "UPDATE_IN_PROGRESS".into())
+    );
+    Caller::default().signal(&sandbox, "i-1", "SUCCESS").await.unwrap().accepted();
+    assert_eq!(sandbox.stack(STACK).unwrap().status.to_string(), "IMPORT_UPDATE_COMPLETE");
+}
+
+#[tokio::test]
+async fn an_update_under_way_is_rolled_back_by_hand_and_its_conditions_are_given_up() {
+    let sandbox = sandbox().await;
+    let mut timeline = sandbox.subscribe();
+    Caller::default().signal(&sandbox, "i-1", "SUCCESS").await.unwrap().accepted();
+    sandbox.change(STACK, Change::update().conditions_begin_after(10.0)).unwrap();
+    seconds(&sandbox, 5);
+    sandbox.change(STACK, change(ChangeKind::Rollback)).unwrap();
+    seconds(&sandbox, 30);
+    let steps = ["CREATE_COMPLETE", "UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"];
+    assert_eq!(statuses(&mut timeline, STACK), steps);
+    assert_eq!(sandbox.stack(STACK).unwrap().resources["Wait"].status.to_string(), "CREATE_COMPLETE", "it never began");
+}
+
+#[tokio::test]
+async fn a_programme_that_cannot_go_on_ends_and_the_stacks_events_say_why() {
+    let sandbox = sandbox().await;
+    sandbox.change("s", empty().fails("no stock").then(change(ChangeKind::Update)).then(Change::delete())).unwrap();
+    seconds(&sandbox, 60);
+    assert_eq!(sandbox.stack("s").unwrap().status.to_string(), "CREATE_FAILED");
+    let events = Caller::default().call(&sandbox.ros_url(), None, "ListStackEvents", &[("RegionId", "cn-hangzhou"), ("StackId", "s")]);
+    let events = events.await.unwrap().json();
+    let reason = events["Events"][0]["StatusReason"].as_str().unwrap();
+    assert!(reason.contains("CREATE_FAILED, in which 'Update' cannot begin"), "{reason}");
+}
+
+#[tokio::test]
 async fn metadata_is_read_back_moves_the_resources_time_and_comes_back_with_a_rollback() {
     let sandbox = sandbox().await;
     let spec = StackSpec::default()
         .resource("Server", ResourceSpec::Other { resource_type: "ALIYUN::ECS::Instance".to_owned() })
         .metadata("Server", json!({"version": "1"}));
-    sandbox.change(STACK.replace('4', "5").as_str(), Change::create(spec.clone())).unwrap();
     sandbox.put_stack(STACK, spec.status("CREATE_COMPLETE".parse().unwrap())).unwrap();
     let read = async || {
         let read = Caller::default().stack_call(&sandbox, "GetStackResource", &[("LogicalResourceId", "Server")]).await.unwrap().json();
