@@ -222,8 +222,8 @@ async fn a_programme_that_cannot_go_on_ends_and_the_stacks_events_say_why() {
     sandbox.change("s", empty().fails("no stock").then(change(ChangeKind::Update)).then(Change::delete())).unwrap();
     seconds(&sandbox, 60);
     assert_eq!(sandbox.stack("s").unwrap().status.to_string(), "CREATE_FAILED");
-    let events = Caller::default().call(&sandbox.ros_url(), None, "ListStackEvents", &[("RegionId", "cn-hangzhou"), ("StackId", "s")]);
-    let events = events.await.unwrap().json();
+    let parameters = [("RegionId", "cn-hangzhou"), ("StackId", "s")];
+    let events = Caller::default().call(&sandbox.ros_url(), None, "ListStackEvents", &parameters).await.unwrap().json();
     let reason = events["Events"][0]["StatusReason"].as_str().unwrap();
     assert!(reason.contains("CREATE_FAILED, in which 'Update' cannot begin"), "{reason}");
 }
