@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::bridge::Job;
 use crate::post::{self, Url};
 use crate::seal::{Sealed, Signature};
-use crate::target::{ContentMode, EventTarget, Job, Transform};
+use crate::target::{ContentMode, EventTarget, Transform};
 use crate::world::World;
 
 /// Longest time between two looks at what is due.
@@ -58,6 +59,7 @@ async fn deliver(world: Arc<World>, job: Job) {
         let _ = world.put_message(queue, &job.event.envelope.to_string());
     }
     world.deliveries_changed.notify_one();
+    world.delivered.send_replace(());
 }
 
 /// One attempt: the HTTP status (0: no HTTP), or what went wrong.
@@ -130,22 +132,36 @@ fn message(target: &EventTarget, event: &Value) -> (String, Vec<(String, String)
         }
         (Transform::JsonPath, _) => found(event, &target.value),
         (Transform::Constant, _) => target.value.clone(),
-        (Transform::Template, _) => target
-            .variables
-            .iter()
-            .fold(target.value.clone(), |text, (name, path)| text.replace(&format!("${{{name}}}"), &found(event, path))),
+        (Transform::Template, _) => filled(event, target),
     };
     headers.push(("content-type".to_owned(), target.content_type.clone().unwrap_or(kind)));
     (body, headers)
 }
 
+/// A template with its names filled. What is filled in is not filled again.
+fn filled(event: &Value, target: &EventTarget) -> String {
+    let mut text = String::new();
+    let mut rest = target.value.as_str();
+    while let Some((before, after)) = rest.split_once("${") {
+        text.push_str(before);
+        let Some((name, after)) = after.split_once('}') else {
+            text.push_str("${");
+            rest = after;
+            break;
+        };
+        match target.variables.get(name) {
+            Some(path) => text.push_str(&found(event, path)),
+            None => text.push_str(&format!("${{{name}}}")),
+        }
+        rest = after;
+    }
+    text + rest
+}
+
 /// What a path such as `$.data.Status` leads to: a text as it is, anything else as JSON.
 fn found(event: &Value, path: &str) -> String {
-    let steps = path.trim_start_matches('$').split('.').filter(|step| !step.is_empty());
-    let value = steps.fold(Some(event), |value, step| {
-        let value = value?;
-        value.get(step).or_else(|| value.get(step.parse::<usize>().ok()?))
-    });
+    let mut steps = path.trim_start_matches('$').split('.').filter(|step| !step.is_empty());
+    let value = steps.try_fold(event, |value, step| value.get(step).or_else(|| value.get(step.parse::<usize>().ok()?)));
     match value {
         None => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -73,7 +73,7 @@ pub(crate) struct Event {
 
 /// All 29 types of the page "ROS events".
 pub fn event_types() -> Vec<String> {
-    let state = Status::all().into_iter().filter_map(|status| state_change(status));
+    let state = Status::all().into_iter().filter_map(state_change);
     state.chain([STATUS_CHANGE.to_owned()]).chain(UNSHOWN.map(str::to_owned)).collect()
 }
 
@@ -97,8 +97,8 @@ fn status_of(kind: &str) -> Option<Status> {
 /// Whether ROS tells anybody of this change: EventBridge, and the URLs, which get the same.
 fn is_told(notice: &Notice) -> bool {
     let status = notice.status;
-    let made = crate::stack::change::rollback_of(status.operation).is_some();
-    !status.in_progress() && !(status.failed() && made && notice.rollback)
+    let undone = status.failed() && notice.rollback && crate::stack::change::rollback_of(status.operation).is_some();
+    !status.in_progress() && !undone
 }
 
 /// The events of a change of status.
@@ -106,7 +106,7 @@ pub(crate) fn of(notice: &Notice, account: &str, switches: &Switches) -> Vec<Eve
     let notified = notice.urls.iter().any(|url| url == EVENTBRIDGE);
     let mut events = Vec::new();
     if let Some(kind) = state_change(notice.status).filter(|_| notified && is_told(notice)) {
-        events.push(event(notice, &kind, data(notice), account, switches));
+        events.push(event(notice, &kind, &data(notice), account, switches));
     }
     let changes = match switches.status_change_events {
         StatusChangeEvents::Off => false,
@@ -114,7 +114,7 @@ pub(crate) fn of(notice: &Notice, account: &str, switches: &Switches) -> Vec<Eve
         StatusChangeEvents::Always => true,
     };
     if changes {
-        events.push(event(notice, STATUS_CHANGE, data_of(STATUS_CHANGE, notice), account, switches));
+        events.push(event(notice, STATUS_CHANGE, &data_of(STATUS_CHANGE, notice), account, switches));
     }
     events
 }
@@ -131,7 +131,7 @@ pub(crate) fn requested(request: &EventRequest, mut notice: Notice, account: &st
         notice.status = status;
     }
     let data = request.data.clone().unwrap_or_else(|| data_of(&request.kind, &notice));
-    let mut event = event(&notice, &request.kind, data, account, switches);
+    let mut event = event(&notice, &request.kind, &data, account, switches);
     if let Some(envelope) = event.envelope.as_object_mut() {
         for (name, value) in &request.attributes {
             if value.is_null() {
@@ -144,7 +144,7 @@ pub(crate) fn requested(request: &EventRequest, mut notice: Notice, account: &st
     event
 }
 
-fn event(notice: &Notice, kind: &str, data: Value, account: &str, switches: &Switches) -> Event {
+fn event(notice: &Notice, kind: &str, data: &Value, account: &str, switches: &Switches) -> Event {
     let odd = kind == STATUS_CHANGE;
     let id = Uuid::new_v4().to_string();
     let (region, stack) = (&notice.region, &notice.stack_id);

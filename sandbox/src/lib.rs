@@ -15,13 +15,14 @@
 //! ```
 //!
 //! Rooms: `server` (sockets, HTTP) -> `pipeline` (one request's way, faults) -> `api` and `operations` (ROS), `ess`, `sts`, `smq`, `metadata`;
-//! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `events` -> `target` -> `deliver` (EventBridge, with
+//! behind them `gate` and `signature` (who asks), `stack` (the pure model), `records` (what was seen); `events` -> `bridge` -> `deliver` (EventBridge, with
 //! `seal` for its signatures and `post` for HTTP); `control` scripts it all.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod api;
+mod bridge;
 mod clock;
 mod control;
 mod deliver;
@@ -64,6 +65,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+pub use crate::bridge::{Delivery, DeliveryOutcome, EmittedEvent, TargetView};
 pub use crate::ess::{ActionView, HookSpec, ScalingError, ScalingGroupSpec, ScalingGroupView, Transition};
 pub use crate::events::{EventRequest, event_types};
 pub use crate::faults::{Effect, Fault, FaultError, Match, When};
@@ -83,9 +85,7 @@ pub use crate::switches::{
     AfterCompletion, EventTime, Format, HandleAnswer, HandleHeaders, PublishTime, SmqSignature, StatusChangeEvents, Switches,
     UpdateTimeMoves,
 };
-pub use crate::target::{
-    ContentMode, Delivery, DeliveryOutcome, EmittedEvent, EventTarget, RetryStrategy, TargetError, TargetView, Transform,
-};
+pub use crate::target::{ContentMode, EventTarget, RetryStrategy, TargetError, Transform};
 pub use crate::tls::TlsError;
 
 use crate::clock::Clock;
@@ -385,46 +385,6 @@ impl Sandbox {
     pub fn scaling_group(&self, id: &str) -> Option<ScalingGroupView> {
         self.running.world.advance();
         self.running.world.lock().ess.view(id)
-    }
-
-    /// Sets where events go, as `PUT /event-targets/NAME` does. What waited at a target of that name is forgotten.
-    ///
-    /// # Errors
-    /// The description makes no sense, or there are too many.
-    pub fn target(&self, name: &str, target: EventTarget) -> Result<(), TargetError> {
-        self.running.world.lock().bridge.set(name, target)
-    }
-
-    /// A target of events as it stands.
-    pub fn target_view(&self, name: &str) -> Option<TargetView> {
-        self.running.world.lock().bridge.view(name)
-    }
-
-    /// Removes a target of events. False if there was none.
-    pub fn remove_target(&self, name: &str) -> bool {
-        self.running.world.lock().bridge.remove(name)
-    }
-
-    /// The events that were emitted, direct callbacks included, with what became of them, oldest first; the last 4096.
-    pub fn events(&self) -> Vec<EmittedEvent> {
-        self.running.world.advance();
-        self.running.world.lock().bridge.events()
-    }
-
-    /// Emits an event of any type, whatever the stack is doing, as `POST /events` does; gives its number.
-    #[expect(clippy::needless_pass_by_value, reason = "callers build the description in place")]
-    pub fn emit(&self, request: EventRequest) -> u64 {
-        self.running.world.emit(&request)
-    }
-
-    /// Where the certificate is served that belongs to the signatures of events; over HTTPS, trust [`Sandbox::ca_file`].
-    pub fn event_certificate_url(&self) -> String {
-        self.running.world.event_certificate().0
-    }
-
-    /// That certificate in PEM, for pinning.
-    pub fn event_certificate(&self) -> &'static str {
-        seal::CERTIFICATE
     }
 
     /// The requests that ROS and the metadata service saw, oldest first; the last 4096.

@@ -19,6 +19,8 @@ const TOKEN_VARIABLE: &str = "ROS_SANDBOX_SECURITY_TOKEN";
 
 /// A stand-in for Alibaba Cloud ROS and the ECS metadata service, on loopback.
 ///
+/// Drives stacks through their life and sends their events as EventBridge does, over its control interface: see its README.
+///
 /// Prints one line of JSON: {"ros", "ros_tls", "ca_file", "metadata", "handle", "smq", "control"}.
 #[derive(Parser)]
 #[command(name = "ros-sandbox", version)]

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use crate::answer::{self, Answer, Outcome};
 use crate::api::{self, ClientTokens, Scripted, Seen};
+use crate::bridge::Bridge;
 use crate::clock::{Clock, Moment, rfc3339};
 use crate::ess::{Ess, ScalingError, Transition};
 use crate::events::{self, EventRequest};
@@ -27,7 +28,6 @@ use crate::stack::status::Status;
 use crate::stack::view::TimelineEvent;
 use crate::sts::Sts;
 use crate::switches::Switches;
-use crate::target::Bridge;
 use crate::throttle::Bucket;
 
 /// Stacks held at once; one more is refused.
@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) timeline: broadcast::Sender<TimelineEvent>,
     /// Something changed that may move the next delivery of an event.
     pub(crate) deliveries_changed: Notify,
+    /// Rings when a delivery has ended.
+    pub(crate) delivered: watch::Sender<()>,
     /// Where the certificate of EventBridge is served, and the authority to trust there; known once the ports are open.
     pub(crate) certificate: OnceLock<(String, PathBuf)>,
 }
@@ -94,6 +96,7 @@ impl World {
             faults_changed: watch::Sender::new(()),
             timeline: broadcast::Sender::new(TIMELINE_KEPT),
             deliveries_changed: Notify::new(),
+            delivered: watch::Sender::new(()),
             certificate: OnceLock::new(),
         }
     }
@@ -283,6 +286,7 @@ impl World {
     fn publish(&self, inner: &mut Inner) {
         let account = inner.account();
         let Inner { stacks, bridge, switches, .. } = inner;
+        let emitted = bridge.emitted();
         for stack in stacks.values_mut() {
             for event in stack.take_timeline() {
                 // Nobody listens: that is fine, the events stay readable as stack events.
@@ -298,7 +302,9 @@ impl World {
             }
         }
         stacks.retain(|_, stack| !stack.is_abandoned());
-        self.deliveries_changed.notify_one();
+        if bridge.emitted() > emitted {
+            self.deliveries_changed.notify_one();
+        }
     }
 }
 

@@ -8,11 +8,17 @@ mod client;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod handle;
 #[cfg(test)]
+mod life;
+#[cfg(test)]
 mod metadata;
+#[cfg(test)]
+mod openssl;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
