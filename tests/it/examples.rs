@@ -237,9 +237,9 @@ fn hcl(text: &str) -> (String, String) {
         heredoc = line.ends_with("<<-END");
         for (index, part) in line.split('"').enumerate() {
             if index % 2 == 0 {
-                code.push_str(part)
+                code.push_str(part);
             } else {
-                strings.push_str(part)
+                strings.push_str(part);
             }
             strings.push('\n');
         }
@@ -326,7 +326,7 @@ fn loads(what: &str, snippet: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let least = "[signal.web]\nresource = \"WebReady\"\n[check.port]\ntype = \"tcp\"\naddress = \"127.0.0.1:80\"\n";
     std::fs::write(path, format!("{least}{snippet}")).unwrap();
-    let owners = Owners::Given { agent: 990, paths: std::collections::BTreeMap::new().into_iter().collect() };
+    let owners = Owners::Given { agent: 990, paths: [].into() };
     let loaded = load(&Layout::under(directory.path()), &owners, &Environment::default());
     let loaded = loaded.unwrap_or_else(|problems| panic!("{what}: {problems:?}\n{snippet}"));
     assert!(loaded.warnings.is_empty(), "{what}: {:?}", loaded.warnings);
@@ -362,7 +362,6 @@ fn every_configuration_of_the_examples_and_of_the_page_loads() {
 }
 
 #[test]
-#[expect(clippy::cast_precision_loss, clippy::cast_lossless, reason = "small numbers")]
 fn the_cost_table_is_what_its_formula_says() {
     let page = std::fs::read_to_string(root().join("docs/fleet.md")).unwrap();
     let (_, table) = page.split_once("<!-- cost -->").unwrap();
@@ -434,6 +433,7 @@ async fn the_function_asks_for_one_command_that_drops_the_event_without_its_outp
     let asked = |name: &str| request.parameters.get(name).cloned().unwrap_or_default();
     assert_eq!((request.method.as_str(), asked("Action").as_str(), asked("Version").as_str()), ("POST", "RunCommand", "2014-05-26"));
     assert_eq!((asked("ResourceTag.1.Key").as_str(), asked("ResourceTag.1.Value").as_str()), ("ros-signal-agent", "spool"));
+    assert!(request.verified, "it is signed");
     // The command is longer than what a record keeps of a parameter; the script itself comes from the function.
     let directory = tempfile::TempDir::new().unwrap();
     let spool = directory.path().join("spool");
