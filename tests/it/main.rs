@@ -19,6 +19,7 @@ mod crash;
 mod credentials;
 mod daemon;
 mod events;
+mod examples;
 mod handle;
 mod host;
 mod ledger;

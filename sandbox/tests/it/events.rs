@@ -431,7 +431,7 @@ async fn targets_and_events_are_set_and_read_by_control_which_never_shows_the_to
     assert_eq!(targets.json()["targets"][0]["delivered"], 1);
     assert!(!events.body.contains(TOKEN) && !targets.body.contains(TOKEN));
     for (body, expected) in [
-        ("{}", "exactly one of url, spool and queue"),
+        ("{}", "exactly one of url, spool, queue and topic"),
         (r#"{"url": "http://example.com/"}"#, "it must lead to loopback"),
         (r#"{"queue": "q", "drop": 2}"#, "drop must be 0 to 1"),
         (r#"{"queue": "q", "shuffle": -1}"#, "shuffle must be"),
