@@ -25,6 +25,9 @@ _ros__signal__agent() {
             ros__signal__agent,doctor)
                 cmd="ros__signal__agent__subcmd__doctor"
                 ;;
+            ros__signal__agent,events)
+                cmd="ros__signal__agent__subcmd__events"
+                ;;
             ros__signal__agent,help)
                 cmd="ros__signal__agent__subcmd__help"
                 ;;
@@ -97,6 +100,24 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__config__subcmd__help,show)
                 cmd="ros__signal__agent__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            ros__signal__agent__subcmd__events,follow)
+                cmd="ros__signal__agent__subcmd__events__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__events,help)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__events,send)
+                cmd="ros__signal__agent__subcmd__events__subcmd__send"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,follow)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,help)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,send)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__send"
+                ;;
             ros__signal__agent__subcmd__help,check)
                 cmd="ros__signal__agent__subcmd__help__subcmd__check"
                 ;;
@@ -105,6 +126,9 @@ _ros__signal__agent() {
                 ;;
             ros__signal__agent__subcmd__help,doctor)
                 cmd="ros__signal__agent__subcmd__help__subcmd__doctor"
+                ;;
+            ros__signal__agent__subcmd__help,events)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events"
                 ;;
             ros__signal__agent__subcmd__help,help)
                 cmd="ros__signal__agent__subcmd__help__subcmd__help"
@@ -160,6 +184,12 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help__subcmd__config,show)
                 cmd="ros__signal__agent__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            ros__signal__agent__subcmd__help__subcmd__events,follow)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__help__subcmd__events,send)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__send"
+                ;;
             ros__signal__agent__subcmd__help__subcmd__signal,cancel)
                 cmd="ros__signal__agent__subcmd__help__subcmd__signal__subcmd__cancel"
                 ;;
@@ -182,7 +212,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor push report reload hold resume reset rehearse help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,8 +567,194 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events)
+            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help follow send help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__follow)
+            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help)
+            opts="follow send help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__follow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__send)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__send)
+            opts="-v -h --status --stack --source --to --address --key --certificate-url --json --config --root --socket --log-format --log --verbose --help CheckComplete CheckFailed CreateComplete CreateFailed CreateRollbackComplete CreateRollbackFailed DeleteComplete DeleteFailed ImportCreateComplete ImportCreateFailed ImportCreateRollbackComplete ImportCreateRollbackFailed ImportUpdateComplete ImportUpdateFailed ImportUpdateRollbackComplete ImportUpdateRollbackFailed RollbackComplete RollbackFailed UpdateComplete UpdateFailed Stack:StatusChange ActionTrail:AliyunServiceEvent ActionTrail:ApiCall ActionTrail:ConsoleOperation CloudMonitor:StackGroup[OperationStatusChange] CloudMonitor:StackResource[StatusChange] CloudMonitor:Stack[StatusChange] Config:ConfigurationItemChangeNotification Config:NonCompliantNotification"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --status)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -W "http spool" -- "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config doctor push report reload hold resume reset rehearse help"
+            opts="run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -638,6 +854,48 @@ _ros__signal__agent() {
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events)
+            opts="follow send"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__follow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__send)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

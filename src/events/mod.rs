@@ -12,7 +12,7 @@
 mod feed;
 mod inlet;
 
-pub use feed::Feed;
+pub use feed::{FOLLOWERS, Feed, Following};
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
 
 use crate::plan::Name;

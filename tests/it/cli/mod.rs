@@ -7,6 +7,7 @@ mod arguments;
 mod check;
 mod daemon;
 mod doctor;
+mod events;
 // Documents describe the program with all its features.
 #[cfg(feature = "rehearse")]
 mod generated;

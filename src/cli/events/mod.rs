@@ -1,0 +1,20 @@
+//! `events`: what arrives of events and what came of it, followed over the control socket; and test events to this host's own sources.
+
+mod follow;
+mod kinds;
+mod send;
+mod sign;
+
+pub(super) use kinds::parser as type_parser;
+
+use super::Exit;
+use super::arguments::{EventsAction, EventsArguments, Global};
+use super::output::Output;
+
+pub(super) fn run(global: &Global, arguments: EventsArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    match arguments.action {
+        None => follow::run(global, &arguments.follow, out),
+        Some(EventsAction::Follow(follow)) => follow::run(global, &follow, out),
+        Some(EventsAction::Send(send)) => send::run(global, &send, out),
+    }
+}
