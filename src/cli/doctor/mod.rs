@@ -75,7 +75,7 @@ async fn examine(global: &Global) -> Report {
     let mut steps = vec![configuration::load(&loaded)];
     let (policy, holder) = match &loaded {
         Ok(loaded) => {
-            let (more, policy, holder) = of_plan(global, loaded).await;
+            let (more, policy, holder) = Box::pin(of_plan(global, loaded)).await;
             steps.extend(more);
             (policy, holder)
         }
