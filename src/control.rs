@@ -6,6 +6,7 @@
 //! | `GET /history` | who may connect | what was done, JSON |
 //! | `GET /report?signal=NAME` | who may connect | the last failure report, or how it would be now |
 //! | `GET /metrics` | who may connect | Prometheus text |
+//! | `GET /events` | who may connect | what arrives of events and what came of it, followed as NDJSON |
 //! | `GET /wait?for=healthy\|signaled&signal=NAME&timeout=60s` | who may connect | answers when it is so, or the time is up |
 //! | `POST /push` `{check, health, text}` | who may connect | feeds a `ttl` check |
 //! | `POST /signal` `{resource, status, reason}` | root | says it now |
@@ -19,9 +20,12 @@
 //! once); heads and bodies of 64 KiB; 5 s for a head, 30 s for a request other than a wait. A handler whose
 //! client has gone is dropped, and what it asked for is forgotten, unless the loop has taken it already.
 
+mod events;
+
 use crate::agent::status::{Goal, Status};
 use crate::agent::{Command, Denied, Done};
 use crate::check::Health;
+use crate::events::{Following, Line};
 use crate::report::View;
 use crate::signal::{HistoryEntry, SignalStatus};
 use axum::Json;
@@ -33,6 +37,7 @@ use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,6 +77,15 @@ pub enum Request {
         signal: Option<String>,
         /// The report.
         reply: oneshot::Sender<Result<View, NoReport>>,
+    },
+    /// The last lines about events.
+    Events(oneshot::Sender<VecDeque<Line>>),
+    /// The last lines about events, and the ones that come.
+    Follow {
+        /// Who asks: root has places of its own.
+        is_root: bool,
+        /// None: too many follow already.
+        reply: oneshot::Sender<Option<Following>>,
     },
     /// Metrics in Prometheus text.
     Metrics(oneshot::Sender<String>),
@@ -220,6 +234,7 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
         .route("/history", get(history))
         .route("/report", get(report))
         .route("/metrics", get(metrics))
+        .route("/events", get(events::events))
         .route("/wait", get(wait))
         .route("/push", post(push))
         .route("/signal", post(signal))

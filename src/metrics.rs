@@ -1,5 +1,7 @@
 //! The agent in Prometheus text (OpenMetrics), made from the status snapshot at the moment it is asked for.
 
+mod stack;
+
 use crate::agent::status::{CheckView, SignalStatusView, Status};
 use crate::check::Health;
 use crate::plan::ClockTrust;
@@ -79,6 +81,7 @@ pub fn render(status: &Status, lateness: &Lateness) -> String {
     let help = "From the moment a run of a check was due to its start";
     registry.register_with_unit("check_lateness", help, Unit::Seconds, lateness.0.clone());
     register_signals(&mut registry, &status.signals);
+    stack::register(&mut registry, status);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = encode(&mut text, &registry);
@@ -247,5 +250,48 @@ mod tests {
             ]
         );
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn stacks_sources_and_hooks_are_series_and_where_there_are_none_there_is_no_series() {
+        use crate::agent::status::{HookView, StackView};
+        use crate::events::SourceView;
+        let without = render(&status(Vec::new()), &Lateness::default());
+        assert!(!["stack_", "source_", "events_", "hook_"].iter().any(|name| without.contains(&format!("ros_signal_agent_{name}"))));
+        let stack = StackView {
+            stack_id: "4a6c".to_owned(),
+            status: Some("UPDATE_COMPLETE".to_owned()),
+            state: "watched".to_owned(),
+            warnings: vec!["no eventbridge".to_owned()],
+            looks: 7,
+            failed_looks: 2,
+            ..StackView::default()
+        };
+        let source = SourceView {
+            name: "relay".to_owned(),
+            kind: "http".to_owned(),
+            healthy: true,
+            received: 3,
+            refused: [("bad signature".to_owned(), 4)].into(),
+            ..SourceView::default()
+        };
+        let hook = HookView { name: "apply".to_owned(), queued: 1, succeeded_runs: 5, failed_runs: 6, ..HookView::default() };
+        let all = Status { stacks: vec![stack], sources: vec![source], hooks: vec![hook], ..status(Vec::new()) };
+        let text = render(&all, &Lateness::default());
+        for series in [
+            r#"stack_status{stack_id="4a6c",status="UPDATE_COMPLETE"} 1"#,
+            r#"stack_watched{stack_id="4a6c"} 1"#,
+            r#"stack_looks_total{stack_id="4a6c",outcome="answered"} 5"#,
+            r#"stack_looks_total{stack_id="4a6c",outcome="failed"} 2"#,
+            r#"stack_warnings{stack_id="4a6c"} 1"#,
+            r#"source_healthy{source="relay",kind="http"} 1"#,
+            r#"events_received_total{source="relay",kind="http"} 3"#,
+            r#"events_refused_total{source="relay",reason="bad signature"} 4"#,
+            r#"hook_runs_total{hook="apply",outcome="succeeded"} 5"#,
+            r#"hook_runs_total{hook="apply",outcome="failed"} 6"#,
+            r#"hook_queued{hook="apply"} 1"#,
+        ] {
+            assert!(text.lines().any(|line| line == format!("ros_signal_agent_{series}")), "{series}\n{text}");
+        }
     }
 }

@@ -100,17 +100,23 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__config__subcmd__help,show)
                 cmd="ros__signal__agent__subcmd__config__subcmd__help__subcmd__show"
                 ;;
-            ros__signal__agent__subcmd__events,gc)
-                cmd="ros__signal__agent__subcmd__events__subcmd__gc"
+            ros__signal__agent__subcmd__events,follow)
+                cmd="ros__signal__agent__subcmd__events__subcmd__follow"
                 ;;
             ros__signal__agent__subcmd__events,help)
                 cmd="ros__signal__agent__subcmd__events__subcmd__help"
                 ;;
-            ros__signal__agent__subcmd__events__subcmd__help,gc)
-                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__gc"
+            ros__signal__agent__subcmd__events,send)
+                cmd="ros__signal__agent__subcmd__events__subcmd__send"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,follow)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__follow"
                 ;;
             ros__signal__agent__subcmd__events__subcmd__help,help)
                 cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,send)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__send"
                 ;;
             ros__signal__agent__subcmd__help,check)
                 cmd="ros__signal__agent__subcmd__help__subcmd__check"
@@ -178,8 +184,11 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help__subcmd__config,show)
                 cmd="ros__signal__agent__subcmd__help__subcmd__config__subcmd__show"
                 ;;
-            ros__signal__agent__subcmd__help__subcmd__events,gc)
-                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__gc"
+            ros__signal__agent__subcmd__help__subcmd__events,follow)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__help__subcmd__events,send)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__send"
                 ;;
             ros__signal__agent__subcmd__help__subcmd__signal,cancel)
                 cmd="ros__signal__agent__subcmd__help__subcmd__signal__subcmd__cancel"
@@ -559,7 +568,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__events)
-            opts="-v -h --config --root --socket --log-format --log --verbose --help gc help"
+            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help follow send help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -592,17 +601,13 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__gc)
-            opts="-v -h --older-than --dry-run --json --config --root --socket --log-format --log --verbose --help"
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__follow)
+            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --older-than)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -631,7 +636,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help)
-            opts="gc help"
+            opts="follow send help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -644,7 +649,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__gc)
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__follow)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -665,6 +670,82 @@ _ros__signal__agent() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__send)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__send)
+            opts="-v -h --status --stack --source --to --address --key --certificate-url --json --config --root --socket --log-format --log --verbose --help CheckComplete CheckFailed CreateComplete CreateFailed CreateRollbackComplete CreateRollbackFailed DeleteComplete DeleteFailed ImportCreateComplete ImportCreateFailed ImportCreateRollbackComplete ImportCreateRollbackFailed ImportUpdateComplete ImportUpdateFailed ImportUpdateRollbackComplete ImportUpdateRollbackFailed RollbackComplete RollbackFailed UpdateComplete UpdateFailed Stack:StatusChange ActionTrail:AliyunServiceEvent ActionTrail:ApiCall ActionTrail:ConsoleOperation CloudMonitor:StackGroup[OperationStatusChange] CloudMonitor:StackResource[StatusChange] CloudMonitor:Stack[StatusChange] Config:ConfigurationItemChangeNotification Config:NonCompliantNotification"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --status)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -W "http spool" -- "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -785,7 +866,7 @@ _ros__signal__agent() {
             return 0
             ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events)
-            opts="gc"
+            opts="follow send"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -798,7 +879,21 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__gc)
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__follow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__send)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

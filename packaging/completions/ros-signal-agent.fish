@@ -44,7 +44,7 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "w
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "plan" -d 'Show the effective configuration, where each value comes from, and the time to a verdict'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "config" -d 'Validate or print configuration'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "doctor" -d 'Find out whether this host could signal, and what to do if not; sends no signal'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "events" -d 'Events that tell of changes of the stack'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "events" -d 'Follow the events that arrive and what comes of them, or send a test event'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "push" -d 'Feed a check of type "ttl"'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "report" -d 'Show the last failure report of a signal, or how it would be now'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_needs_command" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
@@ -236,32 +236,54 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand doctor
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand doctor" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -l config -d 'Read this configuration file and no other' -r -F
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -l root -d 'Look for configuration below this directory, as in an image' -r -F
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
 text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -f -a "gc" -d 'Remove the queues that agents made for themselves on instances that are no more'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from gc help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l older-than -d 'Remove what showed no life for so long, at least 2 days: a living agent shows it once a day' -r
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l config -d 'Read this configuration file and no other' -r -F
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l root -d 'Look for configuration below this directory, as in an image' -r -F
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l no-follow -l last -d 'Print the last lines that the agent keeps, and do not wait for more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -l json -d 'Print JSON, one object a line'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -f -a "follow" -d 'Follow the events that arrive and what comes of them; without a subcommand too'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -f -a "send" -d 'Send a signed test event to this host\'s own source, and say what the agent made of it'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and not __fish_seen_subcommand_from follow send help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
 text\t'For people'
 journal\t'For the journal, with priorities'
 json\t'One JSON object for each event'"
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l dry-run -d 'Say what would be removed, and remove nothing'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -l json -d 'Print JSON'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from gc" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "gc" -d 'Remove the queues that agents made for themselves on instances that are no more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l no-follow -l last -d 'Print the last lines that the agent keeps, and do not wait for more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -l json -d 'Print JSON, one object a line'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from follow" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l status -d 'Status that it tells [default: what the type says]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l stack -d 'Stack that it is about [default: the one that the agent follows, or that of the configuration]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l source -d 'Source of the configuration that it goes to [default: the only one of type http, else of type spool]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l to -d 'To which type of source' -r -f -a "http\t'A listener of type http'
+spool\t'A directory of type spool'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l address -d 'Address of a listener whose socket systemd hands over' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l key -d 'Sign as EventBridge does, with this private key (PKCS#8, RSA) [default: as a test, with the secret of this run of the agent]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l certificate-url -d 'With --key: where the certificate of the key is' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l config -d 'Read this configuration file and no other' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l root -d 'Look for configuration below this directory, as in an image' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l socket -d 'Control socket of the running agent [default: agent.socket of the configuration]' -r -F
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l log-format -d 'How log lines are written' -r -f -a "auto\t'journal under systemd, else text'
+text\t'For people'
+journal\t'For the journal, with priorities'
+json\t'One JSON object for each event'"
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l log -d 'What is logged, such as "info,ros=debug" [default: agent.log of the configuration for run, else warn]' -r
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -l json -d 'Print JSON'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -s v -l verbose -d 'Log more: -v is debug, -vv is trace'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "follow" -d 'Follow the events that arrive and what comes of them; without a subcommand too'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "send" -d 'Send a signed test event to this host\'s own source, and say what the agent made of it'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l config -d 'Read this configuration file and no other' -r -F
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand push" -l root -d 'Look for configuration below this directory, as in an image' -r -F
@@ -360,7 +382,7 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; 
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "plan" -d 'Show the effective configuration, where each value comes from, and the time to a verdict'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "config" -d 'Validate or print configuration'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "doctor" -d 'Find out whether this host could signal, and what to do if not; sends no signal'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "events" -d 'Events that tell of changes of the stack'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "events" -d 'Follow the events that arrive and what comes of them, or send a test event'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "push" -d 'Feed a check of type "ttl"'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "report" -d 'Show the last failure report of a signal, or how it would be now'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and not __fish_seen_subcommand_from run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help" -f -a "reload" -d 'Have the agent load its configuration again, and say whether it took'
@@ -374,4 +396,5 @@ complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; 
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective configuration as TOML, defaults included'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "default" -d 'Print a commented file with every key and its default'
 complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "schema" -d 'Print the JSON Schema of a configuration file'
-complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "gc" -d 'Remove the queues that agents made for themselves on instances that are no more'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "follow" -d 'Follow the events that arrive and what comes of them; without a subcommand too'
+complete -c ros-signal-agent -n "__fish_ros_signal_agent_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "send" -d 'Send a signed test event to this host\'s own source, and say what the agent made of it'

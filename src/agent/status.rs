@@ -2,6 +2,8 @@
 //!
 //! The JSON of `/status` is this structure. Fields are only ever added.
 
+mod stack;
+
 use super::Core;
 use super::rounds::Active;
 use crate::check::{Health, Reading};
@@ -79,6 +81,12 @@ pub struct StackView {
     /// What somebody should know.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Looks that came back, in this run of the agent.
+    #[serde(default)]
+    pub looks: u64,
+    /// Of these, those that failed or were denied.
+    #[serde(default)]
+    pub failed_looks: u64,
 }
 
 /// A hook.
@@ -98,6 +106,12 @@ pub struct HookView {
     pub succeeded: Option<bool>,
     /// When, RFC 3339.
     pub ended_at: Option<String>,
+    /// Runs that ended well, in this run of the agent.
+    #[serde(default)]
+    pub succeeded_runs: u64,
+    /// Runs that ended badly, in this run of the agent.
+    #[serde(default)]
+    pub failed_runs: u64,
 }
 
 /// What is known of this host's clock. An offset is positive where the other clock is ahead, and this host's slow.
@@ -394,6 +408,8 @@ impl Core {
         if self.plan.signals.len() > 4 {
             parts.push(format!("and {} more signals", self.plan.signals.len() - 4));
         }
+        let mut planned = self.plan.signals.iter().filter_map(|signal| self.rounds.get(self.current(signal)?));
+        parts.extend(stack::clause(&self.stack_views(), planned.any(|active| active.round.settled.is_none())));
         parts.join("; ")
     }
 

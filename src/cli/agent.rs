@@ -6,6 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_millis(500);
 /// A status has at most 4 KiB of output for each check.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// One line about an event is far shorter.
+const LINE_LIMIT: usize = 1024 * 1024;
 
 /// Why the agent did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,13 @@ impl Agent {
     }
 
     async fn answer<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<T, Trouble> {
+        let response = self.response(method, path, body).await?;
+        let body = transport::read_body(response, BODY_LIMIT, "the agent").await.map_err(|trouble| self.broken(trouble.message))?;
+        serde_json::from_slice(&body).map_err(|error| self.broken(format!("{error}; are agent and command of one version?")))
+    }
+
+    /// The head of a good answer; what is not one is an error.
+    async fn response(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<reqwest::Response, Trouble> {
         // The host name goes nowhere: the socket decides who is asked.
         let mut request = self.http.request(method, format!("http://localhost{path}"));
         if let Some(body) = body {
@@ -96,14 +106,21 @@ impl Agent {
         }
         let response = request.send().await.map_err(|error| self.trouble(&error))?;
         let status = response.status();
-        let body = transport::read_body(response, BODY_LIMIT, "the agent").await.map_err(|trouble| self.broken(trouble.message))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.broken(format!("{error}; are agent and command of one version?")));
+            return Ok(response);
         }
+        let body = transport::read_body(response, BODY_LIMIT, "the agent").await.map_err(|trouble| self.broken(trouble.message))?;
         match serde_json::from_slice(&body) {
             Ok(problem) => Err(Trouble::Refused { status, problem }),
             Err(_) => Err(self.broken(format!("HTTP {}", status.as_u16()))),
         }
+    }
+
+    /// An answer that is read line by line, for as long as it goes on.
+    pub(super) async fn lines(&self, path: &str, within: Duration) -> Result<Lines, Trouble> {
+        let answer = tokio::time::timeout(within, self.response(Method::GET, path, None)).await;
+        let response = answer.unwrap_or_else(|_| Err(Trouble::Silent { socket: self.socket.clone() }))?;
+        Ok(Lines { response, pending: VecDeque::new() })
     }
 
     fn trouble(&self, error: &reqwest::Error) -> Trouble {
@@ -128,6 +145,33 @@ impl Agent {
 
     fn broken(&self, cause: String) -> Trouble {
         Trouble::Broken { socket: self.socket.clone(), cause }
+    }
+}
+
+/// The lines of an answer.
+pub(super) struct Lines {
+    response: reqwest::Response,
+    /// What was read and not handed out yet.
+    pending: VecDeque<u8>,
+}
+
+impl Lines {
+    /// The next one, without its line break. None: the answer has ended, or the agent has.
+    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.pending.iter().skip(searched).position(|byte| *byte == b'\n') {
+                let mut line: Vec<u8> = self.pending.drain(..=searched + at).collect();
+                line.pop();
+                return Some(line);
+            }
+            searched = self.pending.len();
+            if searched > LINE_LIMIT {
+                return None;
+            }
+            // A connection that breaks is an agent that has ended.
+            self.pending.extend(self.response.chunk().await.ok()??);
+        }
     }
 }
 

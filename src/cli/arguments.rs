@@ -73,9 +73,9 @@ pub(super) enum Command {
     /// Find out whether this host could signal, and what to do if not; sends no signal
     #[command(after_help = exit_codes(&[Exit::Ok, Exit::Unwell, Exit::Usage]))]
     Doctor(JsonArguments),
-    /// Events that tell of changes of the stack
-    #[command(subcommand)]
-    Events(EventsCommand),
+    /// Follow the events that arrive and what comes of them, send a test event, or clear away queues of instances that are no more
+    #[command(args_conflicts_with_subcommands = true)]
+    Events(EventsArguments),
     /// Feed a check of type "ttl"
     Push(PushArguments),
     /// Show the last failure report of a signal, or how it would be now
@@ -214,13 +214,6 @@ pub(super) enum ConfigCommand {
     Schema,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum EventsCommand {
-    /// Remove the queues that agents made for themselves on instances that are no more
-    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration]))]
-    Gc(GcArguments),
-}
-
 #[derive(Debug, Args)]
 pub(super) struct GcArguments {
     /// Remove what showed no life for so long, at least 2 days: a living agent shows it once a day
@@ -232,6 +225,75 @@ pub(super) struct GcArguments {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArguments {
+    #[command(subcommand)]
+    pub(super) action: Option<EventsAction>,
+    #[command(flatten)]
+    pub(super) follow: FollowArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsAction {
+    /// Follow the events that arrive and what comes of them; without a subcommand too
+    Follow(FollowArguments),
+    /// Send a signed test event to this host's own source, and say what the agent made of it
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration, Exit::TimedOut]))]
+    Send(SendArguments),
+    /// Remove the queues that agents made for themselves on instances that are no more
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration]))]
+    Gc(GcArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FollowArguments {
+    /// Print the last lines that the agent keeps, and do not wait for more
+    #[arg(long, visible_alias = "last")]
+    pub(super) no_follow: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SendArguments {
+    /// Type of the event, such as UpdateComplete or ros:StackStateChange:UpdateComplete
+    #[arg(value_name = "TYPE", value_parser = super::events::type_parser(), ignore_case = true, hide_possible_values = true)]
+    pub(super) kind: String,
+    /// Status that it tells [default: what the type says]
+    #[arg(long, value_name = "STATUS")]
+    pub(super) status: Option<String>,
+    /// Stack that it is about [default: the one that the agent follows, or that of the configuration]
+    #[arg(long, value_name = "ID")]
+    pub(super) stack: Option<String>,
+    /// Source of the configuration that it goes to [default: the only one of type http, else of type spool]
+    #[arg(long, value_name = "NAME")]
+    pub(super) source: Option<String>,
+    /// To which type of source
+    #[arg(long, value_name = "TYPE", value_enum)]
+    pub(super) to: Option<SendTo>,
+    /// Address of a listener whose socket systemd hands over
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) address: Option<std::net::SocketAddr>,
+    /// Sign as EventBridge does, with this private key (PKCS#8, RSA) [default: as a test, with the secret of this run of the agent]
+    #[arg(long, value_name = "PEM", requires = "certificate_url")]
+    pub(super) key: Option<PathBuf>,
+    /// With --key: where the certificate of the key is
+    #[arg(long, value_name = "URL", requires = "key")]
+    pub(super) certificate_url: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SendTo {
+    /// A listener of type http
+    Http,
+    /// A directory of type spool
+    Spool,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ pub enum Exit {
     Unacknowledged,
     /// The configuration is invalid (EX_CONFIG of sysexits.h).
     Configuration,
-    /// `wait`, `rehearse`: the time is up (as timeout(1) has it).
+    /// `wait`, `rehearse`, `events send`: the time is up (as timeout(1) has it).
     TimedOut,
 }
 
@@ -63,7 +63,7 @@ impl Exit {
             Self::Unwell => "`doctor`",
             Self::Unacknowledged => "`signal`",
             Self::Configuration => "`run`, `check`, `plan`, `config check`, `config show`, `signal` sent alone, `rehearse`",
-            Self::TimedOut => "`wait`, `rehearse`",
+            Self::TimedOut => "`wait`, `rehearse`, `events send`",
         }
     }
 
@@ -79,7 +79,7 @@ impl Exit {
             Self::Usage => "the command line is wrong",
             Self::Unacknowledged => "ROS did not acknowledge the signal within `--timeout`; trying again is safe",
             Self::Configuration => "the configuration is invalid; standard error says all that is wrong",
-            Self::TimedOut => "it was not so within `--timeout`",
+            Self::TimedOut => "it was not so within `--timeout` (`events send`: within 5 s)",
         }
     }
 }

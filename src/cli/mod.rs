@@ -80,7 +80,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Plan(arguments) => plan::run(&global, &arguments, &mut out),
         Command::Config(command) => config::run(&global, &command, &mut out),
         Command::Doctor(arguments) => doctor::run(&global, &arguments, &mut out),
-        Command::Events(command) => events::run(&global, &command, &mut out),
+        Command::Events(arguments) => events::run(&global, arguments, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
         Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
         Command::Report(arguments) => report::run(&global, &arguments, &mut out),

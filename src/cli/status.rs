@@ -1,5 +1,7 @@
 //! `status`: what the agent is doing and why it is not done yet.
 
+mod stack;
+
 use super::agent::ANSWER;
 use super::arguments::{Global, StatusArguments};
 use super::output::{Output, span_ms};
@@ -65,6 +67,7 @@ fn text(status: &Status, paint: Paint) -> String {
         let checks = status.checks.iter().map(check_row).collect();
         let _ = write!(text, "\n{}", render(["CHECK", "TYPE", "LEVEL", "STATE", "FOR", "LAST"], checks, paint));
     }
+    text.push_str(&stack::text(status, paint));
     text
 }
 

@@ -456,6 +456,12 @@ impl Daemon {
                 let _ = reply.send(self.core.history().to_vec());
             }
             Request::Report { signal, reply } => self.show_report(signal, reply),
+            Request::Events(reply) => {
+                let _ = reply.send(self.feed.kept());
+            }
+            Request::Follow { is_root, reply } => {
+                let _ = reply.send(self.feed.follow(is_root));
+            }
             Request::Metrics(reply) => {
                 self.step(Input::Tick);
                 let _ = reply.send(crate::metrics::render(&self.status(), &self.lateness));
@@ -491,6 +497,7 @@ impl Daemon {
     }
 
     async fn put_away(self) {
+        self.feed.end().await;
         self.control.abort();
         // Written while it ran; a new agent replaces one that could not be removed.
         let _ = std::fs::remove_file(&self.core.plan().agent.socket);

@@ -16,7 +16,7 @@ pub mod queue;
 pub mod spool;
 mod surroundings;
 
-pub use feed::Feed;
+pub use feed::{FOLLOWERS, Feed, Following};
 pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
 pub use surroundings::{Around, Surroundings};
 

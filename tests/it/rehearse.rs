@@ -129,6 +129,28 @@ fn the_built_in_example_becomes_healthy_and_its_stack_complete() {
 }
 
 #[test]
+fn sources_are_not_begun_and_hooks_not_run_but_it_is_said_what_they_would_do() {
+    let (_listener, port) = open_port();
+    let (taken, listens) = open_port();
+    let program = Bench::new();
+    let (bench, file) = Bench::configured(&format!(
+        "{}[source.relay]\ntype = \"http\"\nlisten = \"127.0.0.1:{listens}\"\nurl = \"https://agent.example.com/\"\n\
+         [hook.apply]\non = [\"verdict.success\", \"stack.created\"]\ncommand = [\"/usr/bin/touch\", \"{}\"]\n",
+        quick(port).replace("[check.port]", "resignal = \"on_update\"\ncondition = \"Wait\"\n[check.port]"),
+        program.path("touched").display()
+    ));
+    let told = bench.run(&["--config", &file]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    told.says(&[
+        "source relay: events of type http would be taken, not here",
+        "hook apply: would run /usr/bin/touch",
+        "outcome: the stack completed",
+    ]);
+    assert!(!program.path("touched").exists());
+    drop(taken);
+}
+
+#[test]
 fn a_lifecycle_hook_is_rehearsed_with_a_group_that_holds_the_instance() {
     let (_listener, port) = open_port();
     let hook = "[signal.scaling]\ntransport = \"lifecycle-hook\"\nmin_healthy_time = \"100ms\"\n";

@@ -63,6 +63,8 @@ struct Watched {
     trouble: Option<String>,
     /// Looks in a row that have failed.
     failures: u32,
+    /// Looks of this run that have come back, and how many of them showed nothing.
+    looks: (u64, u64),
     schedules: Schedules,
     /// When it was last seen to have moved.
     moved_at: BootMs,
@@ -98,6 +100,7 @@ impl Watched {
             told_resources: false,
             trouble: None,
             failures: 0,
+            looks: (0, 0),
             schedules: Schedules::default(),
             moved_at: now,
             missing: None,
@@ -354,6 +357,8 @@ impl Core {
             error: watched.trouble.clone(),
             notifies_eventbridge: watched.seen.as_ref().and_then(|seen| seen.notifies_eventbridge),
             warnings: self.stack_warnings(watched, deleted),
+            looks: watched.looks.0,
+            failed_looks: watched.looks.1,
         }
     }
 

@@ -21,6 +21,8 @@ impl Core {
         let at_ms = self.turn.now.wall_ms;
         if let Some(watched) = self.watching.stacks.get_mut(index) {
             watched.looked_at_ms = Some(at_ms);
+            watched.looks.0 += 1;
+            watched.looks.1 += u64::from(!matches!(sight, Sight::Seen(_)));
         }
         match sight {
             Sight::Seen(seen) => self.seen(index, *seen),

@@ -6,7 +6,7 @@ use super::step::Step;
 use crate::cli::failure::Invalid;
 use crate::cli::output::count;
 use crate::config::{Diagnostic, Loaded, Severity};
-use crate::plan::{HandleSource, Plan, Probe, Provider, Transport};
+use crate::plan::{HandleSource, Plan, Probe, Provider, RunAs, SecretPlace, SourceKind, Transport};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,14 +114,29 @@ pub(super) fn named(plan: &Plan) -> Vec<PathBuf> {
         Transport::Handle(HandleSource::File(path)) => Some(path.clone()),
         _ => None,
     }));
+    for source in &plan.sources {
+        let (tls, secret, pinned) = match &source.kind {
+            SourceKind::Http(http) => (http.tls.as_ref(), http.token.as_ref(), http.certificate_file.clone()),
+            SourceKind::Callback(callback) => (callback.tls.as_ref(), Some(&callback.path), None),
+            SourceKind::Queue(_) | SourceKind::Spool(_) => (None, None, None),
+        };
+        paths.extend(tls.into_iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+        paths.extend(secret.and_then(|place| match place {
+            SecretPlace::File(path) => Some(path.clone()),
+            SecretPlace::SystemdCredential(_) => None,
+        }));
+        paths.extend(pinned);
+    }
     paths
 }
 
-/// The programs of exec checks.
+/// The programs of exec checks, and of hooks that the agent runs itself.
 pub(super) fn programs(plan: &Plan) -> Vec<PathBuf> {
     let program = |probe: &Probe| match probe {
         Probe::Exec(exec) => exec.command.first().map(PathBuf::from),
         _ => None,
     };
-    plan.checks.iter().filter_map(|check| program(&check.probe)).collect()
+    let of_hooks = plan.hooks.iter().filter(|hook| hook.run_as == RunAs::Agent);
+    let of_hooks = of_hooks.filter_map(|hook| hook.command.first().map(PathBuf::from));
+    plan.checks.iter().filter_map(|check| program(&check.probe)).chain(of_hooks).collect()
 }

@@ -22,6 +22,7 @@ mod proxy;
 mod reader;
 mod report;
 mod running;
+mod sources;
 mod stack;
 mod state;
 mod step;
@@ -74,7 +75,7 @@ async fn examine(global: &Global) -> Report {
     let mut steps = vec![configuration::load(&loaded)];
     let (policy, holder) = match &loaded {
         Ok(loaded) => {
-            let (more, policy, holder) = of_plan(global, loaded).await;
+            let (more, policy, holder) = Box::pin(of_plan(global, loaded)).await;
             steps.extend(more);
             (policy, holder)
         }
@@ -126,8 +127,11 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
             None => (Vec::new(), false),
         }
     };
-    let (files, agent, ntp, endpoints, (keys, holder), (ess_hosts, ess_answered)) = tokio::join!(
-        configuration::files(loaded, reader),
+    let ((files, of_sources), agent, ntp, endpoints, (keys, holder), (ess_hosts, ess_answered)) = tokio::join!(
+        async {
+            let of_sources = sources::look(plan, &reader, state.holder, host.region.as_deref(), &reach);
+            tokio::join!(configuration::files(loaded, reader.clone()), of_sources)
+        },
         running::look(global, Ok(loaded), state.holder),
         clock::kept(),
         endpoint::look(&hosts, &means),
@@ -163,10 +167,11 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
         true => None,
     };
     let ess_client = ess.as_ref().and_then(|client| client.as_ref().ok());
-    let (stacks, handles, actions) = tokio::join!(
+    let (stacks, handles, actions, notifications) = tokio::join!(
         look_at_stacks(client.as_ref().ok(), &of_stacks, obstacle, account, plan.ros.poll),
         look_at_handles(client.as_ref().ok(), documents, &of_stacks, (&host, has_keys, obstacle), &plan.ros),
         hook::look(ess_client, &aimed, host.instance_id.as_deref(), account, without_ess),
+        sources::notifications(client.as_ref().ok(), plan, &of_stacks, obstacle),
     );
     let policy = Policy::of(aimed.iter().map(|(signal, place)| (signal.as_ref(), place.clone())), &plan.ros, account);
     let moved = moved(&state, &host);
@@ -186,6 +191,8 @@ async fn of_plan(global: &Global, loaded: &Loaded) -> (Vec<Step>, Option<Policy>
         handles,
         ess_hosts,
         actions,
+        of_sources,
+        notifications,
     ];
     (groups.concat(), policy, holder)
 }
@@ -325,7 +332,7 @@ mod tests {
     use super::*;
 
     /// All names but those of the providers, of which the document has a row.
-    const NAMES: [&str; 40] = [
+    const NAMES: [&str; 47] = [
         configuration::LOAD,
         configuration::FILES,
         state::DIRECTORY,
@@ -366,6 +373,13 @@ mod tests {
         hook::CHOICE,
         hook::ACTION,
         hook::PERMISSION,
+        sources::LISTENER,
+        sources::CERTIFICATE,
+        sources::QUEUE,
+        sources::SPOOL,
+        sources::NOTIFICATIONS,
+        sources::PROGRAM,
+        sources::UNIT,
     ];
 
     #[test]

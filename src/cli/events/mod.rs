@@ -1,13 +1,22 @@
-//! `events`: what comes in from the sources of events, and what they leave behind.
+//! `events`: what arrives of events and what came of it, followed over the control socket; test events to this host's own sources; and what instances have left behind.
 
+mod follow;
 mod gc;
+mod kinds;
+mod send;
+mod sign;
+
+pub(super) use kinds::parser as type_parser;
 
 use super::Exit;
-use super::arguments::{EventsCommand, Global};
+use super::arguments::{EventsAction, EventsArguments, Global};
 use super::output::Output;
 
-pub(super) fn run(global: &Global, command: &EventsCommand, out: &mut Output) -> anyhow::Result<Exit> {
-    match command {
-        EventsCommand::Gc(arguments) => gc::run(global, arguments, out),
+pub(super) fn run(global: &Global, arguments: EventsArguments, out: &mut Output) -> anyhow::Result<Exit> {
+    match arguments.action {
+        None => follow::run(global, &arguments.follow, out),
+        Some(EventsAction::Follow(follow)) => follow::run(global, &follow, out),
+        Some(EventsAction::Send(send)) => send::run(global, &send, out),
+        Some(EventsAction::Gc(arguments)) => gc::run(global, &arguments, out),
     }
 }

@@ -71,11 +71,12 @@ async fn rehearse(global: &Global, arguments: &RehearseArguments, out: &mut Outp
     let sandbox = Sandbox::start(throw_away_keys()).await.context("the sandbox cannot be started")?;
     let redirected = Redirected::new(&sandbox, place.path());
     redirected.apply(&mut plan)?;
+    let left_out = redirect::leave_out(&mut plan);
     if let Some(fault) = arguments.fault {
         sandbox.add_fault(fault.fault())?;
     }
     let mut story = Story::new(out, arguments.json, stacks.len(), Moment::now());
-    story.begin(&loaded.files, example.as_ref(), &redirected, &stacks)?;
+    story.begin(&loaded.files, example.as_ref(), &redirected, &stacks, &left_out)?;
     if plan.checks.iter().any(|check| matches!(check.probe, Probe::Ttl(_))) {
         story.feed(&redirected)?;
     }

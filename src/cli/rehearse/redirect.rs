@@ -72,6 +72,16 @@ impl Redirected {
     }
 }
 
+/// Takes out of the plan what would do something outside, and says in words what would have been done: the stand-in for ROS tells nobody of events,
+/// and hooks change hosts.
+pub(super) fn leave_out(plan: &mut Plan) -> Vec<String> {
+    let sources = std::mem::take(&mut plan.sources).into_iter();
+    let sources = sources.map(|source| format!("source {}: events of type {} would be taken, not here", source.name, source.kind.word()));
+    let hooks = std::mem::take(&mut plan.hooks).into_iter();
+    let hooks = hooks.map(|hook| format!("hook {}: would run {}, not here", hook.name, hook.command.first().map_or("", String::as_str)));
+    sources.chain(hooks).collect()
+}
+
 /// Gives every signal a deadline of at most `deadline`; a margin that would take more than half of it becomes that half.
 pub(super) fn shorten(plan: &mut Plan, deadline: Duration) {
     for signal in &mut plan.signals {

@@ -38,8 +38,17 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'a> {
-    Start { files: &'a [PathBuf], example: bool, redirected: &'a Redirected, stacks: &'a BTreeMap<String, StackSpec> },
-    Agent { level: &'static str, text: &'a str },
+    Start {
+        files: &'a [PathBuf],
+        example: bool,
+        redirected: &'a Redirected,
+        stacks: &'a BTreeMap<String, StackSpec>,
+        left_out: &'a [String],
+    },
+    Agent {
+        level: &'static str,
+        text: &'a str,
+    },
     Request(&'a RequestRecord),
     Stack(&'a TimelineEvent),
     Outcome(&'a Outcome),
@@ -79,9 +88,10 @@ impl<'a> Story<'a> {
         example: Option<&Example>,
         redirected: &Redirected,
         stacks: &BTreeMap<String, StackSpec>,
+        left_out: &[String],
     ) -> anyhow::Result<()> {
         if matches!(self.audience, Audience::Programs) {
-            return self.json(Event::Start { files, example: example.is_some(), redirected, stacks });
+            return self.json(Event::Start { files, example: example.is_some(), redirected, stacks, left_out });
         }
         match example {
             Some(example) => {
@@ -102,6 +112,9 @@ impl<'a> Story<'a> {
             state_dir.display(),
             socket.display()
         ))?;
+        for what in left_out {
+            self.text(&clean(what))?;
+        }
         for (id, spec) in stacks {
             for (name, resource) in spec.resources.iter().flatten() {
                 if let ResourceSpec::Condition { handle, count: needed, timeout } = resource {

@@ -1,10 +1,11 @@
 //! Commands that ask the running agent, against the real control server and a loop that answers from a script.
 
 use super::{Ended, is_root, program, program_with};
-use ros_signal_agent::agent::status::{CheckView, Goal, LastView, SignalStatusView, Status};
+use ros_signal_agent::agent::status::{CheckView, Goal, HookView, LastView, SignalStatusView, StackView, Status};
 use ros_signal_agent::agent::{Command, Denied, Done};
 use ros_signal_agent::check::Health;
 use ros_signal_agent::control::{self, Reloaded, Request};
+use ros_signal_agent::events::SourceView;
 use ros_signal_agent::signal::{HistoryEntry, SignalStatus};
 use std::path::Path;
 use std::sync::Arc;
@@ -147,6 +148,66 @@ async fn the_status_tells_what_is_waited_for_and_what_went_wrong_last() {
     }));
     let ended = program(&["--socket", &socket, "status"]).await;
     assert!(!ended.out.contains('\x1b'), "a check cannot speak to the terminal");
+    insta::assert_snapshot!(ended.golden(dir.path()));
+}
+
+#[tokio::test]
+async fn the_status_tells_stacks_sources_and_hooks_where_there_are_any() {
+    let stack = |state: &str| StackView {
+        stack_id: "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000".to_owned(),
+        region: "cn-hangzhou".to_owned(),
+        state: state.to_owned(),
+        ..StackView::default()
+    };
+    let stacks = vec![
+        StackView {
+            name: Some("web".to_owned()),
+            status: Some("ROLLBACK_IN_PROGRESS".to_owned()),
+            reason: Some("update failed\n\x1b[2J".to_owned()),
+            updated: Some("2026-01-02T03:00:00".to_owned()),
+            looked_at: Some("2026-01-02T03:04:00Z".to_owned()),
+            next_look_ms: Some(21_000),
+            error: Some("Throttling.User; hint: nothing, the agent asks more slowly".to_owned()),
+            warnings: vec!["events cannot come: eventbridge is not among the NotificationURLs; hint: see docs/events.md".to_owned()],
+            ..stack("watched")
+        },
+        stack("not permitted"),
+        stack("deleted"),
+        stack("watched"),
+    ];
+    let source = |name: &str, kind: &str| SourceView { name: name.to_owned(), kind: kind.to_owned(), ..SourceView::default() };
+    let sources = vec![
+        SourceView {
+            healthy: true,
+            detail: "listens at 127.0.0.1:8480".to_owned(),
+            received: 3,
+            last_at: Some("2026-01-02T03:03:00Z".to_owned()),
+            refused: [("bad signature".to_owned(), 2), ("too old".to_owned(), 1)].into(),
+            ..source("relay", "http")
+        },
+        SourceView {
+            error: Some("QueueNotExist".to_owned()),
+            hint: Some("make the queue web".to_owned()),
+            detail: "queue web".to_owned(),
+            ..source("inbox", "queue")
+        },
+        SourceView { detail: "starting".to_owned(), ..source("drop", "spool") },
+    ];
+    let hook = |name: &str, state: &str| HookView { name: name.to_owned(), state: state.to_owned(), ..HookView::default() };
+    let hooks = vec![
+        hook("apply", "running"),
+        HookView {
+            queued: 2,
+            last: Some("stack.updated".to_owned()),
+            ended: Some("exit status 3".to_owned()),
+            succeeded: Some(false),
+            ended_at: Some("2026-01-02T03:04:01Z".to_owned()),
+            ..hook("tell", "waiting")
+        },
+    ];
+    let (dir, socket) = agent(answers_status(Status { stacks, sources, hooks, checks: Vec::new(), ..status(vec![pending()]) }));
+    let ended = program(&["--socket", &socket, "status"]).await;
+    assert!(!ended.out.contains('\x1b'), "a stack cannot speak to the terminal");
     insta::assert_snapshot!(ended.golden(dir.path()));
 }
 

@@ -82,6 +82,32 @@ fn failed(report: &Value) -> Vec<&str> {
     steps.iter().filter(|step| step["verdict"] == "failed").map(|step| step["name"].as_str().unwrap()).collect()
 }
 
+#[tokio::test]
+async fn sources_and_hooks_are_looked_at_and_nothing_of_them_is_used() {
+    let host = Host::new("").await;
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    std::fs::write(host.path("pinned.pem"), "").unwrap();
+    let text = format!(
+        "{SIGNAL}[source.relay]\ntype = \"http\"\nlisten = \"{}\"\nurl = \"https://agent.example.com/\"\ncertificate_file = \"{}\"\n\
+         [source.inbox]\ntype = \"queue\"\nqueue = \"web\"\n[source.drop]\ntype = \"spool\"\ndirectory = \"{}\"\n\
+         [hook.apply]\non = [\"stack.updated\"]\ncommand = [\"{}\"]\n",
+        taken.local_addr().unwrap(),
+        host.path("pinned.pem").display(),
+        host.path("spool").display(),
+        host.path("apply").display(),
+    );
+    host.configure(&text);
+    let (code, report) = report(&host).await;
+    assert_eq!(code, 1);
+    assert_eq!(failed(&report), ["source.spool", "source.listener", "hook.program"], "{report:#}");
+    assert_step(&report, "source.listener", "failed", &[("seen", "is in use, and no agent runs"), ("subject", "relay")]);
+    assert_step(&report, "source.certificate", "ok", &[("seen", "nothing is fetched")]);
+    assert_step(&report, "source.queue", "skipped", &[("seen", "not tried")]);
+    assert_step(&report, "source.spool", "failed", &[("remedy", "install -d")]);
+    assert_step(&report, "hook.program", "failed", &[("subject", "apply")]);
+    assert_step(&report, "stack.notifications", "warning", &[("subject", STACK), ("seen", "events cannot come")]);
+}
+
 /// What is another at every run or host, by a name.
 fn redacted(text: &str, host: &Host) -> String {
     let mut text = text.replace(&host.dir.path().display().to_string(), "DIR");

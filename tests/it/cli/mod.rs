@@ -7,9 +7,11 @@ mod arguments;
 mod check;
 mod daemon;
 mod doctor;
+mod events;
 // Documents describe the program with all its features.
 #[cfg(feature = "rehearse")]
 mod generated;
+mod links;
 mod offline;
 mod signal;
 

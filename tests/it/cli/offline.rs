@@ -54,6 +54,21 @@ async fn the_plan_as_json_has_files_settings_times_and_warnings() {
 }
 
 #[tokio::test]
+async fn sources_and_hooks_are_shown_with_the_place_of_each_value() {
+    let text = "[source.relay]\ntype = \"http\"\nlisten = \"127.0.0.1:8480\"\nurl = \"https://agent.example.com/\"\n\
+                [hook.apply]\non = [\"stack.updated\"]\ncommand = [\"/usr/bin/true\"]\n";
+    let (_dir, config) = configured(&format!("{text}{EXAMPLE}"));
+    let plan: Value = serde_json::from_str(&program(&["--config", &config, "plan", "--json"]).await.out).unwrap();
+    let line = |key: &str| {
+        let found = plan["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == key);
+        found.unwrap_or_else(|| panic!("no {key}"))["origin"]["line"].as_u64()
+    };
+    assert_eq!([line("source.relay.listen"), line("hook.apply.on"), line("hook.apply.retries")], [Some(3), Some(6), None]);
+    let shown = program(&["--config", &config, "config", "show"]).await.out;
+    assert!(shown.contains("relay.listen = \"127.0.0.1:8480\" # ") && shown.contains("apply.on = [\"stack.updated\"] # "), "{shown}");
+}
+
+#[tokio::test]
 async fn the_plan_says_in_words_what_ranges_mean() {
     let (_dir, config) = configured(
         "[signal.web]\nresource = \"WebReady\"\n[check.disk]\ntype = \"disk\"\npath = \"/\"\n[check.load]\ntype = \"load\"\ncrit = \"~:8\"\n[check.memory]\ntype = \"memory\"\nmeasure = \"available\"\ncrit = \"512MiB:\"\n",
