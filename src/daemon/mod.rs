@@ -189,7 +189,7 @@ impl Daemon {
         let printing = if options.own_process { Printing::StandardOutput } else { Printing::No };
         let reporter = Reporter::new(Arc::clone(&prober), &options.environment, &plan.agent.state_dir, printing);
         let mut sources = Sources::new();
-        sources.fit(&plan);
+        sources.fit(&plan, &outside.surroundings());
         let document = opened.document.unwrap_or_else(LedgerDocument::empty);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), checks = plan.checks.len(), signals = plan.signals.len(), "starting");
         let daemon = Self {
@@ -462,6 +462,9 @@ impl Daemon {
                 let id = self.next_reply;
                 self.replies.insert(id, reply);
                 self.step(Input::Command { id, command });
+            }
+            Request::TestSecret(reply) => {
+                let _ = reply.send(self.sources.test_secret());
             }
             Request::Reload(reply) => {
                 let reloaded = self.reload();

@@ -26,6 +26,7 @@ const RECHECK_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) struct Outside {
     environment: HashMap<String, String>,
     metadata: Arc<Metadata>,
+    reach: Reach,
     client: Arc<Client>,
     trust: ClockTrust,
     /// The host of ROS that served last, read once: on a reload a disk that hangs must not hold up the loop.
@@ -36,6 +37,14 @@ pub(super) struct Outside {
     /// Names that ids of the plan are made of.
     names: Vec<NameSource>,
     ess: Arc<ess::Client>,
+}
+
+/// What sources of events need of the outside world.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) reach: Reach,
+    pub(super) metadata: Arc<Metadata>,
+    pub(super) environment: HashMap<String, String>,
 }
 
 impl Outside {
@@ -59,6 +68,7 @@ impl Outside {
         Ok(Self {
             environment: environment.clone(),
             metadata,
+            reach,
             client,
             ess: Arc::new(ess),
             trust: plan.clock_trust,
@@ -73,6 +83,10 @@ impl Outside {
     pub(super) fn renew(&mut self, plan: &Plan) -> Result<(), String> {
         *self = Self::remembering(plan, &self.environment, self.remembered.clone())?;
         Ok(())
+    }
+
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings { reach: self.reach.clone(), metadata: Arc::clone(&self.metadata), environment: self.environment.clone() }
     }
 
     pub(super) fn client(&self) -> Arc<Client> {

@@ -53,7 +53,7 @@ impl Daemon {
         let reloaded = Reloaded { signals: plan.signals.len(), checks: plan.checks.len(), warnings };
         let plan = Arc::new(plan);
         self.step(Input::Replan(Arc::clone(&plan)));
-        self.sources.fit(&plan);
+        self.sources.fit(&plan, &self.outside.surroundings());
         self.follow();
         Ok(reloaded)
     }

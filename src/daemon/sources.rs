@@ -1,8 +1,10 @@
 //! The sources of events: a task for each, which hands in what comes; the driver tells it what was made of it.
 
+use super::outside::Surroundings;
 use crate::agent::Input;
-use crate::events::{Delivered, Health, Inlet, QUEUE, SourceView, Taken};
+use crate::events::{Delivered, Health, Inlet, QUEUE, SourceView, Taken, http};
 use crate::plan::{Plan, Source, SourceKind};
+use crate::secret::Secret;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +18,8 @@ pub(super) struct Sources {
     /// Events that the core has not taken yet.
     waiting: HashMap<u64, oneshot::Sender<Taken>>,
     next_arrival: u64,
+    /// With which root of this host signs tests; of this run.
+    test_secret: Secret,
 }
 
 /// A source and its task.
@@ -34,11 +38,11 @@ impl Drop for Running {
 impl Sources {
     pub(super) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        Self { running: Vec::new(), sender, receiver, waiting: HashMap::new(), next_arrival: 0 }
+        Self { running: Vec::new(), sender, receiver, waiting: HashMap::new(), next_arrival: 0, test_secret: test_secret() }
     }
 
     /// Ends the sources that left the plan and begins those that are new in it. A changed one begins anew.
-    pub(super) fn fit(&mut self, plan: &Plan) {
+    pub(super) fn fit(&mut self, plan: &Plan, around: &Surroundings) {
         self.running.retain(|running| plan.sources.contains(&running.source));
         for source in &plan.sources {
             if self.running.iter().any(|running| running.source == *source) {
@@ -46,7 +50,7 @@ impl Sources {
             }
             let health = Health::new(&source.name, source.kind.word());
             let inlet = Inlet::new(Arc::clone(&source.name), self.sender.clone(), health.clone());
-            let task = tokio::spawn(run(Arc::clone(source), inlet));
+            let task = tokio::spawn(run(Arc::clone(source), inlet, around.clone(), self.test_secret.clone()));
             self.running.push(Running { source: Arc::clone(source), health, task });
         }
     }
@@ -71,6 +75,11 @@ impl Sources {
         }
     }
 
+    /// With which tests are signed.
+    pub(super) fn test_secret(&self) -> Secret {
+        self.test_secret.clone()
+    }
+
     /// How the sources are, in order of name.
     pub(super) fn views(&self) -> Vec<SourceView> {
         let mut views: Vec<_> = self.running.iter().map(|running| running.health.view()).collect();
@@ -80,11 +89,25 @@ impl Sources {
 }
 
 /// Runs one source until it is aborted.
-async fn run(source: Arc<Source>, inlet: Inlet) {
+async fn run(source: Arc<Source>, inlet: Inlet, around: Surroundings, test_secret: Secret) {
+    let listening = || http::Around {
+        reach: around.reach.clone(),
+        metadata: Arc::clone(&around.metadata),
+        credentials: around.environment.get("CREDENTIALS_DIRECTORY").map(std::path::PathBuf::from),
+        test_secret: test_secret.clone(),
+    };
     match &source.kind {
-        SourceKind::Http(_) | SourceKind::Callback(_) | SourceKind::Queue(_) | SourceKind::Spool(_) => {
+        SourceKind::Http(http) => http::http((**http).clone(), inlet, listening()).await,
+        SourceKind::Callback(callback) => http::callback(callback.clone(), inlet, listening()).await,
+        SourceKind::Queue(_) | SourceKind::Spool(_) => {
             let _ = inlet;
             std::future::pending().await
         }
     }
+}
+
+/// More than 32 random bytes, as text.
+fn test_secret() -> Secret {
+    let random = || uuid::Uuid::new_v4().simple();
+    Secret::new(format!("{}{}{}", random(), random(), random()))
 }
