@@ -1,0 +1,3 @@
+//! Sources of events.
+
+mod http;
