@@ -101,7 +101,7 @@ async fn run(source: Arc<Source>, inlet: Inlet, around: Surroundings, test_secre
         SourceKind::Callback(callback) => http::callback(callback.clone(), inlet, listening()).await,
         SourceKind::Queue(_) | SourceKind::Spool(_) => {
             let _ = inlet;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -197,7 +197,7 @@ impl Intake {
         };
         let trust = if claims.is_test() { Trust::Test } else { Trust::Signed };
         self.hand_in(trust, events?).await.map_err(|Full| Refused::later("busy", "too many events at once"))?;
-        mark.is_taken();
+        mark.keep();
         self.inlet.health().signed(form);
         Ok(())
     }
@@ -248,6 +248,7 @@ impl Intake {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn unbelieved(refusal: Refusal) -> Refused {
     Refused::new(StatusCode::UNAUTHORIZED, refusal.reason(), refusal.to_string())
 }
@@ -261,7 +262,7 @@ struct Mark<'a> {
 }
 
 impl Mark<'_> {
-    fn is_taken(mut self) {
+    fn keep(mut self) {
         self.taken = true;
     }
 }

@@ -40,11 +40,14 @@ pub(crate) struct Around {
     pub(crate) test_secret: Secret,
 }
 
+/// Where it listens, and what is wrong, by subject, with a hint.
+type Shown = (String, BTreeMap<&'static str, (String, Option<&'static str>)>);
+
 /// What is wrong, by subject; the first of them is shown.
 #[derive(Debug)]
 struct Troubles {
     health: Health,
-    state: Mutex<(String, BTreeMap<&'static str, (String, Option<&'static str>)>)>,
+    state: Mutex<Shown>,
 }
 
 impl Troubles {
@@ -70,7 +73,7 @@ impl Troubles {
         self.change(|(_, troubles)| drop(troubles.remove(subject)));
     }
 
-    fn change(&self, change: impl FnOnce(&mut (String, BTreeMap<&'static str, (String, Option<&'static str>)>))) {
+    fn change(&self, change: impl FnOnce(&mut Shown)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
         let (detail, troubles) = &*state;
