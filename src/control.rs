@@ -11,6 +11,7 @@
 //! | `POST /push` `{check, health, text}` | who may connect | feeds a `ttl` check |
 //! | `POST /signal` `{resource, status, reason}` | root | says it now |
 //! | `POST /cancel` `{signal}` | root | does not send it |
+//! | `GET /events/test-secret` | root | with what `events send` signs, JSON; of this run |
 //! | `POST /reload`, `/hold`, `/resume` | root | |
 //!
 //! Who may connect is decided by the file system: the socket has mode 0660 and belongs to the agent's user and group. Who is root
@@ -27,6 +28,7 @@ use crate::agent::{Command, Denied, Done};
 use crate::check::Health;
 use crate::events::{Following, Line};
 use crate::report::View;
+use crate::secret::Secret;
 use crate::signal::{HistoryEntry, SignalStatus};
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, Extension, Query, State};
@@ -100,6 +102,8 @@ pub enum Request {
     },
     /// An operator's command.
     Command(Command, oneshot::Sender<Result<Done, Denied>>),
+    /// With what tests are signed.
+    TestSecret(oneshot::Sender<Secret>),
     /// Load the configuration again.
     Reload(oneshot::Sender<Result<Reloaded, String>>),
 }
@@ -236,6 +240,7 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
         .route("/metrics", get(metrics))
         .route("/events", get(events::events))
         .route("/wait", get(wait))
+        .route("/events/test-secret", get(test_secret))
         .route("/push", post(push))
         .route("/signal", post(signal))
         .route("/cancel", post(cancel))
@@ -419,6 +424,17 @@ async fn cancel(State(requests): State<Loop>, Extension(peer): Extension<Peer>, 
     match body {
         Ok(Json(body)) => admin(requests, peer, Command::Cancel { signal: body.signal }).await,
         Err(error) => bad_body(&error),
+    }
+}
+
+/// The one place where it leaves, to root alone.
+async fn test_secret(State(requests): State<Loop>, Extension(peer): Extension<Peer>) -> Response {
+    if !peer.root {
+        return forbidden();
+    }
+    match ask(&requests, Request::TestSecret).await {
+        Ok(secret) => Json(serde_json::json!({ "secret": secret.expose() })).into_response(),
+        Err(problem) => problem,
     }
 }
 

@@ -62,7 +62,7 @@ struct KindLabels {
 
 impl Default for Lateness {
     fn default() -> Self {
-        Self(Family::new_with_constructor(|| Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])))
+        Self(Family::new_with_constructor(|| Histogram::new([0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0])))
     }
 }
 

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +50,14 @@ pub enum Error {
     /// Certificate and key do not belong together, or are of a kind that is not supported.
     #[error("{path} and its key cannot be used: {source}")]
     ClientCertificate {
+        /// The file with the certificate.
+        path: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// The certificate of a listener and its key do not belong together, or are of a kind that is not supported.
+    #[error("{path} and its key cannot be used: {source}\nhint: tls_key must be the key of the first certificate in tls_certificate")]
+    ServerCertificate {
         /// The file with the certificate.
         path: PathBuf,
         /// What rustls said.
@@ -130,6 +138,22 @@ fn client_config_at(options: &TlsOptions, roots: Option<&Roots>, time: Arc<dyn T
                 .map_err(|source| Error::ClientCertificate { path: cert_file.clone(), source })?
         }
     };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// TLS of a listener with the certificate chain and the key of these files. Blocks.
+///
+/// # Errors
+/// If one of them cannot be read, or they do not belong together.
+pub(crate) fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, Error> {
+    let (chain, key) = (certificates(certificate)?, private_key(key)?);
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Setup(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|source| Error::ServerCertificate { path: certificate.to_owned(), source })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -477,6 +477,9 @@ impl Daemon {
                 self.replies.insert(id, reply);
                 self.step(Input::Command { id, command });
             }
+            Request::TestSecret(reply) => {
+                let _ = reply.send(self.sources.test_secret());
+            }
             Request::Reload(reply) => {
                 let reloaded = self.reload();
                 let _ = reply.send(reloaded);

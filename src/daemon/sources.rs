@@ -3,8 +3,9 @@
 use crate::agent::Input;
 use crate::agent::status::StackView;
 use crate::events::queue::{self, Stacks};
-use crate::events::{self, Around, Delivered, Health, Inlet, QUEUE, SourceView, Surroundings, Taken};
+use crate::events::{self, Around, Delivered, Health, Inlet, QUEUE, SourceView, Surroundings, Taken, http};
 use crate::plan::{Plan, QueueOwner, Source, SourceKind};
+use crate::secret::Secret;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(super) struct Sources {
     around: watch::Sender<Surroundings>,
     /// What is known of the stacks, for those that own something because of them.
     stacks: watch::Sender<Stacks>,
+    /// With which root of this host signs tests; of this run.
+    test_secret: Secret,
 }
 
 /// For what is left behind when a source with a queue of its own leaves the plan.
@@ -52,6 +55,7 @@ impl Sources {
             next_arrival: 0,
             around: watch::Sender::new(surroundings),
             stacks: watch::Sender::new(Stacks::Unknown),
+            test_secret: test_secret(),
         }
     }
 
@@ -85,7 +89,8 @@ impl Sources {
             }
             let health = Health::new(&source.name, source.kind.word());
             let inlet = Inlet::new(Arc::clone(&source.name), self.sender.clone(), health.clone());
-            let task = tokio::spawn(run(Arc::clone(source), inlet, self.around.subscribe(), self.stacks.subscribe()));
+            let (around, stacks) = (self.around.subscribe(), self.stacks.subscribe());
+            let task = tokio::spawn(run(Arc::clone(source), inlet, around, stacks, self.test_secret.clone()));
             self.running.push(Running { source: Arc::clone(source), health, task });
         }
     }
@@ -110,6 +115,11 @@ impl Sources {
         }
     }
 
+    /// With which tests are signed.
+    pub(super) fn test_secret(&self) -> Secret {
+        self.test_secret.clone()
+    }
+
     /// How the sources are, in order of name.
     pub(super) fn views(&self) -> Vec<SourceView> {
         let mut views: Vec<_> = self.running.iter().map(|running| running.health.view()).collect();
@@ -119,14 +129,12 @@ impl Sources {
 }
 
 /// Runs one source until it is aborted.
-async fn run(source: Arc<Source>, inlet: Inlet, around: Around, stacks: watch::Receiver<Stacks>) {
+async fn run(source: Arc<Source>, inlet: Inlet, around: Around, stacks: watch::Receiver<Stacks>, test_secret: Secret) {
     match &source.kind {
-        SourceKind::Spool(spool) => events::spool::run(spool.clone(), inlet).await,
+        SourceKind::Http(http) => http::http((**http).clone(), inlet, http::Needs { around, test_secret }).await,
+        SourceKind::Callback(callback) => http::callback(callback.clone(), inlet, &around).await,
         SourceKind::Queue(settings) => queue::run(settings, &inlet, around, stacks).await,
-        SourceKind::Http(_) | SourceKind::Callback(_) => {
-            let _ = inlet;
-            std::future::pending::<()>().await;
-        }
+        SourceKind::Spool(spool) => events::spool::run(spool.clone(), inlet).await,
     }
 }
 
@@ -155,4 +163,10 @@ fn take_away(source: &Arc<Source>, plan: &Plan, surroundings: &Surroundings) {
             }
         }
     });
+}
+
+/// More than 32 random bytes, as text.
+fn test_secret() -> Secret {
+    let random = || uuid::Uuid::new_v4().simple();
+    Secret::new(format!("{}{}{}", random(), random(), random()))
 }

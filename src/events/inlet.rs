@@ -68,7 +68,7 @@ impl Inlet {
 pub struct Health(Arc<Mutex<SourceView>>);
 
 /// Reasons of refusals that are counted apart.
-const REASONS: usize = 16;
+const REASONS: usize = 24;
 
 /// One source, as the status shows it. Fields are only ever added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,9 @@ pub struct SourceView {
     pub last_at: Option<String>,
     /// What was refused, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// What was taken, by the form of its signature, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signed: BTreeMap<String, u64>,
     /// The last trouble, while it lasts.
     pub error: Option<String>,
     /// What to do about it.
@@ -130,6 +133,15 @@ impl Health {
         self.change(|view| {
             if view.refused.contains_key(reason) || view.refused.len() < REASONS {
                 *view.refused.entry(reason.to_owned()).or_default() += 1;
+            }
+        });
+    }
+
+    /// Something was believed, for a signature of this `form`, one of a few.
+    pub fn signed(&self, form: &'static str) {
+        self.change(|view| {
+            if view.signed.contains_key(form) || view.signed.len() < REASONS {
+                *view.signed.entry(form.to_owned()).or_default() += 1;
             }
         });
     }

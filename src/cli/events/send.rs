@@ -17,6 +17,7 @@ use crate::cli::output::{Output, notice};
 use crate::cli::{Exit, block_on};
 use crate::clock::{Moment, rfc3339};
 use crate::events::Line;
+use crate::events::signature::test_headers;
 use crate::plan::{HttpSource, Listen, Plan, SecretPlace, Source, SourceKind, SpoolSource, TlsOptions};
 use crate::secret::Secret;
 use crate::{tls, transport};
@@ -244,7 +245,7 @@ async fn signed(agent: &Agent, source: &HttpSource, arguments: &SendArguments, a
     }
     let TestSecret { secret } =
         agent.get("/events/test-secret", ANSWER).await.context("the agent's secret for test events cannot be had")?;
-    sign::as_test(&Secret::new(secret), at_ms, &source.url, body)
+    Ok(test_headers(Secret::new(secret).expose(), &source.url, body.as_bytes(), at_ms))
 }
 
 /// The token of the source, where it can be read.

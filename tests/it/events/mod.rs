@@ -1,5 +1,6 @@
-//! Events: sources against servers that misbehave.
+//! Events: sources against real clients, and against servers that misbehave.
 
+mod http;
 mod queue;
 mod queue_gc;
 mod queue_own;
