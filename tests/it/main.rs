@@ -18,6 +18,7 @@ mod config_schema;
 mod crash;
 mod credentials;
 mod daemon;
+mod events;
 mod handle;
 mod host;
 mod ledger;
