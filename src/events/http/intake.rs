@@ -36,7 +36,6 @@ enum Keys {
 }
 
 /// Judges requests.
-#[derive(Debug)]
 pub(super) struct Intake {
     url: String,
     allow_v1: bool,

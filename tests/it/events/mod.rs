@@ -5,3 +5,4 @@ mod queue;
 mod queue_gc;
 mod queue_own;
 mod queue_server;
+mod spool;
