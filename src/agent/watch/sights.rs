@@ -26,9 +26,9 @@ impl Core {
         }
         match sight {
             Sight::Seen(seen) => self.seen(index, *seen),
-            Sight::Missing { host } => self.missed(index, host),
-            Sight::Denied(why) => self.denied(index, why),
-            Sight::Failed { why, class, retry_after } => self.look_at_stack_failed(index, why, class, retry_after),
+            Sight::Missing { host } => self.missed(index, &host),
+            Sight::Denied(why) => self.denied(index, &why),
+            Sight::Failed { why, class, retry_after } => self.look_at_stack_failed(index, &why, class, retry_after),
         }
     }
 
@@ -141,19 +141,19 @@ impl Core {
 
     /// Not found: too early, or at the wrong host, unless it was seen at this one. Then a minute is waited for, because a moment of confusion is
     /// no deletion.
-    fn missed(&mut self, index: usize, host: String) {
+    fn missed(&mut self, index: usize, host: &str) {
         let now = self.now();
         self.give_back_events(index);
         let Some(watched) = self.watching.stacks.get_mut(index) else { return };
         let target = watched.target.clone();
         watched.trouble = Some(format!("{host} knows no such stack"));
         let since = match &watched.missing {
-            Some((known, since)) if *known == host => *since,
+            Some((known, since)) if known == host => *since,
             _ => now,
         };
-        watched.missing = Some((host.clone(), since));
+        watched.missing = Some((host.to_owned(), since));
         let record = self.record_of(&target).cloned();
-        let Some(record) = record.filter(|record| record.host.as_ref() == Some(&host)) else {
+        let Some(record) = record.filter(|record| record.host.as_deref() == Some(host)) else {
             // No more often than a stack that is there.
             return self.plan_look(index);
         };
@@ -179,23 +179,23 @@ impl Core {
         self.deleted(index, facts, true);
     }
 
-    fn denied(&mut self, index: usize, why: String) {
+    fn denied(&mut self, index: usize, why: &str) {
         self.give_back_events(index);
-        self.tell_looks_are_denied(&why);
+        self.tell_looks_are_denied(why);
         let Some(watched) = self.watching.stacks.get_mut(index) else { return };
         let target = watched.target.clone();
-        let news = watched.denied.replace(why.clone()).is_none();
+        let news = watched.denied.replace(why.to_owned()).is_none();
         if news {
             self.line("look", &target, None, format!("the stack may not be looked at: {why}"));
         }
         self.plan_look_after_denial(index);
     }
 
-    fn look_at_stack_failed(&mut self, index: usize, why: String, class: Class, retry_after: Option<Duration>) {
+    fn look_at_stack_failed(&mut self, index: usize, why: &str, class: Class, retry_after: Option<Duration>) {
         self.give_back_events(index);
         let Some(watched) = self.watching.stacks.get_mut(index) else { return };
         let (target, name) = (watched.target.clone(), watched.name().to_owned());
-        let news = watched.trouble.replace(why.clone()).is_none();
+        let news = watched.trouble.replace(why.to_owned()).is_none();
         let text = format!("stack {name} could not be looked at: {why}");
         let tell = self.plan_look_after_failure(index, class, retry_after);
         self.note(if tell { NoteLevel::Warn } else { NoteLevel::Debug }, text.clone());
