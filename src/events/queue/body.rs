@@ -22,7 +22,7 @@ pub(super) fn read(body: &str) -> Result<Vec<Event>, &'static str> {
     if body.len() > LIMIT {
         return Err("too large");
     }
-    let mut text = body.trim().trim_start_matches('\u{feff}').to_owned();
+    let mut text = body.trim().trim_start_matches('\u{feff}').trim().to_owned();
     for _ in 0..LAYERS {
         text = match text.as_bytes().first() {
             None => return Err("empty"),
@@ -51,7 +51,7 @@ fn wrapped(text: &str) -> Option<String> {
 fn decoded(text: &str) -> Option<String> {
     let dense: String = text.split_ascii_whitespace().collect();
     let bytes = base64::engine::general_purpose::STANDARD.decode(dense).ok()?;
-    Some(String::from_utf8(bytes).ok()?.trim().trim_start_matches('\u{feff}').to_owned())
+    Some(String::from_utf8(bytes).ok()?.trim().trim_start_matches('\u{feff}').trim().to_owned())
 }
 
 /// The events of a CloudEvents document, or of a list of them.
