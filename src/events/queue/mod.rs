@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A message is deleted only after the core has taken its hint. What cannot be read as an event is counted and deleted: it would come
-//! back for ever. With `topic` the agent owns its queue ([`own`]): it makes it, subscribes it, shows once a day that it is alive, and takes
+//! back for ever. With `topic` the agent owns its queue (`own.rs`): it makes it, subscribes it, shows once a day that it is alive, and takes
 //! both away when the stack is gone; what dead instances leave behind is found by [`leftovers`].
 
 mod body;
