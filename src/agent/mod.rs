@@ -45,6 +45,7 @@ use crate::retry::Random;
 use crate::signal::{HistoryEntry, LedgerDocument, StackRecord};
 use checks::CheckRun;
 use delivery::Durability;
+use hooks::Hooking;
 use identity::Identification;
 use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,7 @@ pub struct Core {
     hooks: Vec<HookRecord>,
     /// Ids of those that have ended last.
     hooks_done: Vec<String>,
+    hooking: Hooking,
     held: bool,
     stopping: bool,
     misconfigured: Option<String>,
@@ -132,6 +134,7 @@ impl Core {
             stacks: document.stacks,
             hooks: document.hooks,
             hooks_done: document.hooks_done,
+            hooking: Hooking::default(),
             held: document.held,
             stopping: false,
             misconfigured: None,
@@ -147,6 +150,7 @@ impl Core {
         core.open_rounds();
         core.extend_overdue(|margin| margin / 2);
         core.fit_checks();
+        core.resume_hooks();
         core
     }
 
@@ -192,6 +196,7 @@ impl Core {
         self.decide();
         self.deliver();
         self.beat();
+        self.run_hooks();
         self.run_checks();
         self.learn();
         self.look_for_confirmation();
@@ -204,7 +209,7 @@ impl Core {
         let identity = self.wants_identity().then_some(self.identity.due);
         let checks = self.check_wake();
         let rounds = self.rounds.iter().filter_map(|active| self.round_wake(active));
-        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.durability.wake()).min()
+        identity.into_iter().chain(checks).chain(rounds).chain(self.beat_wake()).chain(self.durability.wake()).chain(self.hook_wake()).min()
     }
 
     /// Another number means that [`Core::summary`] may say something else, but for time that passed.
@@ -273,6 +278,7 @@ impl Core {
         self.misconfigured = None;
         self.identity.due = self.now();
         self.fit_plan();
+        self.fit_hooks();
         self.learn_again();
         self.confirm_again();
         self.note(NoteLevel::Info, format!("running {} checks for {} signals", self.plan.checks.len(), self.plan.signals.len()));
