@@ -111,6 +111,7 @@ impl Core {
     }
 
     /// Something happened that hooks may be run for.
+    #[expect(clippy::needless_pass_by_value, reason = "it has happened once, and is told once")]
     pub(super) fn happened(&mut self, occasion: Occasion) {
         let plan = Arc::clone(&self.plan);
         for hook in plan.hooks.iter().filter(|hook| occasion.is_for(hook)) {

@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod history;
 mod hold;
+mod hook;
 mod output;
 mod paint;
 mod plan;
@@ -79,6 +80,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Plan(arguments) => plan::run(&global, &arguments, &mut out),
         Command::Config(command) => config::run(&global, &command, &mut out),
         Command::Doctor(arguments) => doctor::run(&global, &arguments, &mut out),
+        Command::Hook(command) => hook::run(&global, command, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
         Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
         Command::Report(arguments) => report::run(&global, &arguments, &mut out),

@@ -84,7 +84,7 @@ async fn run(source: Arc<Source>, inlet: Inlet) {
     match &source.kind {
         SourceKind::Http(_) | SourceKind::Callback(_) | SourceKind::Queue(_) | SourceKind::Spool(_) => {
             let _ = inlet;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Operators' commands: what they are told, and under which id. Pure; how they are run is in `run`.
 
+pub mod root;
 mod run;
 mod told;
 

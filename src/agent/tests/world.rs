@@ -436,7 +436,7 @@ impl World {
                 self.synced = *document;
                 self.hooks_durable.extend(self.synced.hooks.iter().map(|record| record.id.clone()));
                 for run in &mut self.hook_runs {
-                    run.recorded |= run.ended && self.synced.hooks_done.contains(&run.id);
+                    run.recorded |= run.life == self.life && run.ended && self.synced.hooks_done.contains(&run.id);
                 }
                 self.writing = false;
                 self.write();
