@@ -143,11 +143,12 @@ pub fn take_request(hook: &Hook, state_dir: &Path) -> Result<Call, String> {
 
 fn read_request(file: OwnedFd, owner: u32) -> Result<Vec<u8>, String> {
     let stat = fstat(&file).map_err(|error| error.to_string())?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 1 {
-        return Err("it is not a regular file of one name".to_owned());
-    }
     if stat.st_uid != owner {
         return Err(format!("it belongs to user id {}, not to the agent's, {owner}", stat.st_uid));
+    }
+    // Its one name was taken away before: what has a name still is a hard link to something else.
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink > 0 {
+        return Err("it is not a regular file of one name".to_owned());
     }
     let mut text = Vec::new();
     File::from(file).take(REQUEST_LIMIT + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
