@@ -25,9 +25,6 @@ _ros__signal__agent() {
             ros__signal__agent,doctor)
                 cmd="ros__signal__agent__subcmd__doctor"
                 ;;
-            ros__signal__agent,events)
-                cmd="ros__signal__agent__subcmd__events"
-                ;;
             ros__signal__agent,help)
                 cmd="ros__signal__agent__subcmd__help"
                 ;;
@@ -36,6 +33,9 @@ _ros__signal__agent() {
                 ;;
             ros__signal__agent,hold)
                 cmd="ros__signal__agent__subcmd__hold"
+                ;;
+            ros__signal__agent,hook)
+                cmd="ros__signal__agent__subcmd__hook"
                 ;;
             ros__signal__agent,plan)
                 cmd="ros__signal__agent__subcmd__plan"
@@ -100,24 +100,6 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__config__subcmd__help,show)
                 cmd="ros__signal__agent__subcmd__config__subcmd__help__subcmd__show"
                 ;;
-            ros__signal__agent__subcmd__events,follow)
-                cmd="ros__signal__agent__subcmd__events__subcmd__follow"
-                ;;
-            ros__signal__agent__subcmd__events,help)
-                cmd="ros__signal__agent__subcmd__events__subcmd__help"
-                ;;
-            ros__signal__agent__subcmd__events,send)
-                cmd="ros__signal__agent__subcmd__events__subcmd__send"
-                ;;
-            ros__signal__agent__subcmd__events__subcmd__help,follow)
-                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__follow"
-                ;;
-            ros__signal__agent__subcmd__events__subcmd__help,help)
-                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__help"
-                ;;
-            ros__signal__agent__subcmd__events__subcmd__help,send)
-                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__send"
-                ;;
             ros__signal__agent__subcmd__help,check)
                 cmd="ros__signal__agent__subcmd__help__subcmd__check"
                 ;;
@@ -127,9 +109,6 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help,doctor)
                 cmd="ros__signal__agent__subcmd__help__subcmd__doctor"
                 ;;
-            ros__signal__agent__subcmd__help,events)
-                cmd="ros__signal__agent__subcmd__help__subcmd__events"
-                ;;
             ros__signal__agent__subcmd__help,help)
                 cmd="ros__signal__agent__subcmd__help__subcmd__help"
                 ;;
@@ -138,6 +117,9 @@ _ros__signal__agent() {
                 ;;
             ros__signal__agent__subcmd__help,hold)
                 cmd="ros__signal__agent__subcmd__help__subcmd__hold"
+                ;;
+            ros__signal__agent__subcmd__help,hook)
+                cmd="ros__signal__agent__subcmd__help__subcmd__hook"
                 ;;
             ros__signal__agent__subcmd__help,plan)
                 cmd="ros__signal__agent__subcmd__help__subcmd__plan"
@@ -184,14 +166,41 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help__subcmd__config,show)
                 cmd="ros__signal__agent__subcmd__help__subcmd__config__subcmd__show"
                 ;;
-            ros__signal__agent__subcmd__help__subcmd__events,follow)
-                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__follow"
+            ros__signal__agent__subcmd__help__subcmd__hook,list)
+                cmd="ros__signal__agent__subcmd__help__subcmd__hook__subcmd__list"
                 ;;
-            ros__signal__agent__subcmd__help__subcmd__events,send)
-                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__send"
+            ros__signal__agent__subcmd__help__subcmd__hook,run)
+                cmd="ros__signal__agent__subcmd__help__subcmd__hook__subcmd__run"
+                ;;
+            ros__signal__agent__subcmd__help__subcmd__hook,test)
+                cmd="ros__signal__agent__subcmd__help__subcmd__hook__subcmd__test"
                 ;;
             ros__signal__agent__subcmd__help__subcmd__signal,cancel)
                 cmd="ros__signal__agent__subcmd__help__subcmd__signal__subcmd__cancel"
+                ;;
+            ros__signal__agent__subcmd__hook,help)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__hook,list)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__list"
+                ;;
+            ros__signal__agent__subcmd__hook,run)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__run"
+                ;;
+            ros__signal__agent__subcmd__hook,test)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__test"
+                ;;
+            ros__signal__agent__subcmd__hook__subcmd__help,help)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__help__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__hook__subcmd__help,list)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__help__subcmd__list"
+                ;;
+            ros__signal__agent__subcmd__hook__subcmd__help,run)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__help__subcmd__run"
+                ;;
+            ros__signal__agent__subcmd__hook__subcmd__help,test)
+                cmd="ros__signal__agent__subcmd__hook__subcmd__help__subcmd__test"
                 ;;
             ros__signal__agent__subcmd__signal,cancel)
                 cmd="ros__signal__agent__subcmd__signal__subcmd__cancel"
@@ -212,7 +221,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor hook push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -567,194 +576,8 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events)
-            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help follow send help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --root)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-format)
-                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
-                    return 0
-                    ;;
-                --log)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__follow)
-            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --root)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-format)
-                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
-                    return 0
-                    ;;
-                --log)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help)
-            opts="follow send help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__follow)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__help)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__send)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__send)
-            opts="-v -h --status --stack --source --to --address --key --certificate-url --json --config --root --socket --log-format --log --verbose --help CheckComplete CheckFailed CreateComplete CreateFailed CreateRollbackComplete CreateRollbackFailed DeleteComplete DeleteFailed ImportCreateComplete ImportCreateFailed ImportCreateRollbackComplete ImportCreateRollbackFailed ImportUpdateComplete ImportUpdateFailed ImportUpdateRollbackComplete ImportUpdateRollbackFailed RollbackComplete RollbackFailed UpdateComplete UpdateFailed Stack:StatusChange ActionTrail:AliyunServiceEvent ActionTrail:ApiCall ActionTrail:ConsoleOperation CloudMonitor:StackGroup[OperationStatusChange] CloudMonitor:StackResource[StatusChange] CloudMonitor:Stack[StatusChange] Config:ConfigurationItemChangeNotification Config:NonCompliantNotification"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --status)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --stack)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --source)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --to)
-                    COMPREPLY=($(compgen -W "http spool" -- "${cur}"))
-                    return 0
-                    ;;
-                --address)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --key)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --certificate-url)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --root)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-format)
-                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
-                    return 0
-                    ;;
-                --log)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config doctor events push report reload hold resume reset rehearse help"
+            opts="run check signal status history wait plan config doctor hook push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -865,48 +688,6 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events)
-            opts="follow send"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__follow)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__send)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -938,6 +719,62 @@ _ros__signal__agent() {
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hold)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook)
+            opts="list test run"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1158,6 +995,216 @@ _ros__signal__agent() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook)
+            opts="-v -h --config --root --socket --log-format --log --verbose --help list test run help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help)
+            opts="list test run help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__list)
+            opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__run)
+            opts="-v -h --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__test)
+            opts="-v -h --trigger --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --trigger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -5,8 +5,9 @@ use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::check::{CheckState, Health, Observation};
 use crate::clock::{BootMs, millis};
+use crate::hooks::Occasion;
 use crate::plan::{Check, Name, Probe};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +181,7 @@ impl Core {
         let from = change.from.map_or("initial", Health::word);
         let level = if change.to == Health::Passing { NoteLevel::Info } else { NoteLevel::Warn };
         self.note(level, format!("check {name}: {from} -> {}: {message}", change.to));
+        self.happened(Occasion::Check { check: Arc::clone(name), state: change.to, previous: change.from, message });
     }
 
     /// Silence longer than its ttl is critical for a check that was pushed before.
@@ -216,8 +218,9 @@ impl Core {
         if self.stopping {
             return;
         }
-        let free = self.overdue().filter(|run| !self.waits_for_a_hook(&run.check.name));
-        let due: Vec<_> = free.map(|run| (Arc::clone(&run.check.name), run.check.probe.kind())).collect();
+        let held_up = self.held_up_checks();
+        let due = self.overdue().filter(|run| !held_up.contains(&run.check.name));
+        let due: Vec<_> = due.map(|run| (Arc::clone(&run.check.name), run.check.probe.kind())).collect();
         if due.is_empty() {
             return;
         }
@@ -234,14 +237,12 @@ impl Core {
         }
     }
 
-    /// All open rounds that the check serves wait for a hook to do its work first. Its end is an input, so that no time need be waited for.
-    fn waits_for_a_hook(&self, check: &Name) -> bool {
-        if self.hooks.is_empty() {
-            return false;
-        }
-        let mut open = self.rounds.iter().filter(|active| active.is_open() && self.serves(&active.round.signal, check)).peekable();
-        let held_up = |active: &Active| active.round.target.as_ref().is_some_and(|target| self.is_held_up(&target.stack_id).is_some());
-        open.peek().is_some() && open.all(held_up)
+    /// Checks of open rounds that wait for a hook.
+    fn held_up_checks(&self) -> BTreeSet<Name> {
+        let stacks = self.held_up();
+        let waits = |active: &&Active| active.is_open() && active.round.target.as_ref().is_some_and(|t| stacks.contains(&*t.stack_id));
+        let signals = self.rounds.iter().filter(waits).filter_map(|active| self.plan.signal(&active.round.signal));
+        signals.flat_map(|signal| signal.runs()).cloned().collect()
     }
 
     /// Checks that are due, longest overdue first.

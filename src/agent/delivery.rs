@@ -175,6 +175,11 @@ impl Durability {
         true
     }
 
+    /// Whether `generation` is durable.
+    pub(super) fn holds(&self, generation: u64) -> bool {
+        self.written >= generation
+    }
+
     pub(super) fn is_unwritable(&self) -> bool {
         self.error.is_some() || self.stalled
     }

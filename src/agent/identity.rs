@@ -63,7 +63,7 @@ impl Core {
         if self.identity.asking || self.stopping {
             return false;
         }
-        let unknown_host = self.identity.known.is_none() && !self.rounds.is_empty();
+        let unknown_host = self.identity.known.is_none() && !(self.rounds.is_empty() && self.plan.hooks.is_empty());
         let unknown_target = || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none());
         unknown_host || self.identity.doubt != Doubt::None || self.wants_name() || unknown_target()
     }

@@ -46,6 +46,7 @@ use crate::retry::Random;
 use crate::signal::{HistoryEntry, LedgerDocument, StackRecord};
 use checks::CheckRun;
 use delivery::Durability;
+use hooks::Hooking;
 use identity::Identification;
 use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +94,7 @@ pub struct Core {
     hooks: Vec<HookRecord>,
     /// Ids of those that have ended last.
     hooks_done: Vec<String>,
+    hooking: Hooking,
     held: bool,
     stopping: bool,
     misconfigured: Option<String>,
@@ -137,6 +139,7 @@ impl Core {
             stacks: document.stacks,
             hooks: document.hooks,
             hooks_done: document.hooks_done,
+            hooking: Hooking::default(),
             held: document.held,
             stopping: false,
             misconfigured: None,
@@ -154,6 +157,7 @@ impl Core {
         core.open_rounds();
         core.extend_overdue(|margin| margin / 2);
         core.fit_checks();
+        core.resume_hooks();
         core
     }
 
@@ -200,6 +204,7 @@ impl Core {
         self.decide();
         self.deliver();
         self.beat();
+        self.run_hooks();
         self.run_checks();
         self.learn();
         self.look_for_confirmation();
@@ -223,6 +228,7 @@ impl Core {
             .chain(self.beat_wake())
             .chain(self.watch_wake())
             .chain(self.durability.wake())
+            .chain(self.hook_wake())
             .min()
     }
 
@@ -292,6 +298,7 @@ impl Core {
         self.misconfigured = None;
         self.identity.due = self.now();
         self.fit_plan();
+        self.fit_hooks();
         self.learn_again();
         self.confirm_again();
         self.note(NoteLevel::Info, format!("running {} checks for {} signals", self.plan.checks.len(), self.plan.signals.len()));

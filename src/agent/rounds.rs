@@ -7,6 +7,7 @@ use super::template::Learning;
 use super::{Core, Effect, NoteLevel};
 use crate::check::clip;
 use crate::clock::{BootMs, millis};
+use crate::hooks::Occasion;
 use crate::plan::{Name, Signal, Transport, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id, with_name};
 use crate::verdict::{self, Standing, Timers, Verdict};
@@ -233,6 +234,7 @@ impl Core {
         self.forget_stacks();
         self.hooks.clear();
         self.hooks_done.clear();
+        self.hooking.clear();
         self.held = false;
         self.open_rounds();
         if is_first_answer {
@@ -325,6 +327,8 @@ impl Core {
             self.confirm(&decision.confirm);
             match decision.verdict {
                 Verdict::Pending => {}
+                // What was seen before a hook has applied the update says nothing about it.
+                Verdict::Say(SignalStatus::Success, _) if self.waits_for_hook(index) => {}
                 Verdict::Say(status, reason) => self.say(index, status, reason),
                 Verdict::Silence(reason) => {
                     self.note(NoteLevel::Warn, format!("signal {}: nothing is said (on_deadline = \"none\"): {reason}", signal.name));
@@ -333,6 +337,12 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether a hook with `wait` is still to be run before the checks of this round.
+    fn waits_for_hook(&self, index: usize) -> bool {
+        let target = self.rounds.get(index).and_then(|active| active.round.target.as_ref());
+        target.is_some_and(|target| self.is_held_up(&target.stack_id).is_some())
     }
 
     /// Makes the intent of a round, once its target and this host are known.
@@ -366,11 +376,14 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         let name = Arc::clone(&active.round.signal);
         let text = format!("verdict {status}: {reason}");
+        let round = active.round.name.clone();
+        let occasion = Occasion::Verdict { signal: Arc::clone(&name), round, verdict: status, reason: reason.clone() };
         active.round.intent = Some(Intent { status, unique_id, reason, decided });
         active.delivery.decided(now, generation, derivable);
         active.wake = None;
         self.note(if status == SignalStatus::Success { NoteLevel::Info } else { NoteLevel::Warn }, format!("signal {name}: {text}"));
         self.remember(Some(&name), text);
+        self.happened(occasion);
         if status == SignalStatus::Failure {
             self.begin_report(index);
         }

@@ -76,6 +76,9 @@ pub(super) enum Command {
     /// Follow the events that arrive and what comes of them, send a test event, or clear away queues of instances that are no more
     #[command(args_conflicts_with_subcommands = true)]
     Events(EventsArguments),
+    /// List hooks, or try one with made-up values
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Feed a check of type "ttl"
     Push(PushArguments),
     /// Show the last failure report of a signal, or how it would be now
@@ -212,6 +215,35 @@ pub(super) enum ConfigCommand {
     Default,
     /// Print the JSON Schema of a configuration file
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HookCommand {
+    /// Show the hooks and what they are run for
+    List(JsonArguments),
+    /// Run a hook now with made-up values, and show what it prints and how it ends
+    #[command(after_help = exit_codes(&[Exit::Ok, Exit::Failure, Exit::Usage, Exit::Configuration]))]
+    Test(HookTestArguments),
+    /// Run what the agent asks for as root; for ros-signal-agent-hook@.service
+    #[command(hide = true)]
+    Run {
+        /// The hook, with run_as = "root"
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HookTestArguments {
+    /// The hook
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// As if this had happened; one of its `on` [default: the first]
+    #[arg(long, value_name = "WHAT")]
+    pub(super) trigger: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

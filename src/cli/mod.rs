@@ -14,6 +14,7 @@ mod exit;
 mod failure;
 mod history;
 mod hold;
+mod hook;
 mod output;
 mod paint;
 mod plan;
@@ -81,6 +82,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Config(command) => config::run(&global, &command, &mut out),
         Command::Doctor(arguments) => doctor::run(&global, &arguments, &mut out),
         Command::Events(arguments) => events::run(&global, arguments, &mut out),
+        Command::Hook(command) => hook::run(&global, command, &mut out),
         Command::Push(arguments) => push::run(&global, arguments, &mut out),
         Command::Reload(arguments) => reload::run(&global, &arguments, &mut out),
         Command::Report(arguments) => report::run(&global, &arguments, &mut out),

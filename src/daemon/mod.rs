@@ -7,6 +7,7 @@
 //! One task owns the core. Everything that may take time runs in tasks whose number the core bounds (runs of checks, one look or one
 //! attempt for each signal) and whose results come back as inputs. Writing the ledger is another thread's work.
 
+mod hooks;
 mod outside;
 mod reload;
 mod report;
@@ -20,6 +21,7 @@ use crate::clock::{BootMs, Moment};
 use crate::config::{self, Diagnostic, Environment, Layout, Owners};
 use crate::control::{self, Request};
 use crate::events::Feed;
+use crate::hooks::Call;
 use crate::interrupt::{Interrupt, Interrupts};
 use crate::ledger::LedgerHandle;
 use crate::metrics::Lateness;
@@ -411,7 +413,11 @@ impl Daemon {
                 });
             }
             Effect::Taken { arrival, taken } => self.sources.taken(arrival, taken),
-            Effect::RunHook { .. } => {}
+            Effect::RunHook { run, hook, id, occasion, attempt } => {
+                let call = Call { hook: Arc::clone(&hook.name), id, attempt, test: false, occasion: *occasion };
+                let running = hooks::perform(Arc::clone(&self.prober), hook, call, self.core.plan().agent.state_dir.clone());
+                self.calls.spawn(async move { vec![Input::HookEnded { run, end: running.await }] });
+            }
             Effect::Line(line) => self.feed.tell(*line),
             Effect::Note(note) => self.note(note),
             Effect::Reply { id, reply } => {

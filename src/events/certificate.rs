@@ -58,6 +58,7 @@ pub(crate) enum Unavailable {
 }
 
 /// The keys of EventBridge, by address.
+#[derive(Debug)]
 pub(crate) struct Certificates {
     around: Around,
     known: Mutex<Known>,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// See the head of this file. Clones share everything. Without `Debug`, because the environment holds keys.
+/// See the head of this file. Clones share everything. `Debug` shows nothing of it, because the environment holds keys.
 #[derive(Clone)]
 pub struct Surroundings {
     /// Certificates, proxy, whose time counts; one HTTP client for all.
@@ -23,6 +23,12 @@ pub struct Surroundings {
     pub credentials: Arc<Cache>,
     /// The process's environment.
     pub environment: Arc<HashMap<String, String>>,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Surroundings")
+    }
 }
 
 impl Surroundings {

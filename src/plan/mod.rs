@@ -384,6 +384,22 @@ pub enum Level {
 pub mod testing {
     use super::*;
 
+    pub fn hook(name: &str, on: Vec<Trigger>) -> Hook {
+        Hook {
+            name: Arc::from(name),
+            on,
+            command: vec!["/bin/true".to_owned()],
+            timeout: Duration::from_secs(300),
+            retries: 0,
+            at_most_once: false,
+            run_as: RunAs::Agent,
+            wait: false,
+            checks: Vec::new(),
+            signals: Vec::new(),
+            resource: None,
+        }
+    }
+
     pub fn check(name: &str) -> Check {
         Check {
             name: Arc::from(name),

@@ -131,6 +131,11 @@ impl Prober {
         observation
     }
 
+    /// Runs a command that belongs to no check. Dropping the future ends it, TERM first.
+    pub(crate) async fn command(&self, task: exec::Task) -> exec::Ran {
+        self.children.command(task).await
+    }
+
     /// How each kind looks that is no child and not passive. Boxed, so that a run is no larger than its own kind needs.
     fn look<'a>(&'a self, check: &'a Check, progress: &'a progress::Progress) -> Option<Look<'a>> {
         let name = &check.name;

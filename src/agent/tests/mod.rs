@@ -4,6 +4,7 @@ mod asides;
 mod handles;
 mod hooks;
 mod identity;
+mod operator_hooks;
 mod properties;
 mod report;
 mod stories;

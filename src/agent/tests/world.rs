@@ -148,6 +148,28 @@ enum Flight {
     },
     /// The stack goes on.
     Lives,
+    HookEnded {
+        run: u64,
+        index: usize,
+    },
+}
+
+/// A run of an operator's hook.
+#[derive(Clone, Debug)]
+pub(super) struct HookRun {
+    pub(super) hook: String,
+    pub(super) id: String,
+    pub(super) word: String,
+    pub(super) attempt: u32,
+    /// It began while the agent was stopping.
+    pub(super) stopping: bool,
+    pub(super) at: BootMs,
+    pub(super) until: BootMs,
+    /// Which run of the agent began it.
+    pub(super) life: u32,
+    pub(super) ended: bool,
+    /// That it has ended is durable.
+    pub(super) recorded: bool,
 }
 
 pub(super) struct World {
@@ -193,6 +215,13 @@ pub(super) struct World {
     /// Whom the metadata service names.
     pub(super) instance: String,
     copies: u32,
+    pub(super) hook_runs: Vec<HookRun>,
+    pub(super) hooks_take: BootMs,
+    pub(super) hooks_fail: bool,
+    /// Ids that the disk has held.
+    pub(super) hooks_durable: BTreeSet<String>,
+    /// Which run of the agent this is.
+    pub(super) lives: u32,
     /// Intents must be made under the id that the metadata service tells.
     pub(super) judging_identity: bool,
     /// The stack, where more becomes of it than that it waits for one signal.
@@ -276,6 +305,11 @@ impl World {
             sent: Vec::new(),
             instance: INSTANCE.to_owned(),
             copies: 0,
+            hook_runs: Vec::new(),
+            hooks_take: 2_000,
+            hooks_fail: false,
+            hooks_durable: BTreeSet::new(),
+            lives: 0,
             judging_identity: false,
             life: None,
             watched: Vec::new(),
@@ -407,6 +441,7 @@ impl World {
         self.flights.retain(|(_, _, flight)| matches!(flight, Flight::Lives));
         self.watched.clear();
         self.forget_what_was_shown();
+        self.lives += 1;
         // Observations of an earlier run of the agent prove nothing to this one.
         self.seen.clear();
         let turn = self.turn();
@@ -460,6 +495,10 @@ impl World {
             }
             Flight::Recorded { generation, document } => {
                 self.synced = *document;
+                self.hooks_durable.extend(self.synced.hooks.iter().map(|record| record.id.clone()));
+                for run in &mut self.hook_runs {
+                    run.recorded |= run.life == self.lives && run.ended && self.synced.hooks_done.contains(&run.id);
+                }
                 self.writing = false;
                 self.write();
                 self.step(Input::Recorded { generation });
@@ -489,6 +528,13 @@ impl World {
                 self.step(Input::Watched { watch, sight });
             }
             Flight::Lives => self.live(),
+            Flight::HookEnded { run, index } => {
+                self.hook_runs[index].ended = true;
+                let succeeded = !self.hooks_fail;
+                let text = if succeeded { "exit status 0" } else { "exit status 1" };
+                let end = crate::hooks::HookEnd { succeeded, text: text.to_owned(), output: String::new() };
+                self.step(Input::HookEnded { run, end });
+            }
             Flight::Reported { report } => self.step(Input::Reported { report, text: Some(Arc::from("report")) }),
             Flight::Answered { send, answer } => self.step(Input::Answered { send, answer }),
             Flight::Learned { learn } => {
@@ -555,7 +601,25 @@ impl World {
             }
             Effect::Taken { taken, .. } => self.taken.push(taken),
             Effect::Line(line) => self.lines.push(*line),
-            Effect::RunHook { .. } => {}
+            Effect::RunHook { run, hook, id, occasion, attempt } => {
+                let durable = self.synced.hooks.iter().any(|record| record.id == id);
+                assert!(durable || self.core.durability.is_unwritable() && !hook.at_most_once, "begun before it was durable");
+                let until = self.now.boot_ms + self.hooks_take;
+                self.hook_runs.push(HookRun {
+                    hook: hook.name.to_string(),
+                    id,
+                    word: occasion.word(),
+                    attempt,
+                    stopping: self.core.stopping,
+                    at: self.now.boot_ms,
+                    until,
+                    life: self.lives,
+                    ended: false,
+                    recorded: false,
+                });
+                let index = self.hook_runs.len() - 1;
+                self.fly(self.hooks_take, Flight::HookEnded { run, index });
+            }
             Effect::Learn { learn, .. } => {
                 self.asked.0.push(self.now.boot_ms);
                 let took = 40 + self.chance(3_000) as BootMs;

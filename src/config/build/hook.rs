@@ -94,8 +94,8 @@ fn hook(name: &str, entry: &Entry, drafts: &[Draft], signals: &[Arc<Signal>], no
     let resource = reader.optional("resource", |value| forms::identifier(value, 255, "-_."));
     let is_check = |name: &str| drafts.iter().any(|draft| draft.name == name);
     let is_signal = |name: &str| signals.iter().any(|signal| *signal.name == *name);
-    let checks = known(reader, "check", checks?, is_check);
-    let signals = known(reader, "signal", of_signals?, is_signal);
+    let checks = known(reader, "check", &checks?, is_check);
+    let signals = known(reader, "signal", &of_signals?, is_signal);
     Some(Hook {
         name: valid?,
         on: on?,
@@ -144,7 +144,7 @@ fn command(value: &Value) -> Parsed<Vec<String>> {
 }
 
 /// Names that must be those of checks or signals.
-fn known(reader: &mut Reader<'_>, what: &str, names: Vec<Written<String>>, is_known: impl Fn(&str) -> bool) -> Vec<Name> {
+fn known(reader: &mut Reader<'_>, what: &str, names: &[Written<String>], is_known: impl Fn(&str) -> bool) -> Vec<Name> {
     for written in names.iter().filter(|written| !is_known(&written.what)) {
         reader.notes.misfit(written.place, format!("there is no {what} of this name"), None);
     }

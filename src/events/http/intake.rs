@@ -28,6 +28,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 const REGION_RETRY: Duration = Duration::from_secs(10);
 
 /// Whose signature is believed.
+#[derive(Debug)]
 enum Keys {
     /// `certificate_file`.
     Pinned(Arc<Kept<Key>>),
@@ -36,6 +37,7 @@ enum Keys {
 }
 
 /// Judges requests.
+#[derive(Debug)]
 pub(super) struct Intake {
     url: String,
     allow_v1: bool,

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a listener for EventBridge needs of the world outside.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Needs {
     /// Clients and environment; a reload puts others there.
     pub(crate) around: Around,

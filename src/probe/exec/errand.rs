@@ -99,7 +99,7 @@ fn start(command: Vec<String>, environment: &BTreeMap<String, String>) -> Result
         environment: BTreeMap::new(),
         working_directory: "/".into(),
     };
-    leader::start(&exec, environment).map_err(|error| match error {
+    leader::start(&exec, environment, None).map_err(|error| match error {
         StartError::Busy(message) => format!("cannot start {message}"),
         StartError::Other(message) => message,
     })

@@ -24,6 +24,15 @@ pub(super) fn observe(exec: &Exec, status: ExitStatus, output: &Output, out_of_m
     observation
 }
 
+/// The same in words, for a command that no check runs.
+pub(super) fn text(status: ExitStatus, out_of_memory: bool) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => killed(signal, out_of_memory),
+        (None, None) => format!("it ended in a way that is not known: {status}"),
+    }
+}
+
 fn exited(exec: &Exec, code: i32, output: &Output, out_of_memory: bool) -> Observation {
     let terminal = exec.fatal.contains(&code);
     let health = match (terminal, exec.exit_codes, code) {

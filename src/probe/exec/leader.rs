@@ -4,10 +4,12 @@
 //! other group, so signals to the group cannot reach strangers.
 
 use crate::plan::Exec;
+use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,16 +23,21 @@ use tokio::net::unix::pipe;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Starts the command. Blocks until the program runs, which a dead file server can delay for ever.
-pub(super) fn start(exec: &Exec, environment: &BTreeMap<String, String>) -> Result<Leader, StartError> {
+pub(super) fn start(exec: &Exec, environment: &BTreeMap<String, String>, input: Option<&[u8]>) -> Result<Leader, StartError> {
     let Some((program, arguments)) = exec.command.split_first() else {
         return Err(StartError::Other("the command is empty".to_owned()));
+    };
+    let stdin = match input.map(file_of) {
+        None => Stdio::null(),
+        Some(Ok(file)) => Stdio::from(file),
+        Some(Err(error)) => return Err(StartError::Other(format!("what {program} is told cannot be handed over: {error}"))),
     };
     let spawned = Command::new(program)
         .args(arguments)
         .env_clear()
         .envs(environment)
         .current_dir(&exec.working_directory)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -40,6 +47,14 @@ pub(super) fn start(exec: &Exec, environment: &BTreeMap<String, String>) -> Resu
         Err(error) if error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error()) => Err(StartError::Busy(format!("{program}: {error}"))),
         Err(error) => Err(StartError::Other(why_not_started(program, exec, &error))),
     }
+}
+
+/// A file in memory (memfd_create(2)) that reads as `bytes`: who does not read it holds up nobody, as a full pipe would.
+fn file_of(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Why there is no child.
@@ -187,7 +202,7 @@ mod tests {
             environment: BTreeMap::new(),
             working_directory: "/".into(),
         };
-        start(&exec, &BTreeMap::new()).unwrap()
+        start(&exec, &BTreeMap::new(), None).unwrap()
     }
 
     #[tokio::test]

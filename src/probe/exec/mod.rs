@@ -48,6 +48,8 @@ const DEATH: Duration = Duration::from_secs(2);
 /// A program that is just being written is tried again so often, and after so long.
 const BUSY_TRIES: usize = 10;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// From TERM to KILL, for a hook when the agent stops: less than shutdown waits.
+const LEAVE: Duration = Duration::from_secs(2);
 /// What is read from a pipe at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -93,6 +95,52 @@ struct Registered {
     shared: Arc<Shared>,
     number: u64,
     check: Name,
+}
+
+/// A command that is run by no check: a hook.
+pub(crate) struct Task {
+    /// Names it in the registry; no check may be called so.
+    pub(crate) name: Name,
+    /// The command, and how long it has from TERM to KILL. Its environment does not count.
+    pub(crate) exec: Exec,
+    /// Variables beside those that every child has.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// What it reads on standard input.
+    pub(crate) input: Option<Arc<[u8]>>,
+    /// Its time limit.
+    pub(crate) limit: Duration,
+}
+
+/// What became of a [`Task`].
+pub(crate) struct Ran {
+    /// It has ended by itself with exit status 0.
+    pub(crate) succeeded: bool,
+    /// In words, such as `exit status 3`.
+    pub(crate) text: String,
+    /// The end of what it printed, cut and cleaned.
+    pub(crate) output: String,
+}
+
+/// What one run needs.
+struct Work {
+    exec: Exec,
+    environment: BTreeMap<String, String>,
+    input: Option<Arc<[u8]>>,
+    limit: Duration,
+    /// What a run has from TERM to KILL when nobody wants it any more; none: it is killed at once.
+    leave: Option<Duration>,
+}
+
+/// A run that is over.
+struct Outcome {
+    end: End,
+    /// None: it does not die, or nobody knows how it did.
+    status: Option<std::process::ExitStatus>,
+    /// It went on TERM.
+    obeyed: bool,
+    out_of_memory: bool,
+    program: String,
+    output: Output,
 }
 
 /// How the wait for a leader ended.
@@ -143,10 +191,13 @@ impl Children {
         }
         // The sender is dropped with this future, which is what tells the task that nobody waits any more.
         let (_alive, cancelled) = oneshot::channel::<()>();
-        let (shared, job, exec) = (Arc::clone(&self.shared), job.clone(), exec.clone());
-        let registered = Registered::new(&shared, &job.check.name);
+        let registered = Registered::new(&self.shared, &job.check.name);
+        let environment = environment::of_run(job, exec, &registered.mark());
+        let (shared, exec, limit) = (Arc::clone(&self.shared), exec.clone(), job.check.timeout);
         let run = async move {
-            let observation = supervise(registered, job, exec, cancelled).await;
+            let work = Work { exec, environment, input: None, limit, leave: None };
+            let observation =
+                supervise(registered, &work, cancelled).await.map_or_else(|trouble| trouble, |outcome| outcome.observe(&work));
             shared.last_out().await;
             observation
         };
@@ -154,6 +205,32 @@ impl Children {
             Ok(observation) => observation,
             Err(_) => Observation::new(Health::Unknown, "the run was cut off"),
         }
+    }
+
+    /// Runs a command that belongs to no check. Dropping the future ends it, TERM first.
+    pub(super) async fn command(&self, task: Task) -> Ran {
+        let failed = |text: String| Ran { succeeded: false, text, output: String::new() };
+        if *self.shared.closing.borrow() {
+            return failed("the agent is stopping".to_owned());
+        }
+        if let Some(pid) = self.shared.stuck(&task.name) {
+            return failed(format!("process {pid} of an earlier run hangs in the kernel and does not die of SIGKILL; no other is started"));
+        }
+        let (_alive, cancelled) = oneshot::channel::<()>();
+        let registered = Registered::new(&self.shared, &task.name);
+        let mut environment = environment::least(&registered.mark());
+        environment.extend(task.environment);
+        let shared = Arc::clone(&self.shared);
+        let run = async move {
+            let work = Work { exec: task.exec, environment, input: task.input, limit: task.limit, leave: Some(LEAVE) };
+            let ran = match supervise(registered, &work, cancelled).await {
+                Ok(outcome) => outcome.tell(&work),
+                Err(observation) => Ran { succeeded: false, text: observation.message, output: String::new() },
+            };
+            shared.last_out().await;
+            ran
+        };
+        tokio::spawn(run).await.unwrap_or_else(|_| failed("the run was cut off".to_owned()))
     }
 
     /// Kills all groups, waits until they are reaped, and sweeps once more.
@@ -274,8 +351,8 @@ impl Drop for Registered {
 }
 
 /// One run from start to the last reaped process.
-async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Receiver<()>) -> Observation {
-    let deadline = Instant::now() + job.check.timeout;
+async fn supervise(run: Registered, work: &Work, cancelled: oneshot::Receiver<()>) -> Result<Outcome, Observation> {
+    let deadline = Instant::now() + work.limit;
     let killed_before = memory::oom_kills();
     let mut closing = run.shared.closing.subscribe();
     let stop = async move {
@@ -285,17 +362,13 @@ async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Re
         }
     };
     tokio::pin!(stop);
-    let environment = environment::of_run(&job, &exec, &run.mark());
-    let mut leader = match start(&run, &exec, environment, deadline, job.check.timeout).await {
-        Ok(leader) => leader,
-        Err(trouble) => return trouble,
-    };
+    let mut leader = start(&run, work, deadline).await?;
     run.led_by(&leader);
     let (mut pipes, watch) = match leader.pipes() {
         Ok((out, err)) => (Pipes { out: Some(out), err: Some(err), output: Output::default() }, leader.watch()),
         Err(error) => {
             leader.signal(Signal::KILL);
-            return Observation::new(Health::Unknown, format!("the output of the command cannot be read: {error}"));
+            return Err(Observation::new(Health::Unknown, format!("the output of the command cannot be read: {error}")));
         }
     };
     let end = if Instant::now() >= deadline {
@@ -309,42 +382,76 @@ async fn supervise(run: Registered, job: Job, exec: Exec, cancelled: oneshot::Re
         }
     };
     let mut obeyed = true;
-    if matches!(end, End::TimedOut) {
-        obeyed = tokio::select! {
-            obeyed = terminate(&leader, &watch, &mut pipes, exec.kill_grace) => obeyed,
-            () = &mut stop => false,
-        };
+    match (&end, work.leave) {
+        (End::TimedOut, _) => {
+            obeyed = tokio::select! {
+                obeyed = terminate(&leader, &watch, &mut pipes, work.exec.kill_grace) => obeyed,
+                () = &mut stop => false,
+            };
+        }
+        (End::Cancelled, Some(leave)) => obeyed = terminate(&leader, &watch, &mut pipes, leave).await,
+        (End::Cancelled | End::Exited, _) => {}
     }
     let status = finish(&run, leader, &watch, &mut pipes).await;
     let out_of_memory = matches!((killed_before, memory::oom_kills()), (Some(before), Some(after)) if after > before);
-    let program = one_line(exec.command.first().map_or("", String::as_str));
-    match (end, status) {
-        (End::Exited, Some(status)) => exit::observe(&exec, status, &pipes.output, out_of_memory),
-        (End::Exited, None) => Observation::new(Health::Unknown, format!("{program} ended, but the kernel does not say how")),
-        (End::Cancelled, _) => Observation::new(Health::Unknown, "the run was stopped"),
-        (End::TimedOut, status) => timed_out(job.check.timeout, &program, status.is_some(), obeyed, &pipes.output),
+    let program = one_line(work.exec.command.first().map_or("", String::as_str));
+    Ok(Outcome { end, status, obeyed, out_of_memory, program, output: pipes.output })
+}
+
+impl Outcome {
+    /// What it says about a check.
+    fn observe(&self, work: &Work) -> Observation {
+        match (&self.end, self.status) {
+            (End::Exited, Some(status)) => exit::observe(&work.exec, status, &self.output, self.out_of_memory),
+            (End::Exited, None) => Observation::new(Health::Unknown, self.unknown()),
+            (End::Cancelled, _) => Observation::new(Health::Unknown, "the run was stopped"),
+            (End::TimedOut, _) => {
+                let mut observation = Observation::new(Health::Critical, self.timed_out(work.limit));
+                observation.output = self.output.shown();
+                observation
+            }
+        }
+    }
+
+    /// What it says about a command that no check runs.
+    fn tell(&self, work: &Work) -> Ran {
+        let text = match (&self.end, self.status) {
+            (End::Exited, Some(status)) => exit::text(status, self.out_of_memory),
+            (End::Exited, None) => self.unknown(),
+            (End::Cancelled, _) => "the run was stopped".to_owned(),
+            (End::TimedOut, _) => self.timed_out(work.limit),
+        };
+        let succeeded = matches!(self.end, End::Exited) && self.status.is_some_and(|status| status.success());
+        Ran { succeeded, text, output: self.output.shown() }
+    }
+
+    fn unknown(&self) -> String {
+        format!("{} ended, but the kernel does not say how", self.program)
+    }
+
+    fn timed_out(&self, limit: Duration) -> String {
+        let how = match (self.status.is_some(), self.obeyed) {
+            (false, _) => "; it hangs in the kernel and does not die of SIGKILL",
+            (true, false) => "; it did not end on SIGTERM and was killed",
+            (true, true) => "",
+        };
+        format!("timed out after {} while running {}{how}", span(limit), self.program)
     }
 }
 
 /// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever. A start that is merely slow is waited for
 /// somewhat beyond the timeout, so that what it starts late is gone before the observation is made.
-async fn start(
-    run: &Registered,
-    exec: &Exec,
-    environment: BTreeMap<String, String>,
-    deadline: Instant,
-    timeout: Duration,
-) -> Result<Leader, Observation> {
+async fn start(run: &Registered, work: &Work, deadline: Instant) -> Result<Leader, Observation> {
     let unknown = |message| Observation::new(Health::Unknown, message);
     let progress = Progress::default();
-    let environment = Arc::new(environment);
+    let environment = Arc::new(work.environment.clone());
     for attempt in 1.. {
-        let (own_exec, own_environment) = (exec.clone(), Arc::clone(&environment));
-        let program = one_line(exec.command.first().map_or("", String::as_str));
+        let (exec, environment, input) = (work.exec.clone(), Arc::clone(&environment), work.input.clone());
+        let program = one_line(work.exec.command.first().map_or("", String::as_str));
         // A leader that comes too late is dropped by its thread, which kills it.
-        let starting = run.shared.apart.look(&run.check, &program, &progress, move || leader::start(&own_exec, &own_environment));
+        let starting = run.shared.apart.look(&run.check, &program, &progress, move || leader::start(&exec, &environment, input.as_deref()));
         match tokio::time::timeout_at(deadline + DEATH, starting).await {
-            Err(_) => return Err(progress.timed_out(timeout)),
+            Err(_) => return Err(progress.timed_out(work.limit)),
             Ok(Err(trouble)) => return Err(trouble),
             Ok(Ok(Ok(leader))) => return Ok(leader),
             Ok(Ok(Err(StartError::Other(message)))) => return Err(unknown(message)),
@@ -386,17 +493,6 @@ async fn finish(run: &Registered, mut leader: Leader, watch: &Watch, pipes: &mut
     pipes.read_while(run.shared.sweep(Some(run))).await;
     let _ = tokio::time::timeout(DRAIN, pipes.read_to_end()).await;
     status
-}
-
-fn timed_out(timeout: Duration, program: &str, reaped: bool, obeyed: bool, output: &Output) -> Observation {
-    let how = match (reaped, obeyed) {
-        (false, _) => "; it hangs in the kernel and does not die of SIGKILL",
-        (true, false) => "; it did not end on SIGTERM and was killed",
-        (true, true) => "",
-    };
-    let mut observation = Observation::new(Health::Critical, format!("timed out after {} while running {program}{how}", span(timeout)));
-    observation.output = output.shown();
-    observation
 }
 
 /// The reading ends of a child's output. `None` once the last writer has closed.
