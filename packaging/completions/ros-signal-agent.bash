@@ -25,6 +25,9 @@ _ros__signal__agent() {
             ros__signal__agent,doctor)
                 cmd="ros__signal__agent__subcmd__doctor"
                 ;;
+            ros__signal__agent,events)
+                cmd="ros__signal__agent__subcmd__events"
+                ;;
             ros__signal__agent,help)
                 cmd="ros__signal__agent__subcmd__help"
                 ;;
@@ -100,6 +103,30 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__config__subcmd__help,show)
                 cmd="ros__signal__agent__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            ros__signal__agent__subcmd__events,follow)
+                cmd="ros__signal__agent__subcmd__events__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__events,gc)
+                cmd="ros__signal__agent__subcmd__events__subcmd__gc"
+                ;;
+            ros__signal__agent__subcmd__events,help)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__events,send)
+                cmd="ros__signal__agent__subcmd__events__subcmd__send"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,follow)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,gc)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__gc"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,help)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__help"
+                ;;
+            ros__signal__agent__subcmd__events__subcmd__help,send)
+                cmd="ros__signal__agent__subcmd__events__subcmd__help__subcmd__send"
+                ;;
             ros__signal__agent__subcmd__help,check)
                 cmd="ros__signal__agent__subcmd__help__subcmd__check"
                 ;;
@@ -108,6 +135,9 @@ _ros__signal__agent() {
                 ;;
             ros__signal__agent__subcmd__help,doctor)
                 cmd="ros__signal__agent__subcmd__help__subcmd__doctor"
+                ;;
+            ros__signal__agent__subcmd__help,events)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events"
                 ;;
             ros__signal__agent__subcmd__help,help)
                 cmd="ros__signal__agent__subcmd__help__subcmd__help"
@@ -166,6 +196,15 @@ _ros__signal__agent() {
             ros__signal__agent__subcmd__help__subcmd__config,show)
                 cmd="ros__signal__agent__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            ros__signal__agent__subcmd__help__subcmd__events,follow)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__follow"
+                ;;
+            ros__signal__agent__subcmd__help__subcmd__events,gc)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__gc"
+                ;;
+            ros__signal__agent__subcmd__help__subcmd__events,send)
+                cmd="ros__signal__agent__subcmd__help__subcmd__events__subcmd__send"
+                ;;
             ros__signal__agent__subcmd__help__subcmd__hook,list)
                 cmd="ros__signal__agent__subcmd__help__subcmd__hook__subcmd__list"
                 ;;
@@ -221,7 +260,7 @@ _ros__signal__agent() {
 
     case "${cmd}" in
         ros__signal__agent)
-            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor hook push report reload hold resume reset rehearse help"
+            opts="-v -h -V --config --root --socket --log-format --log --verbose --help --version run check signal status history wait plan config doctor events hook push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -576,8 +615,246 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events)
+            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help follow send gc help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__follow)
+            opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__gc)
+            opts="-v -h --older-than --dry-run --json --config --root --socket --log-format --log --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help)
+            opts="follow send gc help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__follow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__send)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__send)
+            opts="-v -h --status --stack --source --to --address --key --certificate-url --json --config --root --socket --log-format --log --verbose --help CheckComplete CheckFailed CreateComplete CreateFailed CreateRollbackComplete CreateRollbackFailed DeleteComplete DeleteFailed ImportCreateComplete ImportCreateFailed ImportCreateRollbackComplete ImportCreateRollbackFailed ImportUpdateComplete ImportUpdateFailed ImportUpdateRollbackComplete ImportUpdateRollbackFailed RollbackComplete RollbackFailed UpdateComplete UpdateFailed Stack:StatusChange ActionTrail:AliyunServiceEvent ActionTrail:ApiCall ActionTrail:ConsoleOperation CloudMonitor:StackGroup[OperationStatusChange] CloudMonitor:StackResource[StatusChange] CloudMonitor:Stack[StatusChange] Config:ConfigurationItemChangeNotification Config:NonCompliantNotification"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --status)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -W "http spool" -- "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "auto text journal json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ros__subcmd__signal__subcmd__agent__subcmd__help)
-            opts="run check signal status history wait plan config doctor hook push report reload hold resume reset rehearse help"
+            opts="run check signal status history wait plan config doctor events hook push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -677,6 +954,62 @@ _ros__signal__agent() {
         ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events)
+            opts="follow send gc"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__follow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__send)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

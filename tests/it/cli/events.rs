@@ -253,7 +253,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// The secret of a run, and a listener that keeps what was posted to it.
-const TEST_SECRET: &[u8] = b"made-up-test-secret-of-one-run";
+const TEST_SECRET: &str = "made-up-test-secret-of-one-run";
 
 #[derive(Default)]
 struct Posted(Mutex<Vec<(HeaderMap, String)>>);
@@ -293,7 +293,7 @@ fn agent_with(sources: &Value, mut ids: mpsc::UnboundedReceiver<String>) -> (tem
         Some(body) => Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(body)),
         None => Body::empty(),
     };
-    let secret = async || axum::Json(serde_json::json!({ "secret": STANDARD.encode(TEST_SECRET) }));
+    let secret = async || axum::Json(serde_json::json!({ "secret": TEST_SECRET }));
     let router = axum::Router::new()
         .route("/status", get(async move || axum::Json(status)))
         .route("/events", get(events))
@@ -341,7 +341,7 @@ async fn a_test_event_is_signed_with_the_secret_of_the_run_and_its_fate_is_told(
     let [(headers, body)] = &posted[..] else { panic!("{} were posted", posted.len()) };
     let time = header(headers, "x-ros-signal-agent-test-time");
     let signature = STANDARD.decode(header(headers, "x-ros-signal-agent-test-signature")).unwrap();
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, TEST_SECRET);
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, TEST_SECRET.as_bytes());
     let text = format!("{time}\nhttps://agent.example.com/ros/events?stack=web\n{body}\n");
     ring::hmac::verify(&key, text.as_bytes(), &signature).expect("signed as the listener checks it");
     assert_eq!(header(headers, "host"), "agent.example.com");
@@ -432,7 +432,7 @@ async fn with_a_key_it_is_signed_as_eventbridge_signs() {
     run(&["dgst", "-sha256", "-verify", &path("public.pem"), "-signature", &path("signature"), &path("text")]).await;
 
     let ended = program(&[&send[..], &["--key", &path("public.pem"), "--certificate-url", certificate]].concat()).await;
-    assert!(ended.err.contains("there is no \"BEGIN PRIVATE KEY\" in it") && ended.err.contains("hint: "), "{}", ended.err);
+    assert!(ended.err.contains("it holds no RSA private key") && ended.err.contains("hint: "), "{}", ended.err);
 }
 
 #[tokio::test]

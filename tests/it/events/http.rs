@@ -175,7 +175,8 @@ async fn everything_else_is_refused_with_its_reason_and_nothing_of_it_is_taken()
         ("malformed signature", 401, with(good.clone(), "x-eventbridge-signature-v2", "!"), body.clone()),
         ("content encoding", 415, with(good.clone(), "content-encoding", "gzip"), body.clone()),
         ("too large", 413, good.clone(), vec![b' '; 600 * 1024]),
-        ("not JSON", 400, signed_at(now, b"hello", Some(token)), b"hello".to_vec()),
+        ("neither JSON nor base64 of JSON", 400, signed_at(now, b"<html/>", Some(token)), b"<html/>".to_vec()),
+        ("not an event", 400, signed_at(now, b"{}", Some(token)), b"{}".to_vec()),
     ];
     for (reason, status, headers, body) in cases {
         let before = agent.refused(reason).await;

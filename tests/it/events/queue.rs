@@ -78,7 +78,7 @@ async fn one_message_at_a_time_works_under_either_signature_and_with_a_token() {
 #[tokio::test(flavor = "current_thread")]
 async fn what_is_no_event_is_counted_and_deleted() {
     let server = server().await;
-    server.put("q", "hello, world");
+    server.put("q", "<html/>");
     server.put("q", "{}");
     let host = host(&server, "").await;
     let agent = host.start();

@@ -1,7 +1,7 @@
 //! The look that follows a stack.
 
 use super::*;
-use ros_sandbox::{Effect, Fault, Status, Switches};
+use ros_sandbox::{Change, Effect, Fault, ResourceSpec, Status, Switches};
 use ros_signal_agent::signal::Class;
 use ros_signal_agent::stack::Look;
 use ros_signal_agent::stack::sight::{Mark, Seen, Sight};
@@ -114,10 +114,11 @@ async fn before_a_send_the_condition_says_for_which_operation_it_waits() {
     assert_eq!(client.look_since(&target(), Some("NoSuchCondition")).await, Look::Waiting);
     receipt(client.signal(&success()).await);
     assert_eq!(client.look_since(&target(), Some("Wait")).await, Look::NobodyWaits("the stack is CREATE_COMPLETE".into()));
-    sandbox.put_stack(STACK, StackSpec::default().status("UPDATE_IN_PROGRESS".parse::<Status>().unwrap())).unwrap();
+    let two = ResourceSpec::condition("WebReady", 2, 900.0);
+    let update = Change::update().resource("WebReady", ResourceSpec::handle()).resource("Wait", two).conditions_begin_after(60.0);
+    sandbox.change(STACK, update).unwrap();
+    assert!(matches!(client.look_since(&target(), Some("Wait")).await, Look::NotNow(_)), "its turn has not come");
+    sandbox.advance_clock(std::time::Duration::from_secs(61));
     let later = client.look_since(&target(), Some("Wait")).await;
-    assert!(
-        matches!(later, Look::NotNow(_) | Look::WaitingSince { creating: false, .. }),
-        "the update's own time, once its turn has come: {later:?}"
-    );
+    assert!(matches!(&later, Look::WaitingSince { creating: false, since: own } if *own != since), "the update's own time: {later:?}");
 }
