@@ -8,6 +8,7 @@ use crate::plan::{OnUnwritable, Resignal, Transport};
 use crate::retry::{Pace, Schedule, Schedules};
 use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, Target, client_token};
 use crate::stack::Look;
+use crate::stack::sight::Mark;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -325,8 +326,11 @@ impl Core {
         self.effects.push(Effect::Send { send, request });
     }
 
-    pub(super) fn looked(&mut self, look: u64, result: Look) {
+    pub(super) fn looked(&mut self, look: u64, result: Look, shown: Option<Mark>) {
         let Some(index) = self.rounds.iter().position(|active| active.delivery.phase == Phase::Looking(look)) else { return };
+        if let (Some(shown), Some(target)) = (shown, self.rounds.get(index).and_then(|active| active.round.target.clone())) {
+            self.shown_before_a_send(&target, shown);
+        }
         if !matches!(result, Look::Failed { .. } | Look::NoCredentials(_))
             && let Some(active) = self.rounds.get_mut(index)
         {

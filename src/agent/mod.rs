@@ -180,7 +180,7 @@ impl Core {
             Input::Identified(answer) => self.identified(answer),
             Input::Recorded { generation } => self.recorded(generation),
             Input::NotRecorded { error } => self.not_recorded(error),
-            Input::Looked { look, result } => self.looked(look, result),
+            Input::Looked { look, result, shown } => self.looked(look, result, shown),
             Input::Reported { report, text } => self.reported(report, text),
             Input::Resumed => self.doubt("the host was suspended"),
             Input::Answered { send, answer } => self.answered(send, answer),

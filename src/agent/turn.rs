@@ -72,6 +72,8 @@ pub enum Input {
         look: u64,
         /// What it showed.
         result: Look,
+        /// How the stack was, where one was looked at.
+        shown: Option<Mark>,
     },
     /// The report of a `Report` effect is there, or has failed.
     Reported {

@@ -371,9 +371,8 @@ impl Daemon {
             Effect::Look { look, target, condition, since } => {
                 let client = self.outside.client();
                 self.calls.spawn(async move {
-                    let condition = condition.as_deref();
-                    let result = if since { client.look_since(&target, condition).await } else { client.look(&target, condition).await };
-                    vec![Input::Looked { look, result }]
+                    let (result, shown) = client.look_asking(&target, condition.as_deref(), since).await;
+                    vec![Input::Looked { look, result, shown }]
                 });
             }
             Effect::Learn { learn, target, condition } => {
@@ -390,7 +389,7 @@ impl Daemon {
             }
             Effect::LookAtHook { look, target, hook } => {
                 let looking = self.outside.look_at_hook(self.known(), target, hook);
-                self.calls.spawn(async move { vec![Input::Looked { look, result: looking.await }] });
+                self.calls.spawn(async move { vec![Input::Looked { look, result: looking.await, shown: None }] });
             }
             Effect::Beat { beat, target, hook, covers } => {
                 let beating = self.outside.beat(self.known(), target, hook, covers);

@@ -11,6 +11,7 @@ use crate::plan::{self, Endpoint};
 use crate::rpc::{Action, Body, Caller, ClientError, Failed, Invalid, Operation, Reach, http_client, unsent};
 use crate::secret::Secret;
 use crate::signal::{Answer, Class, Refusal, SignalRequest, Target};
+use crate::stack::sight::Mark;
 use crate::stack::{self, Look, transition};
 use crate::transport;
 use reqwest::Url;
@@ -55,6 +56,8 @@ pub struct StackAnswer {
     pub status_reason: Option<String>,
     /// `StackName`.
     pub name: Option<String>,
+    /// `UpdateTime`, else `CreateTime`, as ROS writes it.
+    pub updated: Option<String>,
 }
 
 /// Answer of GetStackResource, as far as it is used.
@@ -187,28 +190,28 @@ impl Client {
     /// What the stack is doing, and the condition where one is named. Takes a few seconds at most, in which a call whose refusal could
     /// be mended is repeated once.
     pub async fn look(&self, target: &Target, condition: Option<&str>) -> Look {
-        self.look_asking(target, condition, false).await
+        self.look_asking(target, condition, false).await.0
     }
 
-    /// Like [`Client::look`], and since when the condition waits: [`Look::WaitingSince`] where it does.
-    pub async fn look_since(&self, target: &Target, condition: Option<&str>) -> Look {
-        self.look_asking(target, condition, true).await
-    }
-
-    async fn look_asking(&self, target: &Target, condition: Option<&str>, since: bool) -> Look {
-        match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition, since)).await {
+    /// Like [`Client::look`], with what the stack shows; and if `since` is asked for, since when the condition waits:
+    /// [`Look::WaitingSince`] where it does.
+    pub async fn look_asking(&self, target: &Target, condition: Option<&str>, since: bool) -> (Look, Option<Mark>) {
+        let mut shown = None;
+        let look = match tokio::time::timeout(LOOK_TIMEOUT, self.look_unbounded(target, condition, since, &mut shown)).await {
             Ok(look) => look,
             Err(_) => {
                 let why = format!("no answer about the stack within {}s", LOOK_TIMEOUT.as_secs());
                 Look::Failed { why, retry_after: None }
             }
-        }
+        };
+        (look, shown)
     }
 
-    async fn look_unbounded(&self, target: &Target, condition: Option<&str>, since: bool) -> Look {
+    async fn look_unbounded(&self, target: &Target, condition: Option<&str>, since: bool, shown: &mut Option<Mark>) -> Look {
         let stack = match mended(|| self.get_stack(target)).await {
             Ok(stack) => {
                 self.remember(target);
+                *shown = Some(Mark { status: stack.status.clone(), updated: stack.updated.clone() });
                 stack
             }
             Err(refusal) if refusal.class == Class::Permission => return Look::Denied(refusal.explained()),
@@ -272,7 +275,8 @@ impl Client {
     pub async fn get_stack(&self, target: &Target) -> Result<StackAnswer, Refusal> {
         let body = self.attempt(target, operations::get_stack(target)).await?;
         let text = |name| body.member(name).map(transport::clean);
-        Ok(StackAnswer { status: status(&body)?, status_reason: text("StatusReason"), name: text("StackName") })
+        let (status_reason, name) = (text("StatusReason"), text("StackName"));
+        Ok(StackAnswer { status: status(&body)?, status_reason, name, updated: updated(&body) })
     }
 
     /// One attempt at GetStackResource of `logical_id` in the stack of `target`.

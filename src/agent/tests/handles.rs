@@ -90,11 +90,11 @@ fn without_credentials_the_url_of_a_handle_is_used_at_once_and_the_api_waits() {
     let refused = || Look::NoCredentials("no credentials: environment".into());
     let (mut core, effects) = healthy(by_file(), None, None, Some(Ok(named())));
     assert!(sent(&effects).is_empty(), "the look comes first");
-    let after = step(&mut core, 20_000, Input::Looked { look: look(&effects).unwrap(), result: refused() });
+    let after = step(&mut core, 20_000, Input::Looked { look: look(&effects).unwrap(), result: refused(), shown: None });
     assert_eq!(sent(&after), [Target { region: "cn-hangzhou".into(), stack_id: "stack".into(), resource: "WebReady".into() }]);
 
     let (mut core, effects) = healthy(Transport::Api, Some("stack"), Some("cn-hangzhou"), None);
-    let after = step(&mut core, 20_000, Input::Looked { look: look(&effects).unwrap(), result: refused() });
+    let after = step(&mut core, 20_000, Input::Looked { look: look(&effects).unwrap(), result: refused(), shown: None });
     assert!(sent(&after).is_empty(), "as after any look that failed");
 }
 

@@ -112,7 +112,7 @@ impl Desk {
 
     fn looked(&mut self, ms: u64, result: Look) {
         let look = self.look.take().expect("no look");
-        self.step(ms, Input::Looked { look, result });
+        self.step(ms, Input::Looked { look, result, shown: None });
     }
 
     fn settled(&self) -> Option<&Settlement> {

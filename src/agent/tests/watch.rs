@@ -155,6 +155,20 @@ fn a_stack_that_is_missed_counts_as_deleted_after_a_minute_and_only_where_it_was
 }
 
 #[test]
+fn a_creation_that_is_over_before_the_first_look_is_told_all_the_same() {
+    for seed in 0..40 {
+        let signal = testing::signal("web", "WebReady", &["a"]);
+        let plan = testing::plan(vec![signal], vec![testing::check("a")]);
+        let mut world = World::new(plan, PLAIN, seed).alive(Life::new(true, Moves::Both));
+        world.happen(&Happening::Truth(0, true));
+        world.pass(2 * MINUTE);
+        assert_eq!(world.life().status, "CREATE_COMPLETE");
+        let told = world.lines.iter().filter(|line| line.text.starts_with("stack.created")).count();
+        assert_eq!(told, 1, "seed {seed}: first look after {} ms", world.watched[0].1);
+    }
+}
+
+#[test]
 fn a_transition_is_handled_once_across_crashes() {
     let mut world = at_rest();
     for _ in 0..10 {

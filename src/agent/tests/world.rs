@@ -509,8 +509,8 @@ impl World {
                 self.step(Input::NotRecorded { error: "no space left on device".to_owned() });
             }
             Flight::Looked { look, target, since } if self.life.is_some() => {
-                let result = self.looked_at_life(&target, since);
-                self.step(Input::Looked { look, result });
+                let (result, shown) = (self.looked_at_life(&target, since), self.shown_life(&target));
+                self.step(Input::Looked { look, result, shown });
             }
             Flight::Looked { look, target, .. } => {
                 let completed = self.received.get(&key(&target)).is_some_and(|signals| !signals.is_empty());
@@ -521,7 +521,7 @@ impl World {
                     Looks::Answered if completed => Look::NobodyWaits("the stack is CREATE_COMPLETE".to_owned()),
                     Looks::Answered => Look::Waiting,
                 };
-                self.step(Input::Looked { look, result });
+                self.step(Input::Looked { look, result, shown: None });
             }
             Flight::Watched { watch, target, unless, resources } => {
                 let sight = self.sight(&target, unless.as_ref(), &resources);

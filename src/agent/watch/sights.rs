@@ -120,6 +120,17 @@ impl Core {
         Moved::On
     }
 
+    /// A look before a send has shown the stack, perhaps before the first one that follows it: then what comes later is told apart from this.
+    /// A host that is quick has its stack complete before that first look, and `stack.created` would never be told.
+    pub(in crate::agent) fn shown_before_a_send(&mut self, target: &Target, shown: Mark) {
+        let followed = self.watching.stacks.iter().any(|watched| watched.is(target));
+        if !followed || shown.status.starts_with("DELETE_") || self.record_of(target).is_some_and(|record| record.handled.is_some()) {
+            return;
+        }
+        self.record_mut(target).handled = Some(shown);
+        self.durability.dirty = true;
+    }
+
     /// The stack is no more: said once, and it is not looked at again.
     fn deleted(&mut self, index: usize, facts: StackFacts, tell: bool) {
         let Some(watched) = self.watching.stacks.get_mut(index) else { return };

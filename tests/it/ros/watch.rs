@@ -109,16 +109,18 @@ async fn metadata_is_kept_up_to_a_size_and_known_by_its_digest_beyond_it() {
 async fn before_a_send_the_condition_says_for_which_operation_it_waits() {
     let sandbox = sandbox().await;
     let client = client(&sandbox.ros_url());
-    let Look::WaitingSince { since, creating } = client.look_since(&target(), Some("Wait")).await else { panic!("it does not wait") };
+    let (target, client) = (target(), &client);
+    let look = async |condition| client.look_asking(&target, condition, true).await.0;
+    let Look::WaitingSince { since, creating } = look(Some("Wait")).await else { panic!("it does not wait") };
     assert!(creating && since.len() >= 19, "{since}");
-    assert_eq!(client.look_since(&target(), Some("NoSuchCondition")).await, Look::Waiting);
+    assert_eq!(look(Some("NoSuchCondition")).await, Look::Waiting);
     receipt(client.signal(&success()).await);
-    assert_eq!(client.look_since(&target(), Some("Wait")).await, Look::NobodyWaits("the stack is CREATE_COMPLETE".into()));
+    assert_eq!(look(Some("Wait")).await, Look::NobodyWaits("the stack is CREATE_COMPLETE".into()));
     let two = ResourceSpec::condition("WebReady", 2, 900.0);
     let update = Change::update().resource("WebReady", ResourceSpec::handle()).resource("Wait", two).conditions_begin_after(60.0);
     sandbox.change(STACK, update).unwrap();
-    assert!(matches!(client.look_since(&target(), Some("Wait")).await, Look::NotNow(_)), "its turn has not come");
+    assert!(matches!(look(Some("Wait")).await, Look::NotNow(_)), "its turn has not come");
     sandbox.advance_clock(std::time::Duration::from_secs(61));
-    let later = client.look_since(&target(), Some("Wait")).await;
+    let later = look(Some("Wait")).await;
     assert!(matches!(&later, Look::WaitingSince { creating: false, since: own } if *own != since), "the update's own time: {later:?}");
 }

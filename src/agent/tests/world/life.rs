@@ -231,6 +231,15 @@ impl World {
         result
     }
 
+    /// How the stack is, where a look is answered.
+    pub(super) fn shown_life(&mut self, target: &Target) -> Option<Mark> {
+        if matches!(self.looks, Looks::Denied | Looks::Failing) || self.life().gone {
+            return None;
+        }
+        let facts = facts(target, self.life().status, self.life().updated);
+        Some(Mark { status: facts.status, updated: facts.updated })
+    }
+
     /// What a look that follows the stack shows.
     pub(super) fn sight(&mut self, target: &Target, unless: Option<&Mark>, resources: &[String]) -> Sight {
         match self.looks {
