@@ -142,6 +142,9 @@ pub struct StackRecord {
     /// The last transition that was handled: rounds and hooks follow from what comes after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled: Option<Mark>,
+    /// Since when it is missed there: a second look at least a minute later tells that it was deleted, whatever lies between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Stamp>,
     /// It is no more.
     #[serde(default)]
     pub deleted: bool,

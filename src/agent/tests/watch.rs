@@ -155,6 +155,19 @@ fn a_stack_that_is_missed_counts_as_deleted_after_a_minute_and_only_where_it_was
 }
 
 #[test]
+fn a_deletion_is_concluded_also_by_an_agent_that_never_lives_for_a_minute() {
+    let mut world = at_rest();
+    world.happen(&Happening::Stack(Act::Delete));
+    world.hint();
+    for _ in 0..12 {
+        world.pass(40_000);
+        world.happen(&Happening::Crash);
+    }
+    assert_eq!(world.lines.iter().filter(|line| line.text == "stack.deleted").count(), 1);
+    assert!(world.core.stacks[0].deleted);
+}
+
+#[test]
 fn a_creation_that_is_over_before_the_first_look_is_told_all_the_same() {
     for seed in 0..40 {
         let signal = testing::signal("web", "WebReady", &["a"]);

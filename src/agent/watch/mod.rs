@@ -68,8 +68,8 @@ struct Watched {
     schedules: Schedules,
     /// When it was last seen to have moved.
     moved_at: BootMs,
-    /// Where it was missed, and since when.
-    missing: Option<(String, BootMs)>,
+    /// The last look has missed it.
+    missing: bool,
     /// Events for hooks that came since the last look was asked for.
     waiting: Vec<Arrival>,
     /// Events for hooks that the look in flight is made for.
@@ -103,7 +103,7 @@ impl Watched {
             looks: (0, 0),
             schedules: Schedules::default(),
             moved_at: now,
-            missing: None,
+            missing: false,
             waiting: Vec::new(),
             asked_for: Vec::new(),
         }
@@ -196,7 +196,15 @@ impl Core {
                     self.stacks.remove(oldest);
                 }
                 let (region, stack_id) = (target.region.clone(), target.stack_id.clone());
-                self.stacks.push(StackRecord { region, stack_id, host: None, handled: None, deleted: false, metadata: Vec::new() });
+                self.stacks.push(StackRecord {
+                    region,
+                    stack_id,
+                    host: None,
+                    handled: None,
+                    missing: None,
+                    deleted: false,
+                    metadata: Vec::new(),
+                });
                 self.stacks.len() - 1
             }
         };

@@ -75,7 +75,7 @@ impl Core {
         for index in 0..self.watching.stacks.len() {
             let is_late = |watched: &&Watched| watched.failures == 0 && matches!(watched.phase, Phase::Due(at) if at > latest);
             let Some(watched) = self.watching.stacks.get(index).filter(is_late) else { continue };
-            if watched.missing.is_none() && watched.denied.is_none() && self.is_quick(watched) {
+            if !watched.missing && watched.denied.is_none() && self.is_quick(watched) {
                 let at = self.now().saturating_add(self.random_ms(2 * QUICK_MS));
                 self.look_at(index, at);
             }
@@ -129,8 +129,9 @@ impl Core {
     }
 
     /// Plans the look after one that missed the stack, at the earliest when it may count as deleted.
-    pub(super) fn plan_look_after_missing(&mut self, index: usize) {
-        let at = self.now().saturating_add(MISSING_MS).saturating_add(self.random_ms(HINT_JITTER_MS));
+    pub(super) fn plan_look_after_missing(&mut self, index: usize, since: BootMs) {
+        let least = since.saturating_add(MISSING_MS).max(self.now());
+        let at = least.saturating_add(self.random_ms(HINT_JITTER_MS));
         self.look_at(index, at);
     }
 

@@ -39,7 +39,7 @@ impl Core {
         let asked_for = std::mem::take(&mut watched.asked_for);
         let for_hint = std::mem::take(&mut watched.for_hint);
         let recovered = watched.denied.take().is_some() || watched.trouble.take().is_some();
-        (watched.failures, watched.missing, watched.schedules) = (0, None, Default::default());
+        (watched.failures, watched.missing, watched.schedules) = (0, false, Default::default());
         let denied_resources = seen.resources_denied.clone().filter(|_| !std::mem::replace(&mut watched.told_resources, true));
         if seen.resources_denied.is_none() && !resources.is_empty() {
             watched.told_resources = false;
@@ -89,7 +89,7 @@ impl Core {
         let facts = &seen.facts;
         let mark = Mark { status: facts.status.clone(), updated: facts.updated.clone() };
         let record = self.record_mut(target);
-        let new_host = record.host.as_ref() != Some(&seen.host);
+        let new_host = record.host.as_ref() != Some(&seen.host) || record.missing.take().is_some();
         record.host = Some(seen.host.clone());
         let previous = record.handled.clone();
         if previous.as_ref() == Some(&mark) {
@@ -158,26 +158,21 @@ impl Core {
         let Some(watched) = self.watching.stacks.get_mut(index) else { return };
         let target = watched.target.clone();
         watched.trouble = Some(format!("{host} knows no such stack"));
-        let since = match &watched.missing {
-            Some((known, since)) if known == host => *since,
-            _ => now,
-        };
-        watched.missing = Some((host.to_owned(), since));
+        watched.missing = true;
         let record = self.record_of(&target).cloned();
         let Some(record) = record.filter(|record| record.host.as_deref() == Some(host)) else {
             // No more often than a stack that is there.
             return self.plan_look(index);
         };
+        let Some(since) = record.missing.as_ref().map(|since| since.on_boot_clock(&self.boot_id, self.turn.now)) else {
+            self.record_mut(&target).missing = Some(self.turn.now.stamp(&self.boot_id));
+            self.durability.dirty = true;
+            let text = "the stack was not found where it was seen: one more look tells whether it was deleted";
+            self.line("look", &target, None, text.to_owned());
+            return self.plan_look_after_missing(index, now);
+        };
         if now.saturating_sub(since) < MISSING_MS {
-            if since == now {
-                self.line(
-                    "look",
-                    &target,
-                    None,
-                    "the stack was not found where it was seen: one more look tells whether it was deleted".to_owned(),
-                );
-            }
-            return self.plan_look_after_missing(index);
+            return self.plan_look_after_missing(index, since);
         }
         let mut facts = self.facts_of(index).unwrap_or_else(|| StackFacts {
             region: target.region.clone(),
