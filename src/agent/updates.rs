@@ -102,7 +102,9 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         for signal in plan.signals.iter().filter(|signal| signal.resignal == Resignal::OnUpdate) {
             let Some(index) = self.current(signal) else { continue };
-            let Some(round) = self.rounds.get(index).map(|active| &active.round).filter(|round| round.operation.is_none()) else { continue };
+            let Some(round) = self.rounds.get(index).map(|active| &active.round).filter(|round| round.operation.is_none()) else {
+                continue;
+            };
             let rested = round.target.as_ref().and_then(|target| self.handled_status(target)).map(doing);
             if matches!(rested, Some(Doing::Rests | Doing::Undone)) {
                 self.belongs(index, StackOperation { began: None, ended: true });
