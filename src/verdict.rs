@@ -120,10 +120,15 @@ fn at_deadline(signal: &Signal, standings: &[Standing<'_>], now: BootMs, timers:
         )
     };
     reason.push_str(&not_ready(standings).unwrap_or_else(|| "healthy, but not for min_healthy_time".to_owned()));
+    Decision { verdict: too_late(signal, reason), wake: None, confirm: Vec::new() }
+}
+
+/// What is said when the time to decide is over.
+pub fn too_late(signal: &Signal, reason: String) -> Verdict {
     match signal.on_deadline {
-        OnDeadline::Failure => decided(SignalStatus::Failure, reason),
-        OnDeadline::Warning => decided(SignalStatus::Warning, reason),
-        OnDeadline::None => Decision { verdict: Verdict::Silence(reason), wake: None, confirm: Vec::new() },
+        OnDeadline::Failure => Verdict::Say(SignalStatus::Failure, reason),
+        OnDeadline::Warning => Verdict::Say(SignalStatus::Warning, reason),
+        OnDeadline::None => Verdict::Silence(reason),
     }
 }
 

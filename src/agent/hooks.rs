@@ -16,7 +16,7 @@ use crate::events::Line;
 use crate::hooks::{HookEnd, HookRecord, Occasion};
 use crate::plan::{Hook, Name};
 use crate::retry::{Pace, Schedule};
-use crate::signal::{Class, SignalStatus};
+use crate::signal::{Class, MetadataRecord, SignalStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ use std::sync::Arc;
 const IN_FLIGHT: usize = 4;
 /// Records that wait or run. Beyond it the newest is refused, loudly.
 const QUEUE: usize = 64;
+/// Texts of metadata in the queue, in bytes of the ledger together: it may not be larger than [`crate::ledger::SIZE_LIMIT`]. With more, hooks
+/// are run without.
+const TEXTS_LIMIT: usize = 128 * 1024;
 /// Ids of records that have ended.
 const DONE_KEPT: usize = 256;
 /// Longest text of how a run ended, in bytes.
@@ -134,10 +137,28 @@ impl Core {
             );
             return self.note(NoteLevel::Error, text);
         }
+        let occasion = self.fitted(hook, occasion);
         let needs = self.durability.next();
         self.hooking.ways.insert(id.clone(), Way::new(Phase::Due(self.now()), needs));
-        self.hooks.push(HookRecord { id, hook: Arc::clone(&hook.name), occasion: occasion.clone(), attempts: 0 });
+        self.hooks.push(HookRecord { id, hook: Arc::clone(&hook.name), occasion, attempts: 0 });
         self.revision += 1;
+    }
+
+    /// What the ledger can hold of it: without a ledger nothing is safe, and what the Metadata says can be asked for.
+    fn fitted(&mut self, hook: &Hook, occasion: &Occasion) -> Occasion {
+        let mut fitted = occasion.clone();
+        let kept: usize = self.hooks.iter().map(|record| room_for_texts(&record.occasion)).sum();
+        if kept.saturating_add(room_for_texts(occasion)) > TEXTS_LIMIT
+            && let Occasion::Metadata { resource, old, new, .. } = &mut fitted
+        {
+            (*old, *new) = (None, None);
+            let text = format!(
+                "hook {}: too much waits for hooks to keep the Metadata of {resource} for it: it is run without; hint: ask GetStackResource",
+                hook.name
+            );
+            self.note(NoteLevel::Warn, text);
+        }
+        fitted
     }
 
     /// What tells occasions apart that have the same names.
@@ -352,4 +373,10 @@ impl Core {
             failed_runs,
         }
     }
+}
+
+/// Bytes of the ledger that the texts of metadata in it take.
+fn room_for_texts(occasion: &Occasion) -> usize {
+    let Occasion::Metadata { old, new, .. } = occasion else { return 0 };
+    [old, new].into_iter().flatten().map(|text| MetadataRecord::room_for(text)).sum()
 }

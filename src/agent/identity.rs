@@ -58,14 +58,20 @@ impl Identification {
 }
 
 impl Core {
-    /// Whether the metadata service is to be asked (again): this host or the target of an open round is not known, or in doubt.
+    /// Whether the metadata service is to be asked (again): this host, the target of an open round or the stack of
+    /// hooks is not known, or in doubt.
     pub(super) fn wants_identity(&self) -> bool {
         if self.identity.asking || self.stopping {
             return false;
         }
-        let unknown_host = self.identity.known.is_none() && !(self.rounds.is_empty() && self.plan.hooks.is_empty());
+        let unknown_host = self.identity.known.is_none() && self.has_work();
         let unknown_target = || self.rounds.iter().any(|active| active.is_open() && active.round.target.is_none());
-        unknown_host || self.identity.doubt != Doubt::None || self.wants_name() || unknown_target()
+        unknown_host || self.identity.doubt != Doubt::None || self.wants_name() || unknown_target() || self.hooks_lack_stack()
+    }
+
+    /// Whether anything is done in the name of this host.
+    fn has_work(&self) -> bool {
+        !(self.rounds.is_empty() && self.plan.hooks.is_empty())
     }
 
     /// Whether the id of an open round is made of a name that is not known.
@@ -97,7 +103,7 @@ impl Core {
 
     /// This may be a copy of the host that it was.
     pub(super) fn doubt(&mut self, why: &str) {
-        if self.identity.known.is_none() || self.rounds.is_empty() || self.stopping {
+        if self.identity.known.is_none() || !self.has_work() || self.stopping {
             return;
         }
         self.identity.doubt = Doubt::Raised;

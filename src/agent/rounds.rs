@@ -10,7 +10,7 @@ use crate::clock::{BootMs, millis};
 use crate::hooks::Occasion;
 use crate::plan::{Name, Signal, Transport, UniqueIdStrategy};
 use crate::signal::{FIRST_ROUND, Intent, Round, Settlement, SignalStatus, Target, unique_id, with_name};
-use crate::verdict::{self, Standing, Timers, Verdict};
+use crate::verdict::{self, Decision, Standing, Timers, Verdict};
 use std::sync::Arc;
 
 /// Settled rounds of signals that left the plan, kept so that a signal that comes back is not sent twice.
@@ -320,6 +320,7 @@ impl Core {
                 continue;
             };
             let decision = verdict::decide(signal, &self.standings(signal), timers, self.now());
+            let decision = self.after_its_hook(index, signal, timers, decision);
             if let Some(active) = self.rounds.get_mut(index) {
                 active.wake = decision.wake;
             }
@@ -327,8 +328,6 @@ impl Core {
             self.confirm(&decision.confirm);
             match decision.verdict {
                 Verdict::Pending => {}
-                // What was seen before a hook has applied the update says nothing about it.
-                Verdict::Say(SignalStatus::Success, _) if self.waits_for_hook(index) => {}
                 Verdict::Say(status, reason) => self.say(index, status, reason),
                 Verdict::Silence(reason) => {
                     self.note(NoteLevel::Warn, format!("signal {}: nothing is said (on_deadline = \"none\"): {reason}", signal.name));
@@ -339,10 +338,16 @@ impl Core {
         }
     }
 
-    /// Whether a hook with `wait` is still to be run before the checks of this round.
-    fn waits_for_hook(&self, index: usize) -> bool {
+    /// What was seen before a hook with `wait` has applied the update says nothing about it. The time to decide does not move for it.
+    fn after_its_hook(&self, index: usize, signal: &Signal, timers: Timers, decision: Decision) -> Decision {
+        let good = matches!(decision.verdict, Verdict::Say(SignalStatus::Success | SignalStatus::Warning, _));
         let target = self.rounds.get(index).and_then(|active| active.round.target.as_ref());
-        target.is_some_and(|target| self.is_held_up(&target.stack_id).is_some())
+        let Some(record) = target.filter(|_| good).and_then(|target| self.is_held_up(&target.stack_id)) else { return decision };
+        if self.now() < timers.decide_by {
+            return Decision { verdict: Verdict::Pending, wake: Some(timers.decide_by), confirm: Vec::new() };
+        }
+        let reason = format!("the time to decide was up before the hook {} had ended", record.hook);
+        Decision { verdict: verdict::too_late(signal, reason), wake: None, confirm: Vec::new() }
     }
 
     /// Makes the intent of a round, once its target and this host are known.

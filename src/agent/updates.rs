@@ -96,6 +96,22 @@ impl Core {
         }
     }
 
+    /// A round that is to be sent again on updates from now on, at a stack that was seen at rest before: the update that comes next is not that of
+    /// the round, also where it begins before the next look.
+    pub(super) fn rest_operations(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        for signal in plan.signals.iter().filter(|signal| signal.resignal == Resignal::OnUpdate) {
+            let Some(index) = self.current(signal) else { continue };
+            let Some(round) = self.rounds.get(index).map(|active| &active.round).filter(|round| round.operation.is_none()) else {
+                continue;
+            };
+            let rested = round.target.as_ref().and_then(|target| self.handled_status(target)).map(doing);
+            if matches!(rested, Some(Doing::Rests | Doing::Undone)) {
+                self.belongs(index, StackOperation { began: None, ended: true });
+            }
+        }
+    }
+
     fn next_of(&self, index: usize, doing: Doing, turn: Turn) -> Next {
         let active = self.rounds.get(index);
         let before = active.and_then(|active| active.round.operation.as_ref());
@@ -136,7 +152,13 @@ impl Core {
 
     /// The round that was settled because nobody waits is not that of an update which begins later.
     pub(super) fn operation_is_over(&mut self, index: usize) {
-        if let Some(operation) = self.rounds.get_mut(index).and_then(|active| active.round.operation.as_mut()) {
+        let Some(name) = self.rounds.get(index).map(|active| Arc::clone(&active.round.signal)) else { return };
+        let resignals = self.resignals(&name);
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        if resignals {
+            active.round.operation.get_or_insert_default();
+        }
+        if let Some(operation) = &mut active.round.operation {
             operation.ended = true;
         }
     }
@@ -149,10 +171,7 @@ impl Core {
             let why = format!("another update of the stack has begun, since {}", shown(&since));
             self.settle(index, Settlement::NotNeeded { why, at_ms });
         }
-        let plain = format!("update-{}", shown(&since));
-        let taken = |name: &str| self.rounds.iter().any(|active| active.round.signal == signal.name && active.round.name == name);
-        // The time may stand still although the condition was seen to have ended between.
-        let name = (2..1000).map(|number| format!("{plain}-{number}")).find(|name| !taken(name)).filter(|_| taken(&plain)).unwrap_or(plain);
+        let name = name_after(&older.name, &since);
         let own = self.own_checks(signal);
         self.start_over.extend(own);
         let stamp = self.turn.now.stamp(&self.boot_id);
@@ -228,6 +247,20 @@ impl Core {
     }
 }
 
+/// Name of the round of the update since `since`, after the one called `older`: the time may stand still although the condition was seen to
+/// have ended between.
+fn name_after(older: &str, since: &str) -> String {
+    let plain = format!("update-{}", shown(since));
+    match older.strip_prefix(&plain) {
+        None => plain,
+        Some("") => format!("{plain}-2"),
+        Some(number) => match number.strip_prefix('-').and_then(|number| number.parse::<u32>().ok()) {
+            Some(number) => format!("{plain}-{}", number.saturating_add(1)),
+            None => plain,
+        },
+    }
+}
+
 /// A time of ROS as part of a name: no more than a few harmless characters.
 fn shown(since: &str) -> String {
     let shown: String = since.chars().filter(|c| c.is_ascii_alphanumeric() || "-:.+".contains(*c)).take(TIME_LIMIT).collect();
@@ -283,6 +316,18 @@ mod tests {
     #[test]
     fn a_creation_that_is_continued_stays_the_one_that_it_was() {
         assert_eq!(next(Some(&op("t0", true)), false, Doing::Creates, since("t1")), goes("t1", false));
+    }
+
+    #[test]
+    fn each_update_has_a_name_of_its_own_even_where_the_time_of_its_condition_stands_still() {
+        let mut names = vec!["first".to_owned()];
+        for _ in 0..4 {
+            names.push(name_after(names.last().unwrap(), "2026-01-02T03:04:05"));
+        }
+        let plain = "update-2026-01-02T03:04:05";
+        assert_eq!(names[1..], [plain.to_owned(), format!("{plain}-2"), format!("{plain}-3"), format!("{plain}-4")]);
+        assert_eq!(name_after(&names[4], "2026-01-02T03:04:06"), "update-2026-01-02T03:04:06");
+        assert_eq!(name_after("update-2026-01-02T03:04:05Z", "2026-01-02T03:04:05"), plain);
     }
 
     #[test]

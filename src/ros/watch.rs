@@ -59,6 +59,10 @@ impl Client {
                         seen.resources_denied = Some(refusal.explained());
                         break;
                     }
+                    // So are the other resources.
+                    Err(refusal) if refusal.class == Class::Permanent && refusal.code.as_deref() != Some("StackNotFound") => {
+                        seen.resources_denied = Some(refusal.explained());
+                    }
                     Err(refusal) => return Err(refusal),
                 }
             }

@@ -166,6 +166,18 @@ pub struct MetadataRecord {
     pub text: Option<String>,
 }
 
+impl MetadataRecord {
+    /// Bytes that a text takes as part of the ledger, where quotes are escaped.
+    pub fn room_for(text: &str) -> usize {
+        let room = |byte| match byte {
+            b'"' | b'\\' => 2,
+            0..=0x1f => 6,
+            _ => 1,
+        };
+        text.bytes().map(room).sum()
+    }
+}
+
 /// Adds an entry to a history, forgetting the oldest ones beyond [`HISTORY_LIMIT`].
 pub fn remember(history: &mut Vec<HistoryEntry>, entry: HistoryEntry) {
     if history.len() >= HISTORY_LIMIT {

@@ -163,6 +163,39 @@ fn scenario_11_a_waited_hook_does_not_move_the_deadline() {
 }
 
 #[test]
+fn scenario_11_a_success_that_waits_for_a_hook_is_a_failure_when_the_time_is_up() {
+    let mut plan = plan_with(vec![Hook { wait: true, ..on_update("apply") }]);
+    let mut signal = testing::signal("web", "WebReady", &[]);
+    signal.deadline = std::time::Duration::from_secs(120);
+    plan.signals = vec![Arc::new(signal)];
+    let mut world = World::new(plan, Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored }, 7);
+    world.pass(100);
+    world.hooks_take = 3_600_000;
+    tell(&mut world, updating(1));
+    world.pass(80_000);
+    assert_eq!(world.core.status().signals[0].verdict, None);
+    world.pass(40_000);
+    assert_eq!(world.core.status().signals[0].verdict, Some(SignalStatus::Failure));
+    assert!(world.notes.iter().any(|note| note.contains("before the hook apply had ended")), "{:?}", world.notes);
+}
+
+#[test]
+fn however_much_metadata_waits_for_hooks_the_ledger_can_be_written() {
+    let mut world = world(vec![testing::hook("apply", vec![Trigger::Metadata])]);
+    world.pass(1_000);
+    world.hooks_take = 3_600_000;
+    for number in 0..70 {
+        let text = format!("{{{}{number}}}", "\"\":".repeat(5_400));
+        let stack = StackFacts { stack_id: STACK.to_owned(), ..StackFacts::default() };
+        tell(&mut world, Occasion::Metadata { stack, resource: "WebReady".to_owned(), old: Some(text.clone()), new: Some(text) });
+    }
+    let size = serde_json::to_vec(&world.core.hooks).unwrap().len();
+    assert_eq!(world.core.hooks.len(), 64);
+    assert!((64 * 1024..256 * 1024).contains(&size), "{size}");
+    assert!(world.notes.iter().any(|note| note.contains("it is run without")));
+}
+
+#[test]
 fn scenario_12_a_cloned_machine_runs_nothing_of_its_original() {
     let mut world = world(vec![on_update("apply")]);
     world.pass(1_000);

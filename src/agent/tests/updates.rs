@@ -291,6 +291,40 @@ fn a_signal_that_is_to_be_sent_on_updates_from_now_on_begins_with_the_next_one()
 }
 
 #[test]
+fn an_update_that_begins_just_after_a_signal_was_made_to_be_sent_again_is_heard() {
+    let mut world = World::new(plan(Resignal::Never), PLAIN, 7).alive(Life::new(true, Moves::Both));
+    world.happen(&Happening::Truth(0, true));
+    world.pass(12 * MINUTE);
+    world.step(Input::Replan(Arc::new(plan(Resignal::OnUpdate))));
+    update(&mut world);
+    assert_eq!(said(&mut world, 1), [SignalStatus::Success]);
+}
+
+#[test]
+fn a_host_whose_first_signal_nobody_waited_for_is_heard_by_an_update_that_begins_before_it_was_looked_at() {
+    let mut world = created(Moves::Both);
+    for host in 0..20 {
+        world.instance = format!("i-late{host}");
+        world.happen(&Happening::LoseLedger);
+        for _ in 0..120 {
+            if round(&world).1 != "not needed" {
+                world.pass(100);
+            }
+        }
+        if world.watched.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((round(&world).1.as_str(), world.watched.len()), ("not needed", 0), "settled by the look before its send");
+    world.happen(&Happening::Looks(Looks::Failing));
+    world.happen(&Happening::Stack(Act::Update));
+    world.pass(MINUTE);
+    world.happen(&Happening::Looks(Looks::Answered));
+    world.pass(10 * MINUTE);
+    assert_eq!(said(&mut world, 1), [SignalStatus::Success]);
+}
+
+#[test]
 fn requests_of_two_rounds_never_share_a_token_even_where_they_share_an_id() {
     let mut plan = plan(Resignal::OnUpdate);
     let mut signal = (*plan.signals[0]).clone();

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::world::{Act, AfterCompletion, Happening, Life, Looks, Moves, Switches, World};
 use crate::events::{Arrival, Event, Taken, Trust};
-use crate::plan::testing;
+use crate::plan::{Hook, Transition, Trigger, testing};
 
 const PLAIN: Switches = Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored };
 const MINUTE: BootMs = 60_000;
@@ -210,4 +210,68 @@ fn the_status_warns_where_events_cannot_come() {
     let view = world.core.status().stacks[0].clone();
     assert!(view.warnings[0].contains("`eventbridge` is not among its NotificationURLs"), "{:?}", view.warnings);
     assert_eq!(view.notifies_eventbridge, Some(false));
+}
+
+/// A host that signals nothing, and runs this hook.
+fn hooks_only(hook: Hook) -> World {
+    let mut plan = testing::plan(vec![], vec![]);
+    plan.hooks = vec![Arc::new(hook)];
+    World::new(plan, PLAIN, 7)
+}
+
+fn tell_of_updates() -> Hook {
+    testing::hook("tell", vec![Trigger::Stack(Transition::Updating)])
+}
+
+#[test]
+fn hooks_alone_follow_the_stack_of_the_host_also_where_its_tag_is_shown_late() {
+    let mut world = hooks_only(tell_of_updates()).alive(Life::new(true, Moves::Both));
+    world.life().status = "CREATE_COMPLETE";
+    world.pass(30 * MINUTE);
+    assert_eq!(world.watched.len(), 0);
+    world.stack_id = Some(STACK.to_owned());
+    world.pass(10 * MINUTE);
+    assert!(!world.watched.is_empty(), "it is asked for until it is known");
+    world.life().status = "UPDATE_IN_PROGRESS";
+    world.pass(10 * MINUTE);
+    assert_eq!(world.hook_runs.len(), 1);
+}
+
+#[test]
+fn scenario_12_a_copy_of_a_host_that_only_runs_hooks_finds_out_that_it_is_another() {
+    let mut world = hooks_only(tell_of_updates());
+    world.stack_id = Some(STACK.to_owned());
+    world.pass(30 * MINUTE);
+    world.happen(&Happening::Copied(600));
+    world.step(Input::Tick);
+    world.pass(MINUTE);
+    assert!(world.notes.iter().any(|note| note.contains("is set aside")), "{:?}", world.notes);
+}
+
+#[test]
+fn metadata_that_a_failed_look_has_not_read_is_read_by_the_next_one() {
+    let mut world = at_rest();
+    world.life().metadata = Some("{}".to_owned());
+    world.pass(10 * MINUTE);
+    let mut plan = (**world.core.plan()).clone();
+    plan.hooks = vec![Arc::new(testing::hook("apply", vec![Trigger::Metadata]))];
+    world.step(Input::Replan(Arc::new(plan)));
+    world.happen(&Happening::Looks(Looks::Failing));
+    world.hint();
+    world.pass(15_000);
+    world.happen(&Happening::Looks(Looks::Answered));
+    world.pass(20 * MINUTE);
+    assert_eq!(world.core.stacks[0].metadata.len(), 1, "the state from which changes are told apart is known");
+}
+
+#[test]
+fn a_hook_for_the_event_of_a_deletion_runs_also_where_the_stack_is_just_not_found_any_more() {
+    let mut world = at_rest();
+    let mut plan = (**world.core.plan()).clone();
+    plan.hooks = vec![Arc::new(testing::hook("tell", vec![Trigger::Event("ros:StackStateChange:*".to_owned())]))];
+    world.step(Input::Replan(Arc::new(plan)));
+    world.life().gone = true;
+    assert_eq!(arrive(&mut world, Event { status: Some("DELETE_COMPLETE".to_owned()), ..event("1") }), Taken::Look);
+    world.pass(5 * MINUTE);
+    assert_eq!((world.core.status().stacks[0].state.as_str(), world.hook_runs.len()), ("deleted", 1));
 }

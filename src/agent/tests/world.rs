@@ -214,6 +214,8 @@ pub(super) struct World {
     pub(super) sent: Vec<SignalRequest>,
     /// Whom the metadata service names.
     pub(super) instance: String,
+    /// And which stack, once its tag is shown.
+    pub(super) stack_id: Option<String>,
     copies: u32,
     pub(super) hook_runs: Vec<HookRun>,
     pub(super) hooks_take: BootMs,
@@ -304,6 +306,7 @@ impl World {
             reporting: true,
             sent: Vec::new(),
             instance: INSTANCE.to_owned(),
+            stack_id: None,
             copies: 0,
             hook_runs: Vec::new(),
             hooks_take: 2_000,
@@ -489,7 +492,7 @@ impl World {
             }
             Flight::Identify => {
                 let region = Some("cn-hangzhou".to_owned());
-                let known = Identity { instance_id: self.instance.clone(), region, stack_id: None, names: names() };
+                let known = Identity { instance_id: self.instance.clone(), region, stack_id: self.stack_id.clone(), names: names() };
                 let answer = if self.metadata { Ok(known) } else { Err("the metadata service does not answer".to_owned()) };
                 self.step(Input::Identified(answer));
             }

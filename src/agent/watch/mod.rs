@@ -147,6 +147,12 @@ impl Core {
         Some(Target { region, stack_id, resource: String::new() })
     }
 
+    /// Whether hooks ask about the stack of this host, and nobody has said yet which that is: its tag may appear later.
+    pub(super) fn hooks_lack_stack(&self) -> bool {
+        let asks = |trigger: &Trigger| matches!(trigger, Trigger::Stack(_) | Trigger::Metadata | Trigger::Event(_));
+        self.plan.ros.poll && self.plan.hooks.iter().any(|hook| hook.on.iter().any(asks)) && self.stack_of_hooks().is_none()
+    }
+
     /// Makes what is followed fit the plan and this host.
     pub(super) fn fit_watch(&mut self) {
         if self.identity.known.is_none() {
@@ -168,6 +174,7 @@ impl Core {
                 self.watching.stacks.push(watched);
             }
         }
+        self.rest_operations();
         self.hasten_looks();
     }
 
@@ -179,6 +186,11 @@ impl Core {
 
     fn record_of(&self, target: &Target) -> Option<&StackRecord> {
         self.stacks.iter().find(|record| record.stack_id == target.stack_id && record.region == target.region)
+    }
+
+    /// What a stack was when it was looked at last, in this run of the agent or an earlier one.
+    pub(super) fn handled_status(&self, target: &Target) -> Option<&str> {
+        Some(self.record_of(target)?.handled.as_ref()?.status.as_str())
     }
 
     /// What the ledger has of a stack, made if need be. As many are kept as are followed; the oldest that nobody follows goes first.

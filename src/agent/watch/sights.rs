@@ -11,8 +11,9 @@ use crate::stack::sight::{Mark, Seen, SeenResource, Sight};
 use crate::stack::transition::{self, Doing};
 use std::time::Duration;
 
-/// Texts of metadata that are kept in the ledger, in bytes together: it has to stay small. Of what is more only the digest is kept.
-const METADATA_LIMIT: usize = 256 * 1024;
+/// Texts of metadata that are kept in the ledger, in bytes of it together: it may not be larger than [`crate::ledger::SIZE_LIMIT`]. Of what is
+/// more only the digest is kept.
+const METADATA_LIMIT: usize = 192 * 1024;
 
 impl Core {
     /// A look came back.
@@ -23,6 +24,10 @@ impl Core {
             watched.looked_at_ms = Some(at_ms);
             watched.looks.0 += 1;
             watched.looks.1 += u64::from(!matches!(sight, Sight::Seen(_)));
+            if !matches!(sight, Sight::Seen(_)) {
+                // What was asked for was not read: the mark of an earlier look does not stand for it.
+                watched.read.clear();
+            }
         }
         match sight {
             Sight::Seen(seen) => self.seen(index, *seen),
@@ -182,7 +187,10 @@ impl Core {
         });
         "DELETE_COMPLETE".clone_into(&mut facts.status);
         facts.reason = None;
-        self.deleted(index, facts, true);
+        self.deleted(index, facts.clone(), true);
+        // No look will follow for which they could wait.
+        let waiting = self.watching.stacks.get_mut(index).map(|watched| std::mem::take(&mut watched.waiting)).unwrap_or_default();
+        self.hand_to_hooks(&target, waiting, &facts);
     }
 
     fn denied(&mut self, index: usize, why: &str) {
@@ -246,7 +254,7 @@ impl Core {
                 continue;
             }
             let room = METADATA_LIMIT.saturating_sub(self.metadata_kept());
-            let text = found.metadata.clone().filter(|text| text.len() <= room);
+            let text = found.metadata.clone().filter(|text| MetadataRecord::room_for(text) <= room);
             let new = MetadataRecord { resource: found.logical_id.clone(), digest: found.metadata_digest, text };
             let record = self.record_mut(target);
             record.metadata.retain(|known| wanted.contains(&known.resource));
@@ -270,7 +278,7 @@ impl Core {
     /// Bytes of metadata in the ledger.
     fn metadata_kept(&self) -> usize {
         let records = self.stacks.iter().flat_map(|record| &record.metadata);
-        records.filter_map(|record| record.text.as_ref()).map(String::len).sum()
+        records.filter_map(|record| record.text.as_deref()).map(MetadataRecord::room_for).sum()
     }
 
     /// Says once that looks are not permitted, whichever look has found it out, and makes none before a send for some time.

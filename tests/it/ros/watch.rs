@@ -68,6 +68,20 @@ async fn scenario_09_a_stack_whose_resources_may_not_be_read_is_seen_without_the
 }
 
 #[tokio::test]
+async fn a_resource_that_ros_will_never_show_hides_neither_the_stack_nor_other_resources() {
+    let refused = r#"{"RequestId":"R-1","HostId":"ros","Code":"InvalidParameter","Message":"The LogicalResourceId is invalid"}"#;
+    let stack = r#"{"RequestId":"R-2","Status":"UPDATE_IN_PROGRESS","StackName":"web","CreateTime":"2026-01-02T03:04:05"}"#;
+    let server = super::scripted::Server::start(move |_, number| match number {
+        1 | 3 => super::scripted::http(200, &[], stack),
+        _ => super::scripted::http(400, &[], refused),
+    })
+    .await;
+    let seen = seen(&client(&server.url), None, &["Odd", "Wait"]).await;
+    assert_eq!((seen.facts.status.as_str(), seen.resources.len()), ("UPDATE_IN_PROGRESS", 1));
+    assert!(seen.resources_denied.unwrap().contains("LogicalResourceId"));
+}
+
+#[tokio::test]
 async fn scenario_05_a_look_that_is_throttled_says_so_and_how_long_to_wait() {
     let sandbox = sandbox().await;
     sandbox.add_fault(Fault::new(Effect::throttle(Some(2_500)))).unwrap();

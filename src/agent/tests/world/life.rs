@@ -62,7 +62,7 @@ pub(in crate::agent::tests) struct Life {
     pub(in crate::agent::tests) told: Vec<Told>,
     pub(in crate::agent::tests) ids: BTreeSet<String>,
     /// It is not found any more.
-    gone: bool,
+    pub(in crate::agent::tests) gone: bool,
     /// Its resources may be read.
     pub(in crate::agent::tests) resources: bool,
     /// What the last look has shown to this run of the agent: somebody may wait.
