@@ -8,8 +8,10 @@ use super::{Exit, block_on};
 use crate::check::Health;
 use crate::events::Event;
 use crate::hooks::{self, Call, HookEnd, Occasion, StackFacts};
+use crate::interrupt::Interrupts;
 use crate::plan::{Hook, Name, Plan, RunAs, Transition, Trigger};
 use crate::probe::{self, Prober};
+use anyhow::Context as _;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -129,7 +131,17 @@ fn run_here(hook: &Hook, call: &Call) -> anyhow::Result<HookEnd> {
     probe::adopt_orphans()?;
     block_on(async {
         let prober = Prober::new();
-        let end = hooks::run(&prober, hook, call).await;
+        let mut interrupts = Interrupts::new()?;
+        let running = hooks::run(&prober, hook, call);
+        tokio::pin!(running);
+        let end = tokio::select! {
+            end = &mut running => end,
+            _ = interrupts.next() => {
+                // TERM to its group, and soon KILL: shutdown waits for it.
+                prober.shutdown().await;
+                running.await
+            }
+        };
         prober.shutdown().await;
         Ok(end)
     })
@@ -196,11 +208,38 @@ fn run_as_root(global: &Global, name: &str) -> anyhow::Result<Exit> {
     let plan = global.load_to_run()?.plan;
     let hook = named(&plan, name)?;
     let state_dir = &plan.agent.state_dir;
-    let call = hooks::root::take_request(hook, state_dir).map_err(|why| Failure::new(Exit::Failure, why))?;
-    let end = run_here(hook, &call)?;
+    let results = Path::new(hooks::root::RESULTS);
+    let asked = hooks::root::take_request(hook, state_dir).map_err(|why| Failure::new(Exit::Failure, why))?;
+    let say = |end| hooks::root::answer(&asked, end, state_dir, results).with_context(|| format!("{}", results.display()));
+    say(None)?;
+    let end = run_here(hook, &asked.call)?;
     for line in end.output.lines() {
         notice(line);
     }
-    hooks::root::leave_result(&call, &end, state_dir, Path::new(hooks::root::RESULTS))?;
+    say(Some(&end))?;
     Ok(if end.succeeded { Exit::Ok } else { Exit::Failure })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_up_occasion_is_one_for_which_the_hook_would_be_run() {
+        for transition in Transition::ALL {
+            assert_eq!(crate::stack::transition::transition(status_of(transition)), Some(transition));
+        }
+        let words = ["metadata.changed", "verdict.failure", "check.unknown"];
+        let triggers = [Trigger::Metadata, Trigger::Verdict(crate::signal::SignalStatus::Failure), Trigger::Check(Health::Unknown)];
+        for (trigger, expected) in triggers.into_iter().zip(words) {
+            assert_eq!(word(&trigger), expected);
+            let hook = crate::plan::testing::hook("h", vec![trigger.clone()]);
+            assert!(made_up(&trigger).is_for(&hook), "{expected}");
+        }
+        for kind in ["ros:StackStateChange:*", "ros:ResourceStateChange:*", "ros:ResourceStateChange:UpdateComplete"] {
+            let trigger = Trigger::Event(kind.to_owned());
+            let hook = crate::plan::testing::hook("h", vec![trigger.clone()]);
+            assert!(made_up(&trigger).is_for(&hook), "{kind}");
+        }
+    }
 }
