@@ -15,6 +15,10 @@ use anyhow::Context as _;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// After a request that was refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(global: &Global, command: HookCommand, out: &mut Output) -> anyhow::Result<Exit> {
     match command {
@@ -162,8 +166,8 @@ fn made_up(trigger: &Trigger) -> Occasion {
         Trigger::Metadata => Occasion::Metadata {
             stack: stack("UPDATE_IN_PROGRESS"),
             resource: "Test".to_owned(),
-            old: Some(r#"{"version":1}"#.to_owned()),
-            new: Some(r#"{"version":2}"#.to_owned()),
+            old: Some(r#"{"config":{"workers":1}}"#.to_owned()),
+            new: Some(r#"{"config":{"workers":2}}"#.to_owned()),
         },
         Trigger::Verdict(verdict) => {
             Occasion::Verdict { signal: Name::from("test"), round: "first".to_owned(), verdict: *verdict, reason: "a test".to_owned() }
@@ -205,11 +209,10 @@ fn run_as_root(global: &Global, name: &str) -> anyhow::Result<Exit> {
             .hint("to try one: ros-signal-agent hook test")
             .into());
     }
-    let plan = global.load_to_run()?.plan;
-    let hook = named(&plan, name)?;
-    let state_dir = &plan.agent.state_dir;
+    // A request that stays would start this again at once.
+    let (plan, asked) = taken(global, name).inspect_err(|_| std::thread::sleep(REFUSED_PAUSE))?;
+    let (hook, state_dir) = (named(&plan, name)?, &plan.agent.state_dir);
     let results = Path::new(hooks::root::RESULTS);
-    let asked = hooks::root::take_request(hook, state_dir).map_err(|why| Failure::new(Exit::Failure, why))?;
     let say = |end| hooks::root::answer(&asked, end, state_dir, results).with_context(|| format!("{}", results.display()));
     say(None)?;
     let end = run_here(hook, &asked.call)?;
@@ -218,6 +221,13 @@ fn run_as_root(global: &Global, name: &str) -> anyhow::Result<Exit> {
     }
     say(Some(&end))?;
     Ok(if end.succeeded { Exit::Ok } else { Exit::Failure })
+}
+
+fn taken(global: &Global, name: &str) -> anyhow::Result<(Plan, hooks::root::Asked)> {
+    let plan = global.load_to_run()?.plan;
+    let hook = named(&plan, name)?;
+    let asked = hooks::root::take_request(hook, &plan.agent.state_dir).map_err(|why| Failure::new(Exit::Failure, why))?;
+    Ok((plan, asked))
 }
 
 #[cfg(test)]
