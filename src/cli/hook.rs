@@ -8,11 +8,17 @@ use super::{Exit, block_on};
 use crate::check::Health;
 use crate::events::Event;
 use crate::hooks::{self, Call, HookEnd, Occasion, StackFacts};
+use crate::interrupt::Interrupts;
 use crate::plan::{Hook, Name, Plan, RunAs, Transition, Trigger};
 use crate::probe::{self, Prober};
+use anyhow::Context as _;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// After a request that was refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(global: &Global, command: HookCommand, out: &mut Output) -> anyhow::Result<Exit> {
     match command {
@@ -129,7 +135,17 @@ fn run_here(hook: &Hook, call: &Call) -> anyhow::Result<HookEnd> {
     probe::adopt_orphans()?;
     block_on(async {
         let prober = Prober::new();
-        let end = hooks::run(&prober, hook, call).await;
+        let mut interrupts = Interrupts::new()?;
+        let running = hooks::run(&prober, hook, call);
+        tokio::pin!(running);
+        let end = tokio::select! {
+            end = &mut running => end,
+            _ = interrupts.next() => {
+                // TERM to its group, and soon KILL: shutdown waits for it.
+                prober.shutdown().await;
+                running.await
+            }
+        };
         prober.shutdown().await;
         Ok(end)
     })
@@ -150,8 +166,8 @@ fn made_up(trigger: &Trigger) -> Occasion {
         Trigger::Metadata => Occasion::Metadata {
             stack: stack("UPDATE_IN_PROGRESS"),
             resource: "Test".to_owned(),
-            old: Some(r#"{"version":1}"#.to_owned()),
-            new: Some(r#"{"version":2}"#.to_owned()),
+            old: Some(r#"{"config":{"workers":1}}"#.to_owned()),
+            new: Some(r#"{"config":{"workers":2}}"#.to_owned()),
         },
         Trigger::Verdict(verdict) => {
             Occasion::Verdict { signal: Name::from("test"), round: "first".to_owned(), verdict: *verdict, reason: "a test".to_owned() }
@@ -193,14 +209,47 @@ fn run_as_root(global: &Global, name: &str) -> anyhow::Result<Exit> {
             .hint("to try one: ros-signal-agent hook test")
             .into());
     }
-    let plan = global.load_to_run()?.plan;
-    let hook = named(&plan, name)?;
-    let state_dir = &plan.agent.state_dir;
-    let call = hooks::root::take_request(hook, state_dir).map_err(|why| Failure::new(Exit::Failure, why))?;
-    let end = run_here(hook, &call)?;
+    // A request that stays would start this again at once.
+    let (plan, asked) = taken(global, name).inspect_err(|_| std::thread::sleep(REFUSED_PAUSE))?;
+    let (hook, state_dir) = (named(&plan, name)?, &plan.agent.state_dir);
+    let results = Path::new(hooks::root::RESULTS);
+    let say = |end| hooks::root::answer(&asked, end, state_dir, results).with_context(|| format!("{}", results.display()));
+    say(None)?;
+    let end = run_here(hook, &asked.call)?;
     for line in end.output.lines() {
         notice(line);
     }
-    hooks::root::leave_result(&call, &end, state_dir, Path::new(hooks::root::RESULTS))?;
+    say(Some(&end))?;
     Ok(if end.succeeded { Exit::Ok } else { Exit::Failure })
+}
+
+fn taken(global: &Global, name: &str) -> anyhow::Result<(Plan, hooks::root::Asked)> {
+    let plan = global.load_to_run()?.plan;
+    let hook = named(&plan, name)?;
+    let asked = hooks::root::take_request(hook, &plan.agent.state_dir).map_err(|why| Failure::new(Exit::Failure, why))?;
+    Ok((plan, asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_up_occasion_is_one_for_which_the_hook_would_be_run() {
+        for transition in Transition::ALL {
+            assert_eq!(crate::stack::transition::transition(status_of(transition)), Some(transition));
+        }
+        let words = ["metadata.changed", "verdict.failure", "check.unknown"];
+        let triggers = [Trigger::Metadata, Trigger::Verdict(crate::signal::SignalStatus::Failure), Trigger::Check(Health::Unknown)];
+        for (trigger, expected) in triggers.into_iter().zip(words) {
+            assert_eq!(word(&trigger), expected);
+            let hook = crate::plan::testing::hook("h", vec![trigger.clone()]);
+            assert!(made_up(&trigger).is_for(&hook), "{expected}");
+        }
+        for kind in ["ros:StackStateChange:*", "ros:ResourceStateChange:*", "ros:ResourceStateChange:UpdateComplete"] {
+            let trigger = Trigger::Event(kind.to_owned());
+            let hook = crate::plan::testing::hook("h", vec![trigger.clone()]);
+            assert!(made_up(&trigger).is_for(&hook), "{kind}");
+        }
+    }
 }

@@ -184,6 +184,9 @@ impl Daemon {
         }
         let socket = control::bind(&plan.agent.socket)?;
         let (sender, requests) = mpsc::channel(control::QUEUE);
+        if options.own_process {
+            crate::events::http::take_over();
+        }
         let notifier = if options.own_process { Notifier::from_env() } else { Notifier::silent() };
         let watchdog = notifier.watchdog_interval().map(ticking);
         let interrupts = if options.own_process { Some(Interrupts::new().map_err(|error| setup("signals", &error))?) } else { None };

@@ -86,7 +86,7 @@ pub struct StackFacts {
 }
 
 /// How a run of a hook ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookEnd {
     /// It has done its work: exit status 0.
     pub succeeded: bool,

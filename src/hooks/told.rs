@@ -1,7 +1,8 @@
 //! What a run of a hook is told: variables of its environment, and the same and more as one JSON document on its standard input. Pure.
 //!
 //! Values come from outside (a reason of ROS, a type of an event, a message of a check): they are only ever values, never part of a
-//! command. NUL, which no variable can hold, is left out, and what is longer than [`VARIABLE_LIMIT`] is cut; the document has all of it.
+//! command. In variables NUL, which none can hold, is left out, other control characters become spaces, so that a value stays one line
+//! wherever a hook writes it, and what is longer than [`VARIABLE_LIMIT`] is cut; the document has all of it.
 
 use super::{Occasion, StackFacts};
 use crate::check::clip;
@@ -127,8 +128,8 @@ struct Variables(BTreeMap<String, String>);
 
 impl Variables {
     fn set(&mut self, name: &str, value: &str) {
-        let value = clip(value.replace('\0', ""), VARIABLE_LIMIT);
-        self.0.insert(format!("{PREFIX}{name}"), value);
+        let value = value.replace('\0', "").replace(char::is_control, " ");
+        self.0.insert(format!("{PREFIX}{name}"), clip(value, VARIABLE_LIMIT));
     }
 
     fn set_if(&mut self, name: &str, value: Option<&str>) {
@@ -159,7 +160,8 @@ mod tests {
         let call = Call { hook: "apply".into(), id: "1".into(), attempt: 2, test: false, occasion };
         let environment = call.environment();
         let told = &environment["ROS_SIGNAL_AGENT_REASON"];
-        assert!(told.starts_with("$(reboot); `id`\n界") && told.len() <= VARIABLE_LIMIT && !told.contains('\0'));
+        assert!(!told.contains(char::is_control));
+        assert!(told.starts_with("$(reboot); `id` 界") && told.len() <= VARIABLE_LIMIT && !told.contains('\0'));
         assert_eq!(environment["ROS_SIGNAL_AGENT_PREVIOUS_STATUS"], "UPDATE_IN_PROGRESS");
         assert_eq!(environment["ROS_SIGNAL_AGENT_ATTEMPT"], "2");
         assert!(!environment.contains_key("ROS_SIGNAL_AGENT_TEST"));

@@ -9,6 +9,11 @@ use std::sync::OnceLock;
 
 static SOCKETS: OnceLock<HashMap<String, Vec<TcpListener>>> = OnceLock::new();
 
+/// Takes them over, wanted or not: what nobody takes over is inherited by every child, even where no source uses it.
+pub(crate) fn take_over() {
+    SOCKETS.get_or_init(take);
+}
+
 /// All sockets with this `FileDescriptorName=`, of their own for the caller.
 ///
 /// # Errors

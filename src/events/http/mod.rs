@@ -16,6 +16,7 @@ mod read;
 mod replay;
 
 pub(crate) use callback::callback;
+pub(crate) use inherited::take_over;
 pub(crate) use intake::http;
 
 use crate::events::{Around, Health};

@@ -7,7 +7,8 @@
 use super::abandoned::Agent;
 use super::leader::{self, Leader, StartError, Watch};
 use super::orphans::{self, Over, Spared};
-use super::{CHUNK, DEATH, DRAIN, environment, exit, read};
+use super::pipes::{CHUNK, read};
+use super::{DEATH, DRAIN, environment, exit};
 use crate::apart;
 use crate::plan::{Exec, ExitCodes};
 use rustix::process::Signal;

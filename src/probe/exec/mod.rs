@@ -15,12 +15,14 @@ pub(super) mod exit;
 mod leader;
 mod memory;
 mod orphans;
+mod outcome;
 mod output;
+mod pipes;
 mod plugin;
 
 use super::Job;
 use super::progress::{Doing, Progress};
-use super::text::{one_line, span};
+use super::text::one_line;
 use super::threads::{Apart, Pool};
 use crate::check::{Health, Observation};
 use crate::clock::Moment;
@@ -28,14 +30,13 @@ use crate::plan::{Exec, Name};
 use abandoned::Agent;
 use leader::{Leader, StartError, Watch};
 use orphans::Over;
-use output::{Output, Stream};
+use outcome::{End, Outcome};
+use pipes::Pipes;
 use rustix::process::{Pid, Signal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -50,8 +51,6 @@ const BUSY_TRIES: usize = 10;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// From TERM to KILL, for a hook when the agent stops: less than shutdown waits.
 const LEAVE: Duration = Duration::from_secs(2);
-/// What is read from a pipe at once.
-const CHUNK: usize = 16 * 1024;
 
 /// All runs of exec checks.
 pub(super) struct Children {
@@ -129,25 +128,6 @@ struct Work {
     limit: Duration,
     /// What a run has from TERM to KILL when nobody wants it any more; none: it is killed at once.
     leave: Option<Duration>,
-}
-
-/// A run that is over.
-struct Outcome {
-    end: End,
-    /// None: it does not die, or nobody knows how it did.
-    status: Option<std::process::ExitStatus>,
-    /// It went on TERM.
-    obeyed: bool,
-    out_of_memory: bool,
-    program: String,
-    output: Output,
-}
-
-/// How the wait for a leader ended.
-enum End {
-    Exited,
-    TimedOut,
-    Cancelled,
 }
 
 impl Children {
@@ -365,7 +345,7 @@ async fn supervise(run: Registered, work: &Work, cancelled: oneshot::Receiver<()
     let mut leader = start(&run, work, deadline).await?;
     run.led_by(&leader);
     let (mut pipes, watch) = match leader.pipes() {
-        Ok((out, err)) => (Pipes { out: Some(out), err: Some(err), output: Output::default() }, leader.watch()),
+        Ok((out, err)) => (Pipes::new(out, err), leader.watch()),
         Err(error) => {
             leader.signal(Signal::KILL);
             return Err(Observation::new(Health::Unknown, format!("the output of the command cannot be read: {error}")));
@@ -396,47 +376,6 @@ async fn supervise(run: Registered, work: &Work, cancelled: oneshot::Receiver<()
     let out_of_memory = matches!((killed_before, memory::oom_kills()), (Some(before), Some(after)) if after > before);
     let program = one_line(work.exec.command.first().map_or("", String::as_str));
     Ok(Outcome { end, status, obeyed, out_of_memory, program, output: pipes.output })
-}
-
-impl Outcome {
-    /// What it says about a check.
-    fn observe(&self, work: &Work) -> Observation {
-        match (&self.end, self.status) {
-            (End::Exited, Some(status)) => exit::observe(&work.exec, status, &self.output, self.out_of_memory),
-            (End::Exited, None) => Observation::new(Health::Unknown, self.unknown()),
-            (End::Cancelled, _) => Observation::new(Health::Unknown, "the run was stopped"),
-            (End::TimedOut, _) => {
-                let mut observation = Observation::new(Health::Critical, self.timed_out(work.limit));
-                observation.output = self.output.shown();
-                observation
-            }
-        }
-    }
-
-    /// What it says about a command that no check runs.
-    fn tell(&self, work: &Work) -> Ran {
-        let text = match (&self.end, self.status) {
-            (End::Exited, Some(status)) => exit::text(status, self.out_of_memory),
-            (End::Exited, None) => self.unknown(),
-            (End::Cancelled, _) => "the run was stopped".to_owned(),
-            (End::TimedOut, _) => self.timed_out(work.limit),
-        };
-        let succeeded = matches!(self.end, End::Exited) && self.status.is_some_and(|status| status.success());
-        Ran { succeeded, text, output: self.output.shown() }
-    }
-
-    fn unknown(&self) -> String {
-        format!("{} ended, but the kernel does not say how", self.program)
-    }
-
-    fn timed_out(&self, limit: Duration) -> String {
-        let how = match (self.status.is_some(), self.obeyed) {
-            (false, _) => "; it hangs in the kernel and does not die of SIGKILL",
-            (true, false) => "; it did not end on SIGTERM and was killed",
-            (true, true) => "",
-        };
-        format!("timed out after {} while running {}{how}", span(limit), self.program)
-    }
 }
 
 /// Starts the leader on a thread, because a dead file server can hold up execve(2) for ever. A start that is merely slow is waited for
@@ -493,47 +432,4 @@ async fn finish(run: &Registered, mut leader: Leader, watch: &Watch, pipes: &mut
     pipes.read_while(run.shared.sweep(Some(run))).await;
     let _ = tokio::time::timeout(DRAIN, pipes.read_to_end()).await;
     status
-}
-
-/// The reading ends of a child's output. `None` once the last writer has closed.
-struct Pipes {
-    out: Option<pipe::Receiver>,
-    err: Option<pipe::Receiver>,
-    output: Output,
-}
-
-impl Pipes {
-    /// Reads both until `done`. Cancel-safe.
-    async fn read_while(&mut self, done: impl Future<Output = ()>) {
-        tokio::select! {
-            () = done => {}
-            () = async { self.read_to_end().await; std::future::pending().await } => {}
-        }
-    }
-
-    /// Reads both until all writers have closed. Cancel-safe: a cancelled read of a pipe has taken nothing.
-    async fn read_to_end(&mut self) {
-        let mut from_out = vec![0; CHUNK];
-        let mut from_err = vec![0; CHUNK];
-        while self.out.is_some() || self.err.is_some() {
-            let (stream, read) = tokio::select! {
-                read = read(&mut self.out, &mut from_out) => (Stream::Out, read),
-                read = read(&mut self.err, &mut from_err) => (Stream::Err, read),
-            };
-            let buffer = if stream == Stream::Out { &from_out } else { &from_err };
-            match buffer.get(..read).filter(|bytes| !bytes.is_empty()) {
-                Some(bytes) => self.output.push(stream, bytes),
-                None if stream == Stream::Out => self.out = None,
-                None => self.err = None,
-            }
-        }
-    }
-}
-
-/// How many bytes came; 0 at the end, or when the pipe cannot be read any more. Waits for ever if there is no pipe.
-async fn read(pipe: &mut Option<pipe::Receiver>, buffer: &mut [u8]) -> usize {
-    match pipe {
-        Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
-        None => std::future::pending().await,
-    }
 }

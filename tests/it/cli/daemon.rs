@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-fn run(host: &Host) -> Child {
+pub(super) fn run(host: &Host) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"))
         .args(["--config", host.config().to_str().unwrap(), "--log-format", "text", "run"])
         .env_clear()
@@ -20,7 +20,7 @@ fn run(host: &Host) -> Child {
 }
 
 /// Waits until the agent listens.
-async fn listens(host: &Host) {
+pub(super) async fn listens(host: &Host) {
     let wait = async {
         while tokio::net::UnixStream::connect(host.socket()).await.is_err() {
             tokio::task::yield_now().await;
@@ -29,7 +29,7 @@ async fn listens(host: &Host) {
     tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.expect("the agent listens");
 }
 
-async fn terminate(mut agent: Child) -> (Option<i32>, String) {
+pub(super) async fn terminate(mut agent: Child) -> (Option<i32>, String) {
     use tokio::io::AsyncReadExt as _;
     let pid = rustix::process::Pid::from_raw(agent.id().unwrap().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

@@ -11,6 +11,7 @@ mod events;
 // Documents describe the program with all its features.
 #[cfg(feature = "rehearse")]
 mod generated;
+mod hook;
 mod links;
 mod offline;
 mod signal;
