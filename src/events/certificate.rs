@@ -102,10 +102,10 @@ impl Certificates {
         }
     }
 
-    /// The last failure that still counts, in words.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    /// Whether any key is at hand.
+    pub(crate) fn has_key(&self) -> bool {
         let now = Moment::now().boot_ms;
-        self.known().failures.iter().rev().find(|(_, at, _)| now < at.saturating_add(FAILED_FOR)).map(|(.., why)| why.clone())
+        self.known().keys.iter().any(|entry| now < entry.at.saturating_add(USABLE))
     }
 
     /// What is known, or none while it is being fetched; begins to.

@@ -324,6 +324,7 @@ fn made(attributes: Attributes, facts: Facts, of_subject: Option<&str>, otherwis
         stack_name: facts.stack_name.map(|name| cut(&name, NAME_LIMIT)),
         status: said.or_else(|| kinds::implied_status(&kind).map(str::to_owned)),
         time: attributes.time.map(|time| cut(&time, TIME_LIMIT)),
+        test: false,
         kind,
     }
 }

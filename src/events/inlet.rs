@@ -57,6 +57,7 @@ impl Inlet {
     pub async fn give(&self, trust: Trust, event: Event) -> Result<Taken, Full> {
         self.health.received();
         let (taken, told) = oneshot::channel();
+        let event = Event { test: trust == Trust::Test, ..event };
         let arrival = Arrival { through: Arc::clone(&self.name), trust, event };
         self.sender.try_send(Delivered { arrival, taken }).map_err(|_| Full)?;
         told.await.map_err(|_| Full)
@@ -68,7 +69,7 @@ impl Inlet {
 pub struct Health(Arc<Mutex<SourceView>>);
 
 /// Reasons of refusals that are counted apart.
-const REASONS: usize = 24;
+const REASONS: usize = 32;
 
 /// One source, as the status shows it. Fields are only ever added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,9 @@ pub struct Event {
     pub status: Option<String>,
     /// `time`, as it was written.
     pub time: Option<String>,
+    /// Root of this host has sent it, to try things out. Nothing in a body says so: it is [`Trust::Test`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
 }
 
 /// How far it is known who sent an event. Ordered.

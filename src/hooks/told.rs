@@ -31,6 +31,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether nothing of it happened: `hook test`, or an event of `events send`.
+    fn is_test(&self) -> bool {
+        self.test || matches!(&self.occasion, Occasion::Event { event, .. } if event.test)
+    }
+
     /// The variables, beside those that every child has.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let mut all = Variables::default();
@@ -38,7 +43,7 @@ impl Call {
         all.set("HOOK_ID", &self.id);
         all.set("TRIGGER", &self.occasion.word());
         all.set("ATTEMPT", &self.attempt.to_string());
-        if self.test {
+        if self.is_test() {
             all.set("TEST", "1");
         }
         if let Some(stack) = self.occasion.stack() {
@@ -78,7 +83,7 @@ impl Call {
         set("id", json!(self.id));
         set("trigger", json!(self.occasion.word()));
         set("attempt", json!(self.attempt));
-        set("test", json!(self.test));
+        set("test", json!(self.is_test()));
         if let Some(stack) = self.occasion.stack() {
             set("stack", stack_document(stack));
         }
@@ -167,6 +172,19 @@ mod tests {
         assert!(!environment.contains_key("ROS_SIGNAL_AGENT_TEST"));
         let document: Value = serde_json::from_str(&call.document()).unwrap();
         assert_eq!(document["stack"]["status_reason"], json!(reason), "the document has all of it");
+    }
+
+    #[test]
+    fn an_event_that_root_has_sent_to_try_things_out_is_told_as_a_test() {
+        let told = |test| {
+            let event = crate::events::Event { id: "1".to_owned(), kind: "ros:Stack:StatusChange".to_owned(), test, ..Default::default() };
+            let occasion = Occasion::Event { event, stack: StackFacts::default() };
+            let call = Call { hook: "apply".into(), id: "1".into(), attempt: 1, test: false, occasion };
+            let document: Value = serde_json::from_str(&call.document()).unwrap();
+            (document["test"].clone(), call.environment().get("ROS_SIGNAL_AGENT_TEST").cloned())
+        };
+        assert_eq!(told(true), (json!(true), Some("1".to_owned())));
+        assert_eq!(told(false), (json!(false), None));
     }
 
     #[test]

@@ -237,3 +237,14 @@ fn ends_of_ranges_may_be_sizes_where_bytes_are_judged_and_defaults_hold_only_alo
     assert_eq!(disk("").thresholds, Thresholds { warn: range("20:"), crit: range("10:") });
     assert_eq!(disk("warn = \"5:\"").thresholds, Thresholds { warn: range("5:"), crit: None });
 }
+
+#[test]
+fn version_1_of_the_signature_without_a_token_is_warned_of() {
+    let source = |keys: &str| {
+        warnings(&format!("[source.eb]\ntype = \"http\"\nlisten = \"127.0.0.1:0\"\nurl = \"https://agent.example.com/\"\n{keys}"))
+    };
+    let warned = source("allow_v1 = true");
+    assert!(warned.len() == 1 && warned[0].contains("can sign others"), "{warned:?}");
+    assert_eq!(source("allow_v1 = true\ntoken_file = \"/etc/token\""), Vec::<String>::new());
+    assert_eq!(source(""), Vec::<String>::new());
+}

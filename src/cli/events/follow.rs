@@ -60,6 +60,7 @@ fn about(line: &Line) -> String {
     let mut parts: Vec<String> = Vec::new();
     parts.extend(line.through.iter().filter(|part| !says(part)).map(|part| format!("through {part}")));
     parts.extend(kind.filter(|part| !says(part)).map(str::to_owned));
+    parts.extend(event.filter(|event| event.test).map(|_| "a test".to_owned()));
     parts.extend(line.hook.iter().filter(|part| !says(part)).map(|part| format!("hook {part}")));
     parts.extend(stack.filter(|part| !says(part)).map(|part| format!("stack {part}")));
     let status = line.status.as_ref().or_else(|| event.and_then(|event| event.status.as_ref()));
@@ -123,6 +124,8 @@ mod tests {
             "2026-01-02T03:04:05Z  event   through relay, ros:StackStateChange:UpdateComplete, stack web, UPDATE_COMPLETE, the stack is \
              looked at soon"
         );
+        let test = Line { event: Some(Event { test: true, ..Event::default() }), ..line };
+        assert!(told(&test, Paint::Plain).contains(", a test, "), "{}", told(&test, Paint::Plain));
     }
 
     #[test]

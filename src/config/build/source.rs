@@ -96,6 +96,13 @@ fn http(reader: &mut Reader<'_>) -> Option<HttpSource> {
     let token = secret(reader, "token_file", "token_credential");
     let allowed_origin = reader.optional("allowed_origin", |value| forms::line(value, 255));
     refuse_pair(reader, "certificate_file", "certificate_regions", "a certificate that is pinned is not fetched");
+    if allow_v1 == Some(true) && token == Some(None) {
+        let place = reader.place("allow_v1");
+        let message = "with `allow_v1` and without a token, whoever has ever got an event signed with version 1 can sign others";
+        let hint =
+            "set a token on the target and give token_file; until then such events are only a reason to look, and no hook runs for them";
+        reader.notes.warn(place, message, Some(hint.to_owned()));
+    }
     Some(HttpSource {
         listen: listen?,
         url: url?,

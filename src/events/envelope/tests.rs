@@ -60,6 +60,7 @@ fn every_example_of_the_page_is_read() {
             stack_name: of(&sample["data"]["StackName"]),
             status: of(&sample["data"]["Status"]),
             time: of(&sample["time"]),
+            test: false,
         };
         let name = path.display();
         for form in

@@ -45,6 +45,8 @@ impl Refused {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        // The connection is for those who are believed.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if again {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(AGAIN));
         }

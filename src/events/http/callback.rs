@@ -6,6 +6,7 @@ use super::answer::{LARGE_PLACES, Refused, only, taken, whole};
 use super::kept::Kept;
 use super::listen::{self, Door};
 use crate::clock::{BootMs, Moment};
+use crate::events::envelope::{self, Carrier};
 use crate::events::signature::Sealed;
 use crate::events::{Around, Event, Inlet, Trust};
 use crate::plan::CallbackSource;
@@ -24,8 +25,6 @@ const SHORTEST: usize = 16;
 const BURST: i64 = 20;
 const PACE_MS: BootMs = 500;
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
-/// Bytes of an identifier in a callback; a stack's name has up to 255.
-const TEXT_LIMIT: usize = 512;
 
 /// Judges calls.
 #[derive(Debug)]
@@ -60,6 +59,14 @@ pub(crate) async fn callback(source: CallbackSource, inlet: Inlet, around: &Arou
 }
 
 impl Callback {
+    /// One that is not ready for any call.
+    #[cfg(test)]
+    pub(super) fn without_a_path() -> Self {
+        let (sender, _) = tokio::sync::mpsc::channel(1);
+        let inlet = Inlet::new("ros".into(), sender, crate::events::Health::new("ros", "callback"));
+        Self { path: Kept::new(), rate: Mutex::default(), large: Semaphore::new(LARGE_PLACES), inlet }
+    }
+
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
         let Some(path) = self.path.get() else {
             self.inlet.health().refused("not ready");
@@ -93,21 +100,10 @@ impl Callback {
     }
 }
 
-/// What a call says, as far as that is understood: `StackId`, `StackName` and `Status`. Each call is an event of its own: two updates that end
-/// alike are told in the same words.
+/// What a call says, as far as that is understood. Each call is an event of its own: two updates that end alike are told in the same words.
 fn hint(body: &[u8]) -> Event {
-    let said: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let member = |name: &str| {
-        let text = said.get(name)?.as_str()?;
-        (text.len() <= TEXT_LIMIT).then(|| text.to_owned())
-    };
-    Event {
-        id: uuid::Uuid::new_v4().to_string(),
-        stack_id: member("StackId"),
-        stack_name: member("StackName"),
-        status: member("Status"),
-        ..Event::default()
-    }
+    let said = envelope::read(body, Carrier::Message, "").ok().and_then(|events| events.into_iter().next());
+    Event { id: uuid::Uuid::new_v4().to_string(), ..said.unwrap_or_default() }
 }
 
 /// Calls that came lately.

@@ -9,7 +9,7 @@ use super::replay::{Replay, Seen};
 use super::{Needs, Troubles};
 use crate::clock::{Moment, monotonic};
 use crate::events::certificate::{Certificates, Unavailable, is_allowed};
-use crate::events::signature::{Claims, Key, Refusal, Sealed};
+use crate::events::signature::{Claims, Form, Key, Refusal, Sealed};
 use crate::events::{Around, Event, Full, Inlet, Trust};
 use crate::plan::HttpSource;
 use crate::secret::Secret;
@@ -127,7 +127,7 @@ impl Intake {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
         match (request.method(), &self.allowed_origin) {
             (&Method::POST, _) => {}
-            (&Method::OPTIONS, Some(allowed)) => return consent(request.headers(), allowed),
+            (&Method::OPTIONS, Some(allowed)) => return self.consent(request.headers(), allowed),
             (_, Some(_)) => return self.refuse_method("POST, OPTIONS"),
             (_, None) => return self.refuse_method("POST"),
         }
@@ -143,6 +143,25 @@ impl Intake {
     fn refuse_method(&self, methods: &'static str) -> Response {
         self.inlet.health().refused("method");
         only(methods)
+    }
+
+    /// The handshake of the webhook specification of CloudEvents: who asks whether it may send is told so. The status alone is no consent.
+    fn consent(&self, headers: &HeaderMap, allowed: &str) -> Response {
+        let Some(origin) = headers.get("webhook-request-origin") else { return self.refuse_method("POST, OPTIONS") };
+        if allowed != "*" && !origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()) {
+            self.inlet.health().refused("origin");
+            return Refused::new(StatusCode::FORBIDDEN, "origin", "this origin may not send here").into_response();
+        }
+        let mut response = taken();
+        let sent = response.headers_mut();
+        sent.insert("webhook-allowed-origin", origin.clone());
+        sent.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        sent.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if headers.contains_key("webhook-request-rate") {
+            // What is too much is told to come again anyway.
+            sent.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+        }
+        response
     }
 
     async fn take(&self, request: Request<Incoming>) -> Result<(), Refused> {
@@ -177,14 +196,20 @@ impl Intake {
 
     async fn judge(&self, claims: &Claims, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
         let key = self.key(claims).await?;
-        let (form, events) = self.work(|| {
-            let form = match key {
-                Some(key) => claims.verify(&self.url, body, &key).map_err(unbelieved)?.word(),
-                None => claims.verify_test(&self.url, body, self.test_secret.expose()).map(|()| "test").map_err(unbelieved)?,
+        let (form, trust, events) = self.work(|| {
+            let (form, trust) = match key {
+                Some(key) => {
+                    let form = claims.verify(&self.url, body, &key).map_err(unbelieved)?;
+                    (form.word(), trust(form, self.token.is_some()))
+                }
+                None => {
+                    claims.verify_test(&self.url, body, self.test_secret.expose()).map_err(unbelieved)?;
+                    ("test", Trust::Test)
+                }
             };
             let events = events(body, headers, &claims.timestamp_ms().to_string())
                 .map_err(|reason| Refused::new(StatusCode::BAD_REQUEST, reason, reason));
-            Ok((form, events))
+            Ok((form, trust, events))
         })?;
         let now_ms = Moment::now().wall_ms;
         let seen = self.replay().see(claims.signature(), claims.timestamp_ms(), now_ms);
@@ -197,7 +222,6 @@ impl Intake {
                 return Ok(());
             }
         };
-        let trust = if claims.is_test() { Trust::Test } else { Trust::Signed };
         self.hand_in(trust, events?).await.map_err(|Full| Refused::later("busy", "too many events at once"))?;
         mark.keep();
         self.inlet.health().signed(form);
@@ -220,14 +244,19 @@ impl Intake {
                 let key = certificates.key(address).await.map_err(|unavailable| match unavailable {
                     Unavailable::Busy => Refused::later("certificate", "the certificate is not there yet"),
                     Unavailable::Failed(why) => {
-                        let hint = "the host must reach it over the internet or a [ros] proxy; else give certificate_file";
-                        self.troubles.tell("certificate", format!("the certificate of EventBridge cannot be fetched: {why}"), Some(hint));
+                        // Anybody can name a certificate that is not there. That is no trouble of ours once one was.
+                        if !certificates.has_key() {
+                            let hint = "the host must reach it over the internet or a [ros] proxy; else give certificate_file";
+                            self.troubles.tell(
+                                "certificate",
+                                format!("the certificate of EventBridge cannot be fetched: {why}"),
+                                Some(hint),
+                            );
+                        }
                         Refused::later("certificate", "the certificate cannot be fetched")
                     }
                 })?;
-                if certificates.trouble().is_none() {
-                    self.troubles.over("certificate");
-                }
+                self.troubles.over("certificate");
                 Ok(Some(key))
             }
         }
@@ -248,6 +277,12 @@ impl Intake {
     fn replay(&self) -> std::sync::MutexGuard<'_, Replay> {
         self.replay.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who has sent what is signed in this form. The secret of version 1 comes with each request and is unwrapped with a public key: whoever has
+/// ever got one such request can sign others with it, to any URL and at any time. Only a token keeps them out.
+fn trust(form: Form, has_token: bool) -> Trust {
+    if form.version == 1 && !has_token { Trust::Unsigned } else { Trust::Signed }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
@@ -275,21 +310,4 @@ impl Drop for Mark<'_> {
             self.intake.replay().forget(self.hash, self.at_ms);
         }
     }
-}
-
-/// The handshake of the webhook specification of CloudEvents: who asks whether it may send is told so. The status alone is no consent.
-fn consent(headers: &HeaderMap, allowed: &str) -> Response {
-    let Some(origin) = headers.get("webhook-request-origin") else { return only("POST, OPTIONS") };
-    if allowed != "*" && !origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()) {
-        return Refused::new(StatusCode::FORBIDDEN, "origin", "this origin may not send here").into_response();
-    }
-    let mut response = taken();
-    let sent = response.headers_mut();
-    sent.insert("webhook-allowed-origin", origin.clone());
-    sent.insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-    if headers.contains_key("webhook-request-rate") {
-        // What is too much is told to come again anyway.
-        sent.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
-    }
-    response
 }

@@ -7,6 +7,7 @@ use super::{Troubles, inherited};
 use crate::plan::{Listen, ServerTls};
 use crate::tls;
 use axum::response::Response;
+use http::{HeaderValue, header};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,8 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// Connections served at once. One more waits in the kernel's queue (of [`BACKLOG`]) until one of them ends: they cannot be held open for long
-/// without saying something.
+/// Connections served at once. One more waits in the kernel's queue (of [`BACKLOG`]) until one of them ends: they end by themselves when they
+/// say nothing, after an answer that is a refusal, and after [`LIFE`] in any case, so that nobody can hold all of them.
 pub(super) const CONNECTIONS: usize = 64;
 const BACKLOG: u32 = 256;
 /// Of a request's head; hyper reads bodies in pieces of this too.
@@ -28,8 +29,14 @@ const HEAD_LIMIT: usize = 16 * 1024;
 const HEADERS: usize = 64;
 /// For a head, the wait between two requests included; and for the TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a connection. Then what is under way is ended, for which there is so much time:
+const LIFE: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(15);
 /// Until an address is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// After a reload, one that the listener before us has to leave first: so many tries, and so long between them, are nothing to tell of.
+const HANDOVER_TRIES: u32 = 10;
+const HANDOVER: Duration = Duration::from_millis(50);
 /// After the system could not give a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,10 +49,17 @@ pub(super) enum Door {
 
 impl Door {
     async fn answer(&self, request: Request<Incoming>) -> Response {
-        match self {
+        let is_coded = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let mut response = match self {
             Self::Signed(intake) => intake.answer(request).await,
             Self::Callback(callback) => callback.answer(request).await,
+        };
+        if is_coded {
+            // There may have been a length beside the coding, which hyper hides from us: what comes behind such a request must not be
+            // read (RFC 9112, section 6.1).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        response
     }
 }
 
@@ -95,11 +109,18 @@ pub(super) async fn serve(listen: Listen, tls: Option<ServerTls>, door: Door, tr
 }
 
 async fn opened(listen: &Listen, troubles: &Troubles) -> Vec<TcpListener> {
+    let mut tries = 0;
     loop {
         let (why, hint) = match open(listen) {
             Ok(listeners) => return listeners,
             Err(why) => why,
         };
+        tries += 1;
+        if tries < HANDOVER_TRIES {
+            tokio::time::sleep(HANDOVER).await;
+            continue;
+        }
+        tries = HANDOVER_TRIES;
         troubles.tell("listen", why, Some(hint));
         tokio::time::sleep(RETRY).await;
     }
@@ -165,14 +186,41 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, door: Arc<Door>) {
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_LIMIT)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut serving = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_LIMIT)
+            .max_headers(HEADERS)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let served = match tokio::time::timeout(LIFE, serving.as_mut()).await {
+        Ok(served) => served,
+        Err(_) => {
+            serving.as_mut().graceful_shutdown();
+            // One that does not read its answers is cut off.
+            tokio::time::timeout(REST, serving).await.unwrap_or(Ok(()))
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(target: "events", %error, "a sender went away");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_never_reads_its_answers_is_cut_off() {
+        let (mut sender, receiver) = tokio::io::duplex(64);
+        let door = Arc::new(Door::Callback(Arc::new(Callback::without_a_path())));
+        let talking = tokio::spawn(talk(receiver, door));
+        sender.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        // The answer is longer than what fits in between.
+        let began = tokio::time::Instant::now();
+        tokio::time::timeout(Duration::from_secs(3600), talking).await.expect("it ends").unwrap();
+        assert!(began.elapsed() <= LIFE + REST, "{:?}", began.elapsed());
     }
 }

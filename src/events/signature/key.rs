@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 /// Bits of a modulus, as ring takes them. Bounds what one operation costs.
 const BITS: std::ops::RangeInclusive<u64> = 1024..=8192;
-/// Bits of an exponent; ring takes as many.
-const EXPONENT_BITS: u64 = 33;
+/// Bits of an exponent: 65537 at least, as everybody has it, for under 3 a wrapped secret can be made up; ring takes as many as 33.
+const EXPONENT_BITS: std::ops::RangeInclusive<u64> = 17..=33;
 
 /// What was read holds no key that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,7 @@ impl Key {
         let key = certificate.public_key();
         let Ok(x509_parser::public_key::PublicKey::RSA(rsa)) = key.parsed() else { return Err(NotAKey::NotRsa) };
         let (modulus, exponent) = (BigUint::from_bytes_be(rsa.modulus), BigUint::from_bytes_be(rsa.exponent));
-        let usable = BITS.contains(&modulus.bits()) && modulus.bit(0) && exponent.bit(0) && (2..=EXPONENT_BITS).contains(&exponent.bits());
+        let usable = BITS.contains(&modulus.bits()) && modulus.bit(0) && exponent.bit(0) && EXPONENT_BITS.contains(&exponent.bits());
         if !usable {
             return Err(NotAKey::NotRsa);
         }

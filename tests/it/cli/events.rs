@@ -42,7 +42,7 @@ fn arrived(id: &str, taken: Taken) -> Line {
         stack_id: Some(STACK.to_owned()),
         stack_name: Some("web".to_owned()),
         status: Some("UPDATE_COMPLETE".to_owned()),
-        time: None,
+        ..Event::default()
     };
     Line { through: Some("relay".to_owned()), event: Some(event), taken: Some(taken), ..line("event", "") }
 }

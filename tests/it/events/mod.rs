@@ -1,6 +1,8 @@
 //! Events: sources against real clients, and against servers that misbehave.
 
+mod bridge;
 mod http;
+mod listener;
 mod queue;
 mod queue_gc;
 mod queue_own;
