@@ -69,12 +69,12 @@ async fn attempt(world: &World, job: &Job) -> Result<u16, (Option<u16>, String)>
     if let Some(directory) = &target.spool {
         return spool(directory, &body).map(|()| 0).map_err(|error| (None, format!("cannot write to the spool: {error}")));
     }
+    let encoded = |body: String| if target.base64 { STANDARD.encode(body) } else { body };
     if let Some(queue) = &target.queue {
-        let body = if target.base64 { STANDARD.encode(body) } else { body };
-        return world.put_message(queue, &body).map(|_| 0).map_err(|error| (None, error.to_string()));
+        return world.put_message(queue, &encoded(body)).map(|_| 0).map_err(|error| (None, error.to_string()));
     }
     if let Some(topic) = &target.topic {
-        return world.publish_message(topic, &body).map(|_| 0).map_err(|error| (None, error.to_string()));
+        return world.publish_message(topic, &encoded(body)).map(|_| 0).map_err(|error| (None, error.to_string()));
     }
     let text = target.url.as_deref().unwrap_or_default();
     let url = Url::parse(text).map_err(|error| (None, error.to_owned()))?;

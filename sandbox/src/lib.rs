@@ -282,6 +282,13 @@ impl Sandbox {
         world.lock().smq.make_queue(name, world.clock.now())
     }
 
+    /// Removes a queue with all its messages, as somebody else would. False if there was none.
+    pub fn remove_queue(&self, name: &str) -> bool {
+        let removed = self.running.world.lock().smq.remove_queue(name);
+        self.running.world.ring();
+        removed
+    }
+
     /// Makes a topic, if it is not there yet.
     ///
     /// # Errors
@@ -289,6 +296,11 @@ impl Sandbox {
     pub fn make_topic(&self, name: &str) -> Result<(), SmqError> {
         let world = &self.running.world;
         world.lock().smq.make_topic(name, world.clock.now())
+    }
+
+    /// Has a subscription get its messages as `XML`, `JSON` or `SIMPLIFIED`, as if it had been made so. False if there is none.
+    pub fn set_subscription_format(&self, topic: &str, subscription: &str, format: &str) -> bool {
+        self.running.world.lock().smq.set_format(topic, subscription, format)
     }
 
     /// Puts a message into a queue, as an EventBridge target of type `acs.mns.queue` does; gives its id.

@@ -80,7 +80,7 @@ pub struct EventTarget {
     pub queue: Option<String>,
     /// A topic of the sandbox, which hands on to the queues that have subscribed.
     pub topic: Option<String>,
-    /// Whether bodies in the queue are base64 (`IsBase64Encode`). Default false.
+    /// Whether bodies in the queue or the topic are base64 (`IsBase64Encode`). Default false.
     pub base64: bool,
     /// Signatures of an HTTP target. Default v2.
     pub signature: Signature,

@@ -15,8 +15,8 @@
 //! All work on files is done on a thread apart, one at a time, so that a dead file server holds up this source and nothing else. While
 //! one hangs nothing is begun; a source that leaves the plan meanwhile leaves it behind.
 //!
-//! Bounds: [`BATCH`] files are read in one turn, one body in memory at a time; of at most 4,096 files that wait names are known, the rest
-//! is found when those are gone; 64 refused files are kept.
+//! Bounds: [`BATCH`] files are read in one turn, one body in memory at a time; names are known of at most 4,096 files that the kernel told
+//! of, which come first, and of 4,096 others that wait; the rest is found when those are gone; 64 refused files are kept.
 
 mod directory;
 #[cfg(test)]
@@ -95,7 +95,7 @@ struct Memory {
     /// Files that were found, and since when they are as they are, by [`monotonic`].
     seen: HashMap<OsString, (Print, Duration)>,
     /// Files that are done with, but could not be taken away.
-    stuck: HashMap<Print, Stuck>,
+    stuck: HashMap<OsString, (Print, Stuck)>,
     /// As inotify(7) numbers the directory.
     watched: Option<i32>,
 }
@@ -261,7 +261,8 @@ impl Spool {
                     self.inlet.health().refused("cannot be read");
                     let hint =
                         "let the agent's user read it: mktemp makes files that only their owner may read, so chmod 0644 before the rename";
-                    self.is_stuck(print, End::Nothing, format!("cannot read {}: {error}", shown(&name)), hint.to_owned());
+                    let error = format!("cannot read {}: {error}", shown(&name));
+                    self.is_stuck(name, print, End::Nothing, error, hint.to_owned());
                     continue;
                 }
             };
@@ -285,14 +286,15 @@ impl Spool {
                 "let the agent's user write in {path}; a unit that confines it needs ReadWritePaths={path}. The file is not taken in again before it changes"
             );
             let doing = if end == End::Remove { "remove" } else { "set aside" };
-            self.is_stuck(print, end, format!("cannot {doing} {}: {error}", shown(&name)), hint);
+            let error = format!("cannot {doing} {}: {error}", shown(&name));
+            self.is_stuck(name, print, end, error, hint);
         }
     }
 
-    fn is_stuck(&mut self, print: Print, end: End, error: String, hint: String) {
+    fn is_stuck(&mut self, name: OsString, print: Print, end: End, error: String, hint: String) {
         self.talk.warn(self.inlet.name(), || format!("{error}; hint: {hint}"));
         if self.memory.stuck.len() < STUCK {
-            self.memory.stuck.insert(print, Stuck { end, error, hint });
+            self.memory.stuck.insert(name, (print, Stuck { end, error, hint }));
         }
     }
 
@@ -340,7 +342,7 @@ impl Spool {
     }
 
     fn say_health(&self, trust: Trust) {
-        if let Some(stuck) = self.memory.stuck.values().next() {
+        if let Some((_, stuck)) = self.memory.stuck.values().next() {
             let others = match self.memory.stuck.len() {
                 1 => String::new(),
                 count => format!(" ({count} files in all)"),
@@ -371,17 +373,17 @@ fn look(path: &Path, memory: &mut Memory, pace: Pace, inotify: Option<&OwnedFd>,
     memory.watched = inotify.and_then(|descriptor| watch::add(descriptor, path, memory.watched));
     let directory = Directory::open(path)?;
     let trust = if directory.is_open_to_all()? { Trust::Unsigned } else { Trust::Guarded };
-    let files = directory.files()?;
+    let files = directory.files(&memory.complete)?;
     let now = monotonic();
     let mut seen = HashMap::with_capacity(files.len());
     let mut stuck = HashMap::new();
     let mut look = Look { directory, trust, read: Vec::new(), more: false, unsettled: false };
     let mut complete = HashSet::new();
     for (name, print) in files {
-        if let Some(known) = memory.stuck.remove(&print) {
+        if let Some((_, known)) = memory.stuck.remove(&name).filter(|(before, _)| *before == print) {
             let is_done = clear_stuck && known.end != End::Nothing && finish(&look.directory, &name, &print, known.end).is_ok();
             if !is_done {
-                stuck.insert(print, known);
+                stuck.insert(name, (print, known));
             }
             continue;
         }

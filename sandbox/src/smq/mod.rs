@@ -117,6 +117,12 @@ impl Smq {
         self.queues.remove(name).is_some()
     }
 
+    /// Changes `NotifyContentFormat`, which no request can. False: there is no such subscription.
+    pub(crate) fn set_format(&mut self, topic: &str, subscription: &str, format: &str) -> bool {
+        let found = self.topics.get_mut(topic).and_then(|topic| topic.subscriptions.get_mut(subscription));
+        found.map(|subscription| format.clone_into(&mut subscription.format)).is_some()
+    }
+
     pub(crate) fn queue_view(&self, name: &str, now: Moment) -> Option<QueueView> {
         let queue = self.queues.get(name)?;
         let (active, inactive, delayed) = queue.counts(now);

@@ -6,7 +6,7 @@
 //! hints, and a start looks at the stack anyway.
 
 use super::client::{Client, is};
-use super::own::{PREFIX, unmake};
+use super::own::{PREFIX, twice};
 use super::place::Place;
 use crate::clock::rfc3339;
 use crate::events::Surroundings;
@@ -58,7 +58,7 @@ pub async fn leftovers(
     let own = surroundings.metadata.instance_id().await.ok();
     let older_than = i64::try_from(older_than.max(OLDEST_SIGN).as_millis()).unwrap_or(i64::MAX);
     let mut found = Vec::new();
-    for queue in names(&client).await.map_err(Refusal::explained)? {
+    for queue in twice(|| names(&client)).await.map_err(Refusal::explained)? {
         let Some(instance_id) = queue.strip_prefix(PREFIX).filter(|id| !id.is_empty()).map(str::to_owned) else { continue };
         let is_own = own.as_ref() == Some(&instance_id);
         if let Some(leftover) = judge(&client, queue, instance_id, older_than, is_own).await {
@@ -66,12 +66,18 @@ pub async fn leftovers(
         }
     }
     for leftover in found.iter_mut().filter(|leftover| leftover.state == "left over" && !dry_run) {
-        match unmake(&client, &leftover.queue, topic).await {
+        match twice(|| remove(&client, &leftover.queue, topic)).await {
             Ok(_) => leftover.state = "removed",
             Err(refusal) => (leftover.state, leftover.error) = ("failed", Some(refusal.explained())),
         }
     }
     Ok(found)
+}
+
+/// The subscription first, and the queue only without it: a subscription alone would not be found again.
+async fn remove(client: &Client, queue: &str, topic: &str) -> Result<bool, Refusal> {
+    client.unsubscribe(topic, queue).await?;
+    client.delete_queue(queue).await
 }
 
 async fn names(client: &Client) -> Result<Vec<String>, Refusal> {

@@ -1,8 +1,8 @@
 //! The queue that the agent makes for itself, and its subscription to a topic: both are called `ros-signal-agent-INSTANCE`.
 //!
 //! ```text
-//! start          CreateQueue, Subscribe (SIMPLIFIED); what is there already is fine
-//! once a day     SetQueueAttributes with another retention period than it has: LastModifyTime moves, the sign that its owner lives
+//! start, once    CreateQueue, Subscribe (SIMPLIFIED); what is there already is fine, and gets SetQueueAttributes with another retention
+//! a day          period than it has: LastModifyTime moves, the sign that its owner lives
 //! stack gone,    Unsubscribe, DeleteQueue; what is not there any more is fine
 //! reset, purge
 //! ```
@@ -10,7 +10,7 @@
 //! Every step may be repeated, so nothing of it need be remembered: an agent that was killed in between goes through it again. What an
 //! instance that died leaves behind has no owner any more; see [`super::leftovers`].
 
-use super::client::{Client, Created, is};
+use super::client::{Client, is};
 use super::place::Place;
 use crate::events::Surroundings;
 use crate::plan::{QueueOwner, QueueSource};
@@ -56,12 +56,9 @@ fn attributes(retention: u64) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// Makes the queue and its subscription, where they are not there yet.
-pub(super) async fn make(client: &Client, queue: &str, topic: &str) -> Result<(), Refusal> {
-    if client.create_queue(queue, &attributes(RETENTION)).await? == Created::Already {
-        show_life(client, queue).await?;
-    }
-    client.subscribe(topic, queue, queue).await
+/// Of a queue that is made.
+pub(super) fn new_attributes() -> [(&'static str, u64); 5] {
+    attributes(RETENTION)
 }
 
 /// Has the service note that the queue's owner lives.
@@ -80,6 +77,14 @@ pub(super) async fn unmake(client: &Client, queue: &str, topic: &str) -> Result<
     Ok(unsubscribed? || deleted)
 }
 
+/// Does it once more where the refusal has taught what was wrong: the service's time, or that other credentials are needed.
+pub(super) async fn twice<T, F: Future<Output = Result<T, Refusal>>>(attempt: impl Fn() -> F) -> Result<T, Refusal> {
+    match attempt().await {
+        Err(refusal) if refusal.class == Class::Immediate => attempt().await,
+        answer => answer,
+    }
+}
+
 /// What [`remove`] did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {
@@ -91,7 +96,7 @@ pub struct Removed {
     pub was_there: bool,
 }
 
-/// Takes away what this instance owns, for `reset`. One attempt, within `within`.
+/// Takes away what this instance owns, for `reset`. One attempt, or one more after a refusal that could be mended, within `within`.
 ///
 /// # Errors
 /// Why that is not certain, with what to do.
@@ -99,7 +104,7 @@ pub async fn remove(settings: &QueueSource, surroundings: &Surroundings, within:
     let QueueOwner::Own { topic } = &settings.whose else { return Ok(None) };
     let removing = async {
         let (client, queue) = open(settings, surroundings).await?;
-        let was_there = unmake(&client, &queue, topic).await?;
+        let was_there = twice(|| unmake(&client, &queue, topic)).await?;
         Ok(Some(Removed { queue, topic: topic.clone(), was_there }))
     };
     match tokio::time::timeout(within, removing).await {

@@ -4,7 +4,7 @@
 //! was asked to, and every refusal by a wait of its class.
 
 use super::body;
-use super::client::Client;
+use super::client::{Client, Created};
 use super::own;
 use super::place::Place;
 use super::xml::Message;
@@ -152,30 +152,41 @@ impl<'a> Reader<'a> {
             None => format!("reads queue {} at {}", reading.queue, reading.client.host()),
             Some(topic) => format!("reads its own queue {} of topic {topic} at {}", reading.queue, reading.client.host()),
         };
-        // When the next sign of life is due; none: the queue is to be made first.
-        let mut sign_due = None;
+        // When the agent's own queue is looked after next: at once, then once a day, and when it is lost.
+        let mut due = 0;
         loop {
-            if let Some(topic) = reading.topic {
-                let now = Moment::now().boot_ms;
-                match sign_due {
-                    None => match own::make(reading.client, reading.queue, topic).await {
-                        Ok(()) => sign_due = Some(now + SIGN_EVERY_MS),
-                        Err(refusal) => {
-                            self.pause(refusal).await;
-                            continue;
-                        }
-                    },
-                    Some(due) if now >= due => sign_due = Some(now + self.show_life(reading).await),
-                    Some(_) => {}
+            let now = Moment::now().boot_ms;
+            if let Some(topic) = reading.topic
+                && now >= due
+            {
+                match self.look_after(reading, topic).await {
+                    Ok(next) => due = now + next,
+                    Err(refusal) => {
+                        self.pause(refusal).await;
+                        continue;
+                    }
                 }
             }
-            if let Err(refusal) = self.turn(reading, &detail).await {
+            if let Err(mut refusal) = self.turn(reading, &detail).await {
                 if reading.topic.is_some() && own::is_lost(&refusal) {
-                    sign_due = None;
+                    due = 0;
+                    // Nobody else is to mend that.
+                    refusal.class = Class::Transient;
                 }
                 self.pause(refusal).await;
             }
         }
+    }
+
+    /// Makes queue and subscription, whichever is not there, and shows that their owner lives. Gives when that is due again, from now.
+    async fn look_after(&self, reading: &Reading<'_>, topic: &str) -> Result<i64, Refusal> {
+        let next = match reading.client.create_queue(reading.queue, &own::new_attributes()).await? {
+            Created::New => SIGN_EVERY_MS,
+            // Reading goes on without it.
+            Created::Already => self.show_life(reading).await,
+        };
+        reading.client.subscribe(topic, reading.queue, reading.queue).await?;
+        Ok(next)
     }
 
     /// When the next sign is due, from now.

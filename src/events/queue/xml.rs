@@ -235,7 +235,7 @@ pub(super) fn attributes(document: &Document) -> Option<Attributes> {
     Some(Attributes {
         created_ms: time("CreateTime"),
         modified_ms: time("LastModifyTime"),
-        waiting: count("ActiveMessages") + count("DelayMessages"),
+        waiting: count("ActiveMessages").saturating_add(count("DelayMessages")),
         in_hands: count("InactiveMessages"),
         retention: group.number("MessageRetentionPeriod").and_then(|seconds| u64::try_from(seconds).ok()),
     })
@@ -290,6 +290,12 @@ mod tests {
 
     fn parse(text: &str) -> Document {
         Document::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn counts_beyond_all_bounds_do_not_make_it_panic() {
+        let text = format!("<Queue><ActiveMessages>{0}</ActiveMessages><DelayMessages>{0}</DelayMessages></Queue>", i64::MAX);
+        assert_eq!(attributes(&parse(&text)).unwrap().waiting, i64::MAX);
     }
 
     #[test]

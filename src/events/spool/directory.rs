@@ -6,6 +6,7 @@
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// Files of one look.
+/// Files of one look that nobody told of.
 pub(super) const LISTED: usize = 4096;
 /// Names of one look, those that are passed over included.
 const NAMES: usize = 64 * 1024;
@@ -23,7 +24,7 @@ pub(super) const REFUSED: &str = "refused";
 const KEPT: usize = 64;
 
 /// A file as it was seen: the same as long as nobody has written, replaced or touched it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Print {
     modified: i128,
     changed: i128,
@@ -78,9 +79,16 @@ impl Directory {
         Ok(Mode::from_raw_mode(rustix::fs::fstat(&self.0)?.st_mode).contains(Mode::WOTH))
     }
 
-    /// The files that may be events, at most [`LISTED`], those changed longest ago first.
-    pub(super) fn files(&self) -> io::Result<Vec<(OsString, Print)>> {
-        self.listed(NAMES, is_looked_at, |print| print.modified)
+    /// The files that may be events, those changed longest ago first: before all others those that the kernel has `told` of, which in a
+    /// directory of very many may lie beyond what is listed; of the others at most [`LISTED`].
+    pub(super) fn files(&self, told: &HashSet<OsString>) -> io::Result<Vec<(OsString, Print)>> {
+        let mut files = Vec::new();
+        for name in told {
+            files.extend(self.print(name)?.map(|print| (name.clone(), print)));
+        }
+        files.sort_by_key(|(_, print)| print.modified);
+        files.extend(self.listed(NAMES, |name| is_looked_at(name) && !told.contains(name), |print| print.modified)?);
+        Ok(files)
     }
 
     fn listed(&self, names: usize, wanted: impl Fn(&OsStr) -> bool, age: impl Fn(&Print) -> i128) -> io::Result<Vec<(OsString, Print)>> {

@@ -311,3 +311,45 @@ async fn scenario_20_a_dead_file_server_is_said_and_waited_for_with_one_thread()
     };
     assert!(tokio::join!(work, watching).0.unwrap());
 }
+
+#[test]
+fn what_the_kernel_tells_of_is_found_among_any_number_of_files_and_comes_first() {
+    let world = World::new();
+    for number in 0..(3 * LISTED) {
+        std::fs::write(world.path(&number.to_string()), "").unwrap();
+    }
+    let directory = Directory::open(&world.path("")).unwrap();
+    let told: HashSet<OsString> = (0..40).map(|number| (number * 307).to_string().into()).collect();
+    let files = directory.files(&told).unwrap();
+    assert_eq!(files.len(), LISTED + told.len());
+    let first: HashSet<OsString> = files.iter().take(told.len()).map(|(name, _)| name.clone()).collect();
+    assert_eq!(first, told);
+    let names: HashSet<&OsString> = files.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), files.len(), "none twice");
+}
+
+#[tokio::test]
+async fn two_names_of_one_file_that_stays_are_each_taken_in_once() {
+    let mut world = World::new();
+    symlink("elsewhere", world.path("refused")).unwrap();
+    std::fs::write(world.path("one"), "no event").unwrap();
+    std::fs::hard_link(world.path("one"), world.path("two")).unwrap();
+    world.start(QUICK);
+    world.until(|view| view.refused.values().sum::<u64>() == 2 && view.error.is_some()).await;
+    for number in 0..3 {
+        world.put(&format!("{number}"), EVENT);
+        world.is_taken().await;
+        world.gone(&format!("{number}")).await;
+    }
+    assert_eq!(world.health.view().refused.values().sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn names_with_control_characters_and_lines_of_their_own_stay_one_line_in_what_is_said() {
+    let mut world = World::new();
+    symlink("elsewhere", world.path("refused")).unwrap();
+    world.start(QUICK);
+    world.put("a\n\u{1b}[31mERROR all is lost", "no event");
+    let error = world.until(|view| view.error.is_some()).await.error.unwrap();
+    assert!(!error.chars().any(char::is_control), "{error:?}");
+}
