@@ -37,5 +37,6 @@ mod ros;
 mod scaling;
 mod secrets;
 mod service;
+mod story;
 mod systemd;
 mod template;
