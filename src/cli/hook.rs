@@ -209,8 +209,17 @@ fn run_as_root(global: &Global, name: &str) -> anyhow::Result<Exit> {
             .hint("to try one: ros-signal-agent hook test")
             .into());
     }
-    // A request that stays would start this again at once.
-    let (plan, asked) = taken(global, name).inspect_err(|_| std::thread::sleep(REFUSED_PAUSE))?;
+    let (plan, asked) = match taken(global, name) {
+        Ok(taken) => taken,
+        Err(why) => {
+            // A request that stays would start this again at once.
+            block_on(async {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+                Ok(())
+            })?;
+            return Err(why);
+        }
+    };
     let (hook, state_dir) = (named(&plan, name)?, &plan.agent.state_dir);
     let results = Path::new(hooks::root::RESULTS);
     let say = |end| hooks::root::answer(&asked, end, state_dir, results).with_context(|| format!("{}", results.display()));
