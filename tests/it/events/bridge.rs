@@ -3,7 +3,7 @@
 use super::http::{Listening, becomes, now_ms, post, signed_at};
 use crate::host::{Host, STACK};
 use crate::secrets::secrets;
-use ros_sandbox::{Change, ContentMode, DeliveryOutcome, EventRequest, EventTarget, Signature, StackSpec, Transform};
+use ros_sandbox::{Change, ContentMode, DeliveryOutcome, EventRequest, EventTarget, ResourceSpec, Signature, StackSpec, Transform};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn reserved() -> (TcpSocket, SocketAddr) {
 /// A host whose stack has been created a while ago, so that it is looked at every few minutes only; hooks note what they are run for.
 async fn host(notify: &str) -> Host {
     let host = Host::new("").await;
-    let spec = StackSpec::default().notify(notify).status("CREATE_COMPLETE".parse().unwrap());
+    let spec = StackSpec::default().resource("WebReady", ResourceSpec::handle()).notify(notify).status("CREATE_COMPLETE".parse().unwrap());
     host.sandbox.put_stack(STACK, spec).unwrap();
     host
 }
