@@ -5,4 +5,5 @@ mod queue;
 mod queue_gc;
 mod queue_own;
 mod queue_server;
+mod smq;
 mod spool;
