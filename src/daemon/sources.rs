@@ -69,9 +69,12 @@ impl Sources {
         self.running.iter().any(|running| owns(&running.source))
     }
 
-    /// How the stacks are that are followed.
+    /// How the stacks are that are followed. None says nothing: who this host is, and so which stacks those are, may not be known yet.
     pub(super) fn learn(&self, views: &[StackView]) {
-        let gone = !views.is_empty() && views.iter().all(|view| view.state == "deleted");
+        if views.is_empty() {
+            return;
+        }
+        let gone = views.iter().all(|view| view.state == "deleted");
         let stacks = if gone { Stacks::Gone } else { Stacks::Here };
         self.stacks.send_if_modified(|known| std::mem::replace(known, stacks) != stacks);
     }

@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
     /// Does what there is to do while the stacks are so.
     async fn stay(&mut self, reading: &Reading<'_>, stacks: Stacks) {
         match stacks {
-            Stacks::Unknown => {}
+            Stacks::Unknown => self.inlet.health().works("waits until it is known which stack to follow, and makes its queue then"),
             Stacks::Here => self.follow(reading).await,
             Stacks::Gone => self.take_away(reading).await,
         }

@@ -7,4 +7,5 @@ mod queue;
 mod queue_gc;
 mod queue_own;
 mod queue_server;
+mod smq;
 mod spool;

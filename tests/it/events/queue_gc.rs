@@ -9,7 +9,7 @@ use serde_json::Value;
 const DAY_MS: i64 = 86_400_000;
 
 /// The program on this host: exit code, standard output, standard error.
-async fn program(host: &Host, arguments: &[&str]) -> (i32, String, String) {
+pub(super) async fn program(host: &Host, arguments: &[&str]) -> (i32, String, String) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"));
     command.arg("--config").arg(host.config()).args(arguments).env_clear();
     command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY).env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET).kill_on_drop(true);

@@ -30,7 +30,7 @@ fn plan(host: &Host) -> Plan {
 }
 
 /// The task of the source alone, and through what it is told how the stacks are.
-fn start(host: &Host) -> (JoinHandle<()>, watch::Sender<Stacks>, watch::Sender<Surroundings>) {
+pub(super) fn start(host: &Host) -> (JoinHandle<()>, watch::Sender<Stacks>, watch::Sender<Surroundings>) {
     let plan = plan(host);
     let surroundings = watch::Sender::new(Surroundings::new(&plan, &Host::environment()).unwrap());
     let stacks = watch::Sender::new(Stacks::Unknown);
@@ -101,7 +101,8 @@ async fn a_source_that_leaves_the_configuration_takes_its_queue_with_it() {
 async fn a_topic_that_is_not_there_is_said() {
     let server = server().await;
     server.with(|inner| inner.topics.clear());
-    let host = Host::new(&own(&server)).await;
+    let signal = "[signal.web]\nresource = \"WebReady\"\n[check.app]\ntype = \"ttl\"\nttl = \"1h\"\n";
+    let host = Host::new(&format!("{signal}{}", own(&server))).await;
     let agent = host.start();
     let told = format!("make the topic, or write its name as `topic`: account {ACCOUNT}, region {REGION}");
     let wait = async {
