@@ -43,7 +43,16 @@ impl Moment {
 
 /// CLOCK_MONOTONIC, which stops in suspend: for comparing with times that somebody else took from it, such as systemd.
 pub fn monotonic() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    precisely(rustix::time::ClockId::Monotonic)
+}
+
+/// What this thread has used of the processor: what others took from it meanwhile is not in it.
+pub fn worked() -> Duration {
+    precisely(rustix::time::ClockId::ThreadCPUTime)
+}
+
+fn precisely(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 

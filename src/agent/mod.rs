@@ -166,8 +166,8 @@ impl Core {
         let before = std::mem::replace(&mut self.turn, turn).now;
         self.luck = luck(turn);
         self.notice_jump(before);
-        // Of observations `see` knows whether they matter.
-        let is_news = !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. });
+        // Of observations `see` knows whether they matter; an event, of which there may be thousands in a second, is no more than a hint to look.
+        let is_news = !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. } | Input::Arrived { .. });
         if is_news {
             self.undecided = true;
             self.revision += 1;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-/// One part in so many of the time.
-const SHARE: u32 = 4;
+/// One part in so many of the time. A signature by a key of 2048 bits that holds takes about a tenth of a millisecond with all that belongs to it: this is room
+/// for some thousands in a second.
+const SHARE: u32 = 2;
 /// What may be spent at once.
 const BURST: Duration = Duration::from_millis(20);
 
-/// A bucket of time: what was spent runs out of it, four times as slowly as time passes. Work that finds it full is not begun.
+/// A bucket of the loop's own time: what was spent runs out of it, half as fast as time passes. Work that finds it full is not begun.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     spent: Duration,
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_gets_a_quarter_of_the_time_and_a_short_burst() {
+    fn work_gets_half_of_the_time_and_a_short_burst() {
         let ms = Duration::from_millis;
         let (mut budget, mut now, mut worked) = (Budget::default(), ms(0), ms(0));
         while now < ms(10_000) {
@@ -45,7 +46,7 @@ mod tests {
                 now += ms(1);
             }
         }
-        assert!((ms(2_300)..ms(2_700)).contains(&worked), "{worked:?}");
+        assert!((ms(4_700)..ms(5_300)).contains(&worked), "{worked:?}");
         assert!(budget.allows(ms(60_000)), "and it is over when the flood is");
     }
 }

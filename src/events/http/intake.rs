@@ -265,13 +265,13 @@ impl Intake {
     /// Work that takes time of the loop, as far as there is any for it.
     fn work<T>(&self, work: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
         let budget = || self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        let began = monotonic();
-        if !budget().allows(began) {
+        if !budget().allows(monotonic()) {
             return Err(Refused::later("busy", "too many requests at once"));
         }
-        let worked = work();
-        budget().spend(monotonic().saturating_sub(began));
-        worked
+        let before = crate::clock::worked();
+        let result = work();
+        budget().spend(crate::clock::worked().saturating_sub(before));
+        result
     }
 
     fn replay(&self) -> std::sync::MutexGuard<'_, Replay> {
