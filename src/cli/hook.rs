@@ -6,6 +6,7 @@ use super::output::{Output, notice};
 use super::table::{cell, render};
 use super::{Exit, block_on};
 use crate::check::Health;
+use crate::config::keys::nearest;
 use crate::events::Event;
 use crate::hooks::{self, Call, HookEnd, Occasion, StackFacts};
 use crate::interrupt::Interrupts;
@@ -83,10 +84,11 @@ fn word(trigger: &Trigger) -> String {
 }
 
 fn named<'a>(plan: &'a Plan, name: &str) -> Result<&'a Arc<Hook>, Failure> {
-    plan.hooks
-        .iter()
-        .find(|hook| *hook.name == *name)
-        .ok_or_else(|| Failure::new(Exit::Usage, "there is no hook of this name").hint("ros-signal-agent hook list"))
+    plan.hooks.iter().find(|hook| *hook.name == *name).ok_or_else(|| {
+        let near = nearest(name, plan.hooks.iter().map(|hook| &*hook.name));
+        let hint = near.map_or_else(|| "ros-signal-agent hook list".to_owned(), |near| format!("did you mean `{near}`?"));
+        Failure::new(Exit::Usage, format!("there is no hook {name:?}")).hint(hint)
+    })
 }
 
 /// What came of a test, for `--json`.

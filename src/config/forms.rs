@@ -93,7 +93,8 @@ pub(super) fn names(value: &Value, prefix: Option<&str>) -> Parsed<Vec<Written<S
     each(value, |text| {
         let bare = prefix.and_then(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
         if !is_name(bare) {
-            return Err(Problem::new(format!("has `{}`, which is not a name", shorten(text))).hint(NAME_HINT));
+            // It is not repeated: in a file with a broken line it may be anything, a secret too.
+            return Err(Problem::new("has something that is not a name").hint(NAME_HINT));
         }
         if !seen.insert(text.to_owned()) {
             return Err(Problem::new(format!("has `{text}` twice")));

@@ -379,18 +379,28 @@ pub(super) fn unknown_hint(name: &str, sections: &[&'static Section]) -> Option<
     let elsewhere: Vec<_> = keys::all().filter(|section| section.key(name).is_some()).map(|section| section.header).collect();
     Some(match elsewhere.as_slice() {
         [header] if header.starts_with('[') => format!("it is a key of `{header}`"),
-        [header] => format!("it is a key of checks with {header}"),
+        [header] => format!("it is a key of {} with {header}", owners(name)),
         // What several have, and what nobody has, says little about what was meant.
         _ => {
             let own = sections.iter().find(|section| !section.header.starts_with('['))?;
             let names: Vec<_> = own.keys.iter().map(|key| format!("`{}`", key.name)).collect();
-            format!("checks with {} have {}", own.header, names.join(", "))
+            let owners = if keys::SOURCES.iter().any(|(_, source)| std::ptr::eq(*source, *own)) { "sources" } else { "checks" };
+            format!("{owners} with {} have {}", own.header, names.join(", "))
         }
     })
 }
 
-/// `name` short enough for a message, control characters made visible.
+/// What has the key `name`, which belongs to one type.
+fn owners(name: &str) -> &'static str {
+    if keys::SOURCES.iter().any(|(_, source)| source.key(name).is_some()) { "sources" } else { "checks" }
+}
+
+/// `name` short enough for a message, control characters made visible. Of several lines it shows one: the others may be another setting, and
+/// a secret one, that a mark of a string which was never closed has swallowed.
 pub(super) fn shorten(name: &str) -> String {
+    if let Some((line, _)) = name.split_once(['\n', '\r']) {
+        return shorten(line) + "…";
+    }
     let mut short: String = name.chars().take(65).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if name.chars().count() > 65 {
         short.push('…');

@@ -326,6 +326,42 @@ fn the_real_file_system_is_asked_for_real_owners() {
     assert!(host.load_with(&Owners::system()).is_err());
 }
 
+/// What is warned of in a configuration that is taken.
+fn warnings_of(text: &str) -> Vec<String> {
+    let loaded = Host::new().with("etc/config.toml", format!("{SIGNAL}{CHECK}{text}")).load().unwrap();
+    loaded.warnings.iter().map(|warning| format!("{}; {}", warning.message, warning.hint.as_deref().unwrap_or_default())).collect()
+}
+
+#[test]
+fn keys_of_a_hook_that_its_occasions_leave_without_a_use_are_warned_of() {
+    let hook = |on: &str| {
+        format!("[hook.a]\non = [{on}]\ncommand = [\"/bin/true\"]\nchecks = [\"homepage\"]\nsignals = [\"web\"]\nresource = \"Server\"\n")
+    };
+    let warnings = warnings_of(&hook("\"stack.updated\""));
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].starts_with("`checks` changes nothing: it is for `check.*`"), "{warnings:?}");
+    assert_eq!(warnings_of(&hook("\"check.critical\", \"verdict.failure\", \"metadata.changed\"")), Vec::<String>::new());
+}
+
+#[test]
+fn a_type_of_events_that_ros_does_not_send_is_warned_of_with_the_one_that_was_meant() {
+    let hook = |on: &str| format!("[hook.a]\non = [{on}]\ncommand = [\"/bin/true\"]\n");
+    let warnings = warnings_of(&hook("\"ros:StackStateChange:UpdatComplete\", \"stack:updated*\""));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].ends_with("did you mean \"ros:StackStateChange:UpdateComplete\"?"), "{warnings:?}");
+    assert_eq!(warnings_of(&hook("\"ros:StackStateChange:UpdateComplete\", \"ros:CloudMonitor:*\"")), Vec::<String>::new());
+}
+
+#[test]
+fn what_never_happens_without_looks_at_the_stack_is_warned_of() {
+    let text = "[ros]\npoll = false\n[hook.a]\non = [\"stack.updated\"]\ncommand = [\"/bin/true\"]\n[source.a]\ntype = \"spool\"\n\
+                directory = \"/var/spool/events\"\n[signal.other]\nresource = \"OtherReady\"\ncondition = \"OtherWait\"\nresignal = \"on_update\"\n";
+    let warnings = warnings_of(text);
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings.iter().all(|warning| warning.starts_with("with `poll = false` ")), "{warnings:?}");
+    assert_eq!(warnings_of(&text.replace("false", "true")), Vec::<String>::new());
+}
+
 #[test]
 fn a_secret_in_a_file_that_everybody_can_read_is_a_warning() {
     let text = format!("{SIGNAL}{CHECK}headers = {{ X-Api-Key = \"hunter2\", Accept = \"x\" }}\nbody = \"hunter2\"\n");

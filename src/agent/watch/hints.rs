@@ -114,6 +114,6 @@ impl Core {
             return watched.waiting.push(what.clone());
         }
         let target = watched.target.clone();
-        self.line("refused", &target, None, format!("{}: too many events at once, no hook is run for this one", what.event.kind));
+        self.line("hook", &target, None, format!("{}: too many events at once, no hook is run for this one", what.event.kind));
     }
 }

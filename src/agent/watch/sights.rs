@@ -235,7 +235,7 @@ impl Core {
             match event.status.as_ref().filter(|status| **status != stack.status) {
                 Some(said) => {
                     let text = format!("{}: no hook is run, for it says {said} and the stack is {}", event.kind, stack.status);
-                    self.line("refused", target, Some(&stack.status), text);
+                    self.line("hook", target, Some(&stack.status), text);
                 }
                 None => self.happened(Occasion::Event { event, stack: stack.clone() }),
             }

@@ -39,21 +39,23 @@ pub(super) fn run(global: &Global, arguments: &FollowArguments, out: &mut Output
     })
 }
 
-/// `2026-01-02T03:04:05Z  event   relay: ros:StackStateChange:UpdateComplete of web, UPDATE_COMPLETE: the stack is looked at soon`
+/// `2026-01-02T03:04:05Z  event   through relay, ros:StackStateChange:UpdateComplete, stack web, UPDATE_COMPLETE, the stack is looked at soon`
 pub(super) fn told(line: &Line, paint: Paint) -> String {
-    let about = about(line);
-    let text = match (about.is_empty(), line.text.is_empty()) {
-        (false, false) => format!("{about}: {}", line.text),
+    // Of an event all is known apart from the text, and told in one order.
+    let said = if line.taken.is_some() { "" } else { line.text.as_str() };
+    let about = about(line, said);
+    let text = match (about.is_empty(), said.is_empty()) {
+        (false, false) => format!("{about}: {said}"),
         (false, true) => about,
-        (true, _) => line.text.clone(),
+        (true, _) => said.to_owned(),
     };
     let what = format!("{:<7}", clean(&line.what));
     format!("{}  {} {}", paint.style(&clean(&line.at), Style::Dim), paint.style(&what, style(line)), clean(&text))
 }
 
-/// What the line is about, of what its text does not say itself.
-fn about(line: &Line) -> String {
-    let says = |part: &str| line.text.contains(part);
+/// What the line is about, of what `said` does not say itself.
+fn about(line: &Line, said: &str) -> String {
+    let says = |part: &str| said.contains(part);
     let event = line.event.as_ref();
     let stack = event.and_then(|event| event.stack_name.as_ref().or(event.stack_id.as_ref())).or(line.stack_id.as_ref());
     let kind = event.map(|event| if event.kind.is_empty() { "an event without a type" } else { &event.kind });
@@ -61,7 +63,7 @@ fn about(line: &Line) -> String {
     parts.extend(line.through.iter().filter(|part| !says(part)).map(|part| format!("through {part}")));
     parts.extend(kind.filter(|part| !says(part)).map(str::to_owned));
     parts.extend(event.filter(|event| event.test).map(|_| "a test".to_owned()));
-    parts.extend(line.hook.iter().filter(|part| !says(part)).map(|part| format!("hook {part}")));
+    parts.extend(line.hook.iter().filter(|part| !says(part)).cloned());
     parts.extend(stack.filter(|part| !says(part)).map(|part| format!("stack {part}")));
     let status = line.status.as_ref().or_else(|| event.and_then(|event| event.status.as_ref()));
     parts.extend(status.filter(|part| !says(part)).cloned());
@@ -118,7 +120,12 @@ mod tests {
             status: Some("UPDATE_COMPLETE".to_owned()),
             ..Event::default()
         };
-        let line = Line { through: Some("relay".to_owned()), event: Some(event), taken: Some(Taken::Look), ..line("event", "") };
+        let line = Line {
+            through: Some("relay".to_owned()),
+            event: Some(event),
+            taken: Some(Taken::Look),
+            ..line("event", "ros:StackStateChange:UpdateComplete: the stack is looked at soon")
+        };
         assert_eq!(
             told(&line, Paint::Plain),
             "2026-01-02T03:04:05Z  event   through relay, ros:StackStateChange:UpdateComplete, stack web, UPDATE_COMPLETE, the stack is \

@@ -135,7 +135,9 @@ fn source<'a>(plan: &'a Plan, arguments: &SendArguments) -> Result<&'a Source, F
         match (fitting.next(), fitting.next()) {
             (Some(source), None) => return Ok(source),
             (Some(_), Some(_)) => {
-                return Err(usage("there are several sources to send to".to_owned(), &format!("--source NAME, of: {}", names())));
+                let fitting: Vec<_> = plan.sources.iter().filter(|source| can(source, to)).map(|source| &*source.name).collect();
+                let hint = format!("choose with --source, of: {}", fitting.join(", "));
+                return Err(usage(format!("there are several sources of type {} to send to", word(to)), &hint));
             }
             (None, _) => {}
         }
@@ -143,6 +145,13 @@ fn source<'a>(plan: &'a Plan, arguments: &SendArguments) -> Result<&'a Source, F
     match plan.sources.first() {
         Some(source) if arguments.to.is_none() => Err(cannot(source)),
         _ => Err(usage(format!("there is no such source: {}", names()), "leave out --to, or add a source of that type")),
+    }
+}
+
+fn word(to: SendTo) -> &'static str {
+    match to {
+        SendTo::Http => "http",
+        SendTo::Spool => "spool",
     }
 }
 

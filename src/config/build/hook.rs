@@ -7,6 +7,7 @@ use crate::config::fragment::{Entry, Value};
 use crate::config::keys;
 use crate::config::owners::Owners;
 use crate::config::reader::{Notes, Parsed, Problem, Reader, shorten};
+use crate::events::envelope::kinds::KINDS;
 use crate::plan::{Hook, Name, RunAs, Signal, Transition, Trigger};
 use crate::signal::SignalStatus;
 use std::sync::Arc;
@@ -92,10 +93,9 @@ fn hook(name: &str, entry: &Entry, drafts: &[Draft], signals: &[Arc<Signal>], no
     let checks = reader.value("checks", |value| forms::names(value, None));
     let of_signals = reader.value("signals", |value| forms::names(value, None));
     let resource = reader.optional("resource", |value| forms::identifier(value, 255, "-_."));
-    let is_check = |name: &str| drafts.iter().any(|draft| draft.name == name);
-    let is_signal = |name: &str| signals.iter().any(|signal| *signal.name == *name);
-    let checks = known(reader, "check", &checks?, is_check);
-    let signals = known(reader, "signal", &of_signals?, is_signal);
+    let checks = known(reader, "check", &checks?, drafts.iter().map(|draft| &*draft.name));
+    let signals = known(reader, "signal", &of_signals?, signals.iter().map(|signal| &*signal.name));
+    judge_use(reader, on.as_deref().unwrap_or_default());
     Some(Hook {
         name: valid?,
         on: on?,
@@ -144,9 +144,44 @@ fn command(value: &Value) -> Parsed<Vec<String>> {
 }
 
 /// Names that must be those of checks or signals.
-fn known(reader: &mut Reader<'_>, what: &str, names: &[Written<String>], is_known: impl Fn(&str) -> bool) -> Vec<Name> {
-    for written in names.iter().filter(|written| !is_known(&written.what)) {
-        reader.notes.misfit(written.place, format!("there is no {what} of this name"), None);
+fn known<'a>(reader: &mut Reader<'_>, what: &str, names: &[Written<String>], all: impl Iterator<Item = &'a str> + Clone) -> Vec<Name> {
+    for written in names.iter().filter(|written| !all.clone().any(|name| name == written.what)) {
+        let hint = keys::nearest(&written.what, all.clone()).map(|near| format!("did you mean `{near}`?"));
+        reader.notes.misfit(written.place, format!("there is no {what} of this name"), hint);
     }
     names.iter().map(|written| Name::from(written.what.as_str())).collect()
+}
+
+/// Warns of keys that `on` leaves without a use: whoever wrote them expects something of them.
+fn judge_use(reader: &mut Reader<'_>, on: &[Trigger]) {
+    if on.is_empty() {
+        return;
+    }
+    let is_check = |trigger: &Trigger| matches!(trigger, Trigger::Check(_));
+    let is_verdict = |trigger: &Trigger| matches!(trigger, Trigger::Verdict(_));
+    let idle = [
+        ("checks", "`check.*`", !on.iter().any(is_check)),
+        ("signals", "`verdict.*`", !on.iter().any(is_verdict)),
+        ("resource", "`metadata.changed`", !on.contains(&Trigger::Metadata)),
+    ];
+    for (key, word, is_idle) in idle {
+        if !is_idle || !reader.has(key) {
+            continue;
+        }
+        let place = reader.place(key);
+        reader.notes.warn(place, format!("`{key}` changes nothing: it is for {word}, which `on` does not have"), None);
+    }
+    let place = reader.place("on");
+    for wrong in on.iter().filter_map(never_sent) {
+        let hint = keys::nearest(wrong, KINDS.iter().map(|(kind, _)| *kind)).map(|near| format!("did you mean \"{near}\"?"));
+        let hint = hint.unwrap_or_else(|| "such as \"ros:StackStateChange:UpdateComplete\" or \"ros:StackStateChange:*\"".to_owned());
+        reader.notes.warn(place, "`on` has a type of events that ROS is not known to send", Some(hint));
+    }
+}
+
+/// The type of an event, if it is none that is known. It may be a new one, so it is not refused.
+fn never_sent(trigger: &Trigger) -> Option<&str> {
+    let Trigger::Event(wanted) = trigger else { return None };
+    let is_meant = |kind: &str| wanted.strip_suffix('*').map_or(kind == wanted, |beginning| kind.starts_with(beginning));
+    (!KINDS.iter().any(|(kind, _)| is_meant(kind))).then_some(wanted.as_str())
 }

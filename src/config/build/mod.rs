@@ -35,7 +35,7 @@ use super::keys::{self, Section};
 use super::owners::Owners;
 use super::reader::{Notes, Reader, shorten};
 use super::source::Place;
-use crate::plan::Plan;
+use crate::plan::{Plan, Resignal, Trigger};
 use std::sync::Arc;
 
 /// Reads the merged tree. None: errors were noted.
@@ -83,7 +83,25 @@ pub(super) fn plan(root: &Table, owners: &Owners, environment: &Environment, not
     for (signal, places) in &signals {
         signal::judge_times(&plan, signal, places, notes);
     }
+    if let Some(Data::Table(ros)) = root.0.get("ros").map(|entry| &entry.value.data) {
+        judge_poll(&plan, ros, notes);
+    }
     (!notes.refused).then_some(plan)
+}
+
+/// Warns of what never happens because nobody looks at the stack.
+fn judge_poll(plan: &Plan, ros: &Table, notes: &mut Notes) {
+    let Some(poll) = ros.0.get("poll").filter(|_| !plan.ros.poll) else { return };
+    let needs_looks = |trigger: &Trigger| matches!(trigger, Trigger::Stack(_) | Trigger::Metadata | Trigger::Event(_));
+    let idle = [
+        ("rounds of `resignal = \"on_update\"`", plan.signals.iter().any(|signal| signal.resignal == Resignal::OnUpdate)),
+        ("hooks for the stack, its metadata and events", plan.hooks.iter().any(|hook| hook.on.iter().any(needs_looks))),
+        ("sources of events", !plan.sources.is_empty()),
+    ];
+    for (what, _) in idle.into_iter().filter(|(_, is_there)| *is_there) {
+        let hint = "`poll = true` is the default, and needs the permission for ros:GetStack";
+        notes.warn(poll.value.place, format!("with `poll = false` {what} do nothing: the stack is never looked at"), Some(hint.to_owned()));
+    }
 }
 
 /// A reader of a table that stands alone, written or not.

@@ -32,6 +32,7 @@ pub(super) fn sources(sources: Option<&Entry>, notes: &mut Notes) -> Vec<Arc<Sou
     }
     let sources: Vec<_> = table.0.iter().filter_map(|(name, entry)| Some((entry, Arc::new(source(name, entry, notes)?)))).collect();
     refuse_second_own(&sources, notes);
+    refuse_shared_places(&sources, notes);
     sources.into_iter().map(|(_, source)| source).collect()
 }
 
@@ -45,6 +46,33 @@ fn refuse_second_own(sources: &[(&Entry, Arc<Source>)], notes: &mut Notes) {
         let message =
             format!("`[source.{}]` and `[source.{}]` both have `topic`, and an agent makes one queue only", first.name, source.name);
         notes.misfit(entry.key, message, Some(hint.to_owned()));
+    }
+}
+
+/// An address has one listener, and a file of a spool one reader.
+fn refuse_shared_places(sources: &[(&Entry, Arc<Source>)], notes: &mut Notes) {
+    for (index, (entry, source)) in sources.iter().enumerate() {
+        let Some((key, place)) = place_of(source) else { continue };
+        let other = sources.iter().take(index).find(|(_, other)| place_of(other) == Some((key, place.clone())));
+        if let Some((_, other)) = other {
+            let message = format!("`[source.{}]` and `[source.{}]` have the same `{key}`", other.name, source.name);
+            notes.misfit(entry.key, message, Some(format!("each needs a `{key}` of its own")));
+        }
+    }
+}
+
+/// What a source has for itself: the key that names it, and its value. Port 0 is another one each time.
+fn place_of(source: &Source) -> Option<(&'static str, String)> {
+    let listen = match &source.kind {
+        SourceKind::Http(http) => &http.listen,
+        SourceKind::Callback(callback) => &callback.listen,
+        SourceKind::Spool(spool) => return Some(("directory", spool.directory.display().to_string())),
+        SourceKind::Queue(_) => return None,
+    };
+    match listen {
+        Listen::Address(address) if address.port() == 0 => None,
+        Listen::Address(address) => Some(("listen", address.to_string())),
+        Listen::Systemd(name) => Some(("listen", format!("systemd:{name}"))),
     }
 }
 

@@ -12,6 +12,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -126,6 +127,16 @@ async fn opened(listen: &Listen, troubles: &Troubles) -> Vec<TcpListener> {
     }
 }
 
+/// What to do when an address cannot be had.
+fn hint(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => "another program has it: `ss -ltnp` shows which",
+        ErrorKind::AddrNotAvailable => "`ip address` shows the addresses of this host; 0.0.0.0 and [::] stand for all of them",
+        ErrorKind::PermissionDenied => "ports below 1024 need a socket of systemd: listen = \"systemd:NAME\"",
+        _ => "listen has an IP address of this host and a port that nobody else has",
+    }
+}
+
 fn open(listen: &Listen) -> Result<Vec<TcpListener>, (String, &'static str)> {
     match listen {
         Listen::Address(address) => {
@@ -135,8 +146,7 @@ fn open(listen: &Listen) -> Result<Vec<TcpListener>, (String, &'static str)> {
                 socket.bind(*address)?;
                 socket.listen(BACKLOG)
             };
-            let hint = "`ss -ltnp` shows who listens there; ports below 1024 need a socket of systemd: listen = \"systemd:NAME\"";
-            bind().map(|listener| vec![listener]).map_err(|error| (format!("cannot listen on {address}: {error}"), hint))
+            bind().map(|listener| vec![listener]).map_err(|error| (format!("cannot listen on {address}: {error}"), hint(error.kind())))
         }
         Listen::Systemd(name) => {
             let hint = "a socket unit with FileDescriptorName= of that name and Service= of the agent's unit hands one over, when the agent is started";

@@ -80,7 +80,8 @@ impl Troubles {
         match troubles.values().next() {
             Some((error, hint)) => {
                 if self.health.fails(error, *hint) {
-                    tracing::warn!(target: "events", "{error}");
+                    let hint = hint.map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+                    tracing::warn!(target: "events", "source {}: {error}{hint}", self.health.view().name);
                 }
             }
             None if detail.is_empty() => {}

@@ -191,7 +191,7 @@ async fn the_status_tells_stacks_sources_and_hooks_where_there_are_any() {
             detail: "queue web".to_owned(),
             ..source("inbox", "queue")
         },
-        SourceView { detail: "starting".to_owned(), ..source("drop", "spool") },
+        source("drop", "spool"),
     ];
     let hook = |name: &str, state: &str| HookView { name: name.to_owned(), state: state.to_owned(), ..HookView::default() };
     let hooks = vec![

@@ -438,7 +438,7 @@ async fn with_a_key_it_is_signed_as_eventbridge_signs() {
 #[tokio::test]
 async fn where_nothing_can_be_sent_it_is_said_why_and_what_to_do() {
     let queue = "[source.inbox]\ntype = \"queue\"\nqueue = \"web\"\n";
-    let two = format!("{}[source.other]\ntype = \"http\"\nlisten = \"127.0.0.1:1\"\nurl = \"http://x.example.com/\"\n", http_source(1));
+    let two = format!("{}[source.other]\ntype = \"http\"\nlisten = \"127.0.0.1:2\"\nurl = \"http://x.example.com/\"\n", http_source(1));
     let systemd = http_source(1).replace("127.0.0.1:1", "systemd:events");
     let (_agent, socket) = agent_with(&serde_json::json!([source("relay", "http")]), mpsc::unbounded_channel().1);
     let mut told = String::new();
