@@ -375,7 +375,7 @@ fn delete(inner: &mut Inner, queue: &str, handles: &[String]) -> (u16, String) {
         match held(&mut queue.messages, handle, now).map(|message| message.handle) {
             Some(number) => queue.messages.retain(|message| message.handle != number),
             None => {
-                dead.push_str(&format!("<Error><ErrorCode>ReceiptHandleError</ErrorCode><ReceiptHandle>{handle}</ReceiptHandle></Error>"))
+                dead.push_str(&format!("<Error><ErrorCode>ReceiptHandleError</ErrorCode><ReceiptHandle>{handle}</ReceiptHandle></Error>"));
             }
         }
     }
