@@ -31,7 +31,7 @@ use crate::report::{Printing, Reporter};
 use crate::signal::LedgerDocument;
 use crate::systemd::Notifier;
 use outside::{Fingerprint, Outside};
-use sources::Sources;
+use sources::{Heard, Sources};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,7 +262,13 @@ impl Daemon {
                 Ok(()) => Input::Recorded { generation: written.generation },
                 Err(error) => Input::NotRecorded { error: error.to_string() },
             }]),
-            Some(delivered) = self.sources.next() => Event::Inputs(vec![self.sources.accept(delivered)]),
+            Some(heard) = self.sources.next() => match heard {
+                Heard::Event(delivered) => Event::Inputs(vec![self.sources.accept(delivered)]),
+                Heard::Refusal(line) => {
+                    self.feed.tell(line);
+                    Event::Inputs(Vec::new())
+                }
+            },
             Some(request) = self.requests.recv() => Event::Request(request),
             () = self.alarm.rings() => Event::Alarm,
             () = fed(&mut self.watchdog) => Event::Watchdog,

@@ -3,7 +3,7 @@
 use crate::agent::Input;
 use crate::agent::status::StackView;
 use crate::events::queue::{self, Stacks};
-use crate::events::{self, Around, Delivered, Health, Inlet, QUEUE, SourceView, Surroundings, Taken, http};
+use crate::events::{self, Around, Delivered, Health, Inlet, Line, QUEUE, REFUSALS, SourceView, Surroundings, Taken, http};
 use crate::plan::{Plan, QueueOwner, Source, SourceKind};
 use crate::secret::Secret;
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ pub(super) struct Sources {
     running: Vec<Running>,
     sender: mpsc::Sender<Delivered>,
     receiver: mpsc::Receiver<Delivered>,
+    /// What was refused, for those who follow events.
+    refusals: (mpsc::Sender<Line>, mpsc::Receiver<Line>),
     /// Events that the core has not taken yet.
     waiting: HashMap<u64, oneshot::Sender<Taken>>,
     next_arrival: u64,
@@ -30,6 +32,14 @@ pub(super) struct Sources {
 
 /// For what is left behind when a source with a queue of its own leaves the plan.
 const TAKING_AWAY: Duration = Duration::from_secs(30);
+
+/// What comes from a source.
+pub(super) enum Heard {
+    /// An event.
+    Event(Delivered),
+    /// Something was not taken as one; the core need not know.
+    Refusal(Line),
+}
 
 /// A source and its task.
 struct Running {
@@ -51,6 +61,7 @@ impl Sources {
             running: Vec::new(),
             sender,
             receiver,
+            refusals: mpsc::channel(REFUSALS),
             waiting: HashMap::new(),
             next_arrival: 0,
             around: watch::Sender::new(surroundings),
@@ -90,7 +101,7 @@ impl Sources {
             if self.running.iter().any(|running| running.source == *source) {
                 continue;
             }
-            let health = Health::new(&source.name, source.kind.word());
+            let health = Health::new(&source.name, source.kind.word()).telling(self.refusals.0.clone());
             let inlet = Inlet::new(Arc::clone(&source.name), self.sender.clone(), health.clone());
             let (around, stacks) = (self.around.subscribe(), self.stacks.subscribe());
             let task = tokio::spawn(run(Arc::clone(source), inlet, around, stacks, self.test_secret.clone()));
@@ -98,9 +109,13 @@ impl Sources {
         }
     }
 
-    /// The next event that came in.
-    pub(super) async fn next(&mut self) -> Option<Delivered> {
-        self.receiver.recv().await
+    /// What comes next from any of them.
+    pub(super) async fn next(&mut self) -> Option<Heard> {
+        tokio::select! {
+            Some(delivered) = self.receiver.recv() => Some(Heard::Event(delivered)),
+            Some(line) = self.refusals.1.recv() => Some(Heard::Refusal(line)),
+            else => None,
+        }
     }
 
     /// The input that it is for the core.

@@ -1,7 +1,7 @@
 //! Through what a source hands in its events, and where it says how it is.
 
-use super::{Arrival, Event, Taken, Trust};
-use crate::clock::{Moment, rfc3339};
+use super::{Arrival, Event, Line, Taken, Trust};
+use crate::clock::{BootMs, Moment, rfc3339};
 use crate::plan::Name;
 use crate::transport::clean;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,23 @@ impl Inlet {
 
 /// How a source is: shared between its task and the status.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Mutex<SourceView>>);
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    view: SourceView,
+    /// To those who follow events. What finds it full is only counted.
+    lines: Option<mpsc::Sender<Line>>,
+    /// When a refusal may be told again.
+    quiet_until_ms: BootMs,
+    /// Refusals that were counted and not told.
+    untold: u64,
+}
+
+/// Refusals that wait to be told, of all sources together.
+pub const REFUSALS: usize = 16;
+/// A source tells one refusal in this time: whoever sends a thousand must not push everything else out of what is followed.
+const QUIET_MS: BootMs = 1000;
 
 /// Reasons of refusals that are counted apart.
 const REASONS: usize = 32;
@@ -100,8 +116,15 @@ pub struct SourceView {
 impl Health {
     /// Of a source that has not begun yet.
     pub fn new(name: &str, kind: &str) -> Self {
-        let view = SourceView { name: name.to_owned(), kind: kind.to_owned(), detail: "starting".to_owned(), ..SourceView::default() };
-        Self(Arc::new(Mutex::new(view)))
+        let view = SourceView { name: name.to_owned(), kind: kind.to_owned(), ..SourceView::default() };
+        Self(Arc::new(Mutex::new(State { view, ..State::default() })))
+    }
+
+    /// Refusals are told to `lines` too.
+    #[must_use]
+    pub fn telling(self, lines: mpsc::Sender<Line>) -> Self {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines = Some(lines);
+        self
     }
 
     /// As it is now.
@@ -136,6 +159,35 @@ impl Health {
                 *view.refused.entry(reason.to_owned()).or_default() += 1;
             }
         });
+        self.tell_refusal(reason);
+    }
+
+    fn tell_refusal(&self, reason: &str) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lines) = state.lines.clone() else { return };
+        let now = Moment::now();
+        if now.boot_ms < state.quiet_until_ms {
+            state.untold += 1;
+            return;
+        }
+        state.quiet_until_ms = now.boot_ms.saturating_add(QUIET_MS);
+        let text = match std::mem::take(&mut state.untold) {
+            0 => reason.to_owned(),
+            untold => format!("{reason}; {untold} more were refused since the last line"),
+        };
+        let line = Line {
+            at: rfc3339(now.wall_ms),
+            what: "refused".to_owned(),
+            text,
+            through: Some(state.view.name.clone()),
+            event: None,
+            taken: None,
+            stack_id: None,
+            status: None,
+            hook: None,
+        };
+        // Full: it is counted in the status.
+        let _ = lines.try_send(line);
     }
 
     /// Something was believed, for a signature of this `form`, one of a few.
@@ -156,6 +208,28 @@ impl Health {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut SourceView) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_told_to_those_who_follow_and_a_flood_of_them_is_only_counted() {
+        let (sender, mut lines) = mpsc::channel(REFUSALS);
+        let health = Health::new("relay", "http").telling(sender);
+        for _ in 0..1000 {
+            health.refused("signature");
+        }
+        let line = lines.recv().await.unwrap();
+        assert_eq!((line.what.as_str(), line.text.as_str(), line.through.as_deref()), ("refused", "signature", Some("relay")));
+        let mut told = 1;
+        while lines.try_recv().is_ok() {
+            told += 1;
+        }
+        assert!(told <= 2, "{told} lines within a moment");
+        assert_eq!(health.view().refused["signature"], 1000);
     }
 }

@@ -20,7 +20,7 @@ pub mod spool;
 mod surroundings;
 
 pub use feed::{FOLLOWERS, Feed, Following};
-pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, SourceView};
+pub use inlet::{Delivered, Full, Health, Inlet, QUEUE, REFUSALS, SourceView};
 pub use surroundings::{Around, Surroundings};
 
 use crate::plan::Name;

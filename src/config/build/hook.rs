@@ -93,8 +93,8 @@ fn hook(name: &str, entry: &Entry, drafts: &[Draft], signals: &[Arc<Signal>], no
     let checks = reader.value("checks", |value| forms::names(value, None));
     let of_signals = reader.value("signals", |value| forms::names(value, None));
     let resource = reader.optional("resource", |value| forms::identifier(value, 255, "-_."));
-    let checks = known(reader, "check", &checks?, drafts.iter().map(|draft| &*draft.name));
-    let signals = known(reader, "signal", &of_signals?, signals.iter().map(|signal| &*signal.name));
+    let checks = known(reader, "check", &checks?, &drafts.iter().map(|draft| &*draft.name).collect::<Vec<_>>());
+    let signals = known(reader, "signal", &of_signals?, &signals.iter().map(|signal| &*signal.name).collect::<Vec<_>>());
     judge_use(reader, on.as_deref().unwrap_or_default());
     Some(Hook {
         name: valid?,
@@ -144,9 +144,9 @@ fn command(value: &Value) -> Parsed<Vec<String>> {
 }
 
 /// Names that must be those of checks or signals.
-fn known<'a>(reader: &mut Reader<'_>, what: &str, names: &[Written<String>], all: impl Iterator<Item = &'a str> + Clone) -> Vec<Name> {
-    for written in names.iter().filter(|written| !all.clone().any(|name| name == written.what)) {
-        let hint = keys::nearest(&written.what, all.clone()).map(|near| format!("did you mean `{near}`?"));
+fn known(reader: &mut Reader<'_>, what: &str, names: &[Written<String>], all: &[&str]) -> Vec<Name> {
+    for written in names.iter().filter(|written| !all.contains(&written.what.as_str())) {
+        let hint = keys::nearest(&written.what, all.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         reader.notes.misfit(written.place, format!("there is no {what} of this name"), hint);
     }
     names.iter().map(|written| Name::from(written.what.as_str())).collect()
