@@ -168,6 +168,24 @@ fn a_deletion_is_concluded_also_by_an_agent_that_never_lives_for_a_minute() {
 }
 
 #[test]
+fn an_event_that_comes_before_the_host_knows_its_stack_makes_the_first_look_soon() {
+    let mut first = Vec::new();
+    for seed in 0..20 {
+        let plan = Plan {
+            hooks: vec![Arc::new(testing::hook("apply", vec![crate::plan::Trigger::Metadata]))],
+            ..testing::plan(Vec::new(), Vec::new())
+        };
+        let plan = Plan { stack: crate::plan::Stack { stack_id: Some(STACK.to_owned()), region: Some("cn-hangzhou".to_owned()) }, ..plan };
+        let mut world = World::new(plan, PLAIN, seed).alive(Life::new(true, Moves::Both));
+        let begun = world.now.boot_ms;
+        assert_eq!(arrive(&mut world, event("1")), Taken::CannotLook);
+        world.pass(MINUTE);
+        first.push(world.watched[0].1 - begun);
+    }
+    assert!(first.iter().all(|ms| *ms <= 15_000), "{first:?}");
+}
+
+#[test]
 fn a_creation_that_is_over_before_the_first_look_is_told_all_the_same() {
     for seed in 0..40 {
         let signal = testing::signal("web", "WebReady", &["a"]);

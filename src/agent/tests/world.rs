@@ -178,7 +178,7 @@ pub(super) struct World {
     /// The same for another stack.
     other: Arc<Plan>,
     retargeted: usize,
-    now: Moment,
+    pub(super) now: Moment,
     boot: u32,
     dice: u128,
     flights: Vec<(BootMs, u64, Flight)>,

@@ -72,6 +72,7 @@ impl Core {
 
     fn take(&mut self, what: &Arrival) -> Taken {
         if self.stopping || self.watching.stacks.is_empty() {
+            self.watching.early |= self.watching.stacks.is_empty() && self.plan.ros.poll;
             return Taken::CannotLook;
         }
         let event = &what.event;

@@ -32,6 +32,8 @@ const RESOURCES_LIMIT: usize = 16;
 pub(super) struct Watching {
     stacks: Vec<Watched>,
     repeats: Repeats,
+    /// An event has come before it was known which stacks are followed: the first look is soon.
+    early: bool,
     /// There are more stacks than are followed, and somebody was told.
     told_surplus: bool,
 }
@@ -174,6 +176,7 @@ impl Core {
                 self.watching.stacks.push(watched);
             }
         }
+        self.watching.early &= self.watching.stacks.is_empty();
         self.rest_operations();
         self.hasten_looks();
     }

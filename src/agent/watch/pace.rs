@@ -64,7 +64,11 @@ impl Core {
         };
         // What moved while nobody looked is found out soon.
         let soon = record.is_some() || self.rounds.iter().any(owed);
-        let span = if soon { 2 * QUICK_MS } else { USUAL_MS };
+        let span = match (self.watching.early, soon) {
+            (true, _) => LEAST_MS + HINT_JITTER_MS,
+            (false, true) => 2 * QUICK_MS,
+            (false, false) => USUAL_MS,
+        };
         // One that left the plan and came back may just have been looked at.
         Phase::Due(self.now().saturating_add(LEAST_MS).saturating_add(self.random_ms(span - LEAST_MS)))
     }
