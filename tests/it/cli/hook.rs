@@ -177,7 +177,7 @@ async fn hooks_are_listed_and_tried_with_made_up_values() {
     assert_eq!((sad.code, sad.out.as_str()), (1, "hook sad: exit status 1\n"));
     let nobody = hook(&["test", "nobody"]).await;
     assert_eq!(nobody.code, 64, "{nobody:?}");
-    assert!(nobody.err.contains("there is no hook of this name") && nobody.err.contains("hint: ros-signal-agent hook list"), "{nobody:?}");
+    assert!(nobody.err.contains("there is no hook \"nobody\"") && nobody.err.contains("hint: ros-signal-agent hook list"), "{nobody:?}");
     let refused = hook(&["run", "tell"]).await;
     assert_eq!(refused.code, 1);
     let why = if super::is_root() { "hook tell has not run_as = \"root\"" } else { "only root runs hooks for the agent" };
