@@ -54,7 +54,12 @@ pub(crate) async fn callback(source: CallbackSource, inlet: Inlet, around: &Arou
     let hint = "make one with: head -c 24 /dev/urandom | base64 | tr '+/' '-_'";
     tasks.spawn(Arc::clone(&path).follow("the secret path", Some(hint), Arc::clone(&troubles), read));
     let callback = Callback { path, rate: Mutex::default(), large: Semaphore::new(LARGE_PLACES), inlet };
-    tasks.spawn(listen::serve(source.listen, source.tls, Door::Callback(Arc::new(callback)), troubles));
+    let ready = Arc::clone(&callback.path);
+    let serving = listen::serve(source.listen, source.tls, Door::Callback(Arc::new(callback)), troubles);
+    tasks.spawn(async move {
+        listen::opened_late(ready.tried()).await;
+        serving.await;
+    });
     while tasks.join_next().await.is_some() {}
 }
 

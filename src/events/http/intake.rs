@@ -17,9 +17,9 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper::Request;
 use hyper::body::Incoming;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Of the answer, from the last byte of the request; a little less than the second that is promised.
@@ -33,7 +33,7 @@ enum Keys {
     /// `certificate_file`.
     Pinned(Arc<Kept<Key>>),
     /// Fetched, in these regions once they are known.
-    Fetched { certificates: Arc<Certificates>, regions: OnceLock<Vec<String>> },
+    Fetched { certificates: Arc<Certificates>, regions: watch::Sender<Option<Vec<String>>> },
 }
 
 /// Judges requests.
@@ -70,10 +70,8 @@ pub(crate) async fn http(source: HttpSource, inlet: Inlet, needs: Needs) {
             Keys::Pinned(kept)
         }
         None => {
-            let regions = OnceLock::new();
-            if !source.certificate_regions.is_empty() {
-                let _ = regions.set(source.certificate_regions);
-            }
+            let given = Some(source.certificate_regions).filter(|regions| !regions.is_empty());
+            let regions = watch::Sender::new(given);
             Keys::Fetched { certificates: Certificates::new(around.clone()), regions }
         }
     };
@@ -101,20 +99,39 @@ pub(crate) async fn http(source: HttpSource, inlet: Inlet, needs: Needs) {
         troubles: Arc::clone(&troubles),
     });
     tasks.spawn(Arc::clone(&intake).learn_region(around));
-    tasks.spawn(listen::serve(source.listen, source.tls, Door::Signed(intake), troubles));
+    let ready = Arc::clone(&intake);
+    let serving = listen::serve(source.listen, source.tls, Door::Signed(intake), troubles);
+    tasks.spawn(async move {
+        listen::opened_late(ready.is_ready()).await;
+        serving.await;
+    });
     while tasks.join_next().await.is_some() {}
 }
 
 impl Intake {
     /// The instance's own region, where none are configured.
+    /// Until what is needed to judge events was read and asked for once.
+    async fn is_ready(&self) {
+        if let Some(token) = &self.token {
+            token.tried().await;
+        }
+        match &self.keys {
+            Keys::Pinned(key) => key.tried().await,
+            Keys::Fetched { regions, .. } => {
+                // The sender is ours, so that it is there.
+                let _ = regions.subscribe().wait_for(Option::is_some).await;
+            }
+        }
+    }
+
     async fn learn_region(self: Arc<Self>, around: Around) {
         let Keys::Fetched { regions, .. } = &self.keys else { return };
-        while regions.get().is_none() {
+        while regions.borrow().is_none() {
             let metadata = Arc::clone(&around.borrow().metadata);
             if let Ok(identity) = metadata.identity().await
                 && let Some(region) = identity.region
             {
-                let _ = regions.set(vec![region]);
+                regions.send_replace(Some(vec![region]));
                 self.troubles.over("region");
                 return;
             }
@@ -186,8 +203,8 @@ impl Intake {
             claims.check_token(Some(&token)).map_err(unbelieved)?;
         }
         if let (Some(address), Keys::Fetched { regions, .. }) = (claims.certificate_url(), &self.keys) {
-            let regions = regions.get().ok_or_else(|| Refused::later("not ready", "the region is not known yet"))?;
-            if !is_allowed(address, regions) {
+            let regions = regions.borrow().clone().ok_or_else(|| Refused::later("not ready", "the region is not known yet"))?;
+            if !is_allowed(address, &regions) {
                 return Err(unbelieved(Refusal::CertificateAddress));
             }
         }

@@ -5,6 +5,7 @@ use super::Troubles;
 use crate::credentials::Seat;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Between two readings.
 const PACE: Duration = Duration::from_secs(10);
@@ -13,16 +14,26 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// The last thing that was read.
 #[derive(Debug)]
-pub(super) struct Kept<T>(Mutex<Option<Arc<T>>>);
+pub(super) struct Kept<T> {
+    thing: Mutex<Option<Arc<T>>>,
+    /// The first reading is over, whatever came of it.
+    tried: watch::Sender<bool>,
+}
 
 impl<T: Send + Sync + 'static> Kept<T> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(None)))
+        Arc::new(Self { thing: Mutex::new(None), tried: watch::Sender::new(false) })
     }
 
     /// None: it could not be read yet.
     pub(super) fn get(&self) -> Option<Arc<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.thing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Until the first reading is over.
+    pub(super) async fn tried(&self) {
+        // The sender is ours, so that it is there.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Reads it, for ever. `read` may block.
@@ -37,7 +48,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
         loop {
             let pause = match seat.look(read.clone()).await.flatten() {
                 Ok(thing) => {
-                    *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(thing));
+                    *self.thing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(thing));
                     troubles.over(subject);
                     PACE
                 }
@@ -46,6 +57,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
                     RETRY
                 }
             };
+            self.tried.send_replace(true);
             tokio::time::sleep(pause).await;
         }
     }

@@ -80,6 +80,14 @@ impl std::fmt::Debug for TlsAcceptorBox {
     }
 }
 
+/// How long the door stays shut for what callers are judged by. Then it opens all the same, and tells them to come again.
+const READY: Duration = Duration::from_secs(1);
+
+/// Until it is `ready`, or late. Callers wait in the queue of the kernel rather than being sent away at each start and reload.
+pub(super) async fn opened_late(ready: impl Future<Output = ()>) {
+    let _ = tokio::time::timeout(READY, ready).await;
+}
+
 /// Listens until it is dropped.
 pub(super) async fn serve(listen: Listen, tls: Option<ServerTls>, door: Door, troubles: Arc<Troubles>) {
     let mut tasks = JoinSet::new();
