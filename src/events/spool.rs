@@ -5,17 +5,17 @@
 //!                                                        \-> no event: DIRECTORY/refused/, said in the log
 //! ```
 //!
-//! A file is complete once it was renamed into the directory or closed after writing, which inotify(7) tells ([`watch`]); it is read at
+//! A file is complete once it was renamed into the directory or closed after writing, which inotify(7) tells (`watch`); it is read at
 //! once then. What inotify does not tell (the backlog at the start, file systems of other hosts, names lost when the kernel's queue ran
 //! over) a slow look finds: such a file is read when it has not changed between two looks, and what is no JSON then may still be in the
 //! middle of being written and is left for a minute. Names that begin with a dot or end in `.tmp` or `.part` are not looked at, and
-//! nothing but regular files is opened ([`directory`]).
+//! nothing but regular files is opened (`directory`).
 //!
 //! A file is removed only after the core has taken its hint. One that cannot be removed is remembered, taken in once, and said loudly.
 //! All work on files is done on a thread apart, one at a time, so that a dead file server holds up this source and nothing else. While
 //! one hangs nothing is begun; a source that leaves the plan meanwhile leaves it behind.
 //!
-//! Bounds: [`BATCH`] files are read in one turn, one body in memory at a time; names are known of at most 4,096 files that the kernel told
+//! Bounds: `BATCH` files are read in one turn, one body in memory at a time; names are known of at most 4,096 files that the kernel told
 //! of, which come first, and of 4,096 others that wait; the rest is found when those are gone; 64 refused files are kept.
 
 mod directory;

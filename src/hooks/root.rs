@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The agent's user may be hostile. So what root runs stands in files that only root can change (the owners of the configuration are
-//! judged for user id 0), and the request can only choose values: at most [`REQUEST_LIMIT`] bytes, of the shape of [`Request`]. Its
+//! judged for user id 0), and the request can only choose values: at most `REQUEST_LIMIT` bytes, of the shape of `Request`. Its
 //! directory belongs to the agent, so every step into it is taken from a descriptor with O_NOFOLLOW, and the file must be a regular
 //! one of the owner of the state directory with one name only. Root writes nothing there but takes the file away; the result goes into
 //! a directory that only root can change.

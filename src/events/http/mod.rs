@@ -1,9 +1,9 @@
 //! The sources that listen: `http` for the HTTP target of EventBridge, `callback` for the unsigned callback of ROS's `NotificationURLs`.
 //!
 //! What comes from outside is judged cheapest first: method, headers, time, token and the certificate's address before a byte of the body is
-//! read or anything is fetched. Bounds: [`listen::CONNECTIONS`] connections (one more waits in the kernel's queue until another ends), heads of 16 KiB in
+//! read or anything is fetched. Bounds: `listen::CONNECTIONS` connections (one more waits in the kernel's queue until another ends), heads of 16 KiB in
 //! 5 s, bodies of 512 KiB in 5 s of which four may be larger than 64 KiB at once, an answer within a second of the last byte, and
-//! [`budget`] for the work on signatures, so that a flood delays no check. What is too much is told to come again: 503.
+//! `budget` for the work on signatures, so that a flood delays no check. What is too much is told to come again: 503.
 
 mod answer;
 mod budget;
