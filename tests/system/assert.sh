@@ -27,12 +27,13 @@ median() {
   printf '%s\n' "$@" | sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
 }
 
-# The configuration of an agent that looks, in the folder it is started in, and tells nobody; checks are written behind it.
+# watching_agent [STATE_DIR [SOCKET]]: the configuration of an agent that looks, in the folder it is started in unless told otherwise, and
+# tells nobody; checks are written behind it.
 watching_agent() {
   cat <<END
 [agent]
-state_dir = "$PWD/state"
-socket = "$PWD/control.sock"
+state_dir = "${1:-$PWD/state}"
+socket = "${2:-$PWD/control.sock}"
 log = "debug"
 [ros]
 endpoint = "https://127.0.0.1:9"

@@ -13,30 +13,16 @@ install -m 644 /opt/system/units/* /etc/systemd/system/
 
 cat >/usr/local/bin/apply <<'END'
 #!/bin/sh
-mkdir -p /root/applied
-env >/root/applied/environment
-cat >/root/applied/document
-id -u >>/root/applied/uids
+mkdir -p /var/lib/applied
+env >/var/lib/applied/environment
+cat >/var/lib/applied/document
+id -u >>/var/lib/applied/uids
 echo "applied as $(id -u)"
 END
 chmod 755 /usr/local/bin/apply
-cat >/etc/ros-signal-agent/config.toml <<END
-[agent]
-state_dir = "$STATE"
-socket = "/run/agent/control.sock"
-[ros]
-endpoint = "https://127.0.0.1:9"
-[instance]
-id = "i-bp1a2b3c4d5e6f7g8h9i"
-metadata_url = "http://127.0.0.1:9"
-[stack]
-stack_id = "4a6c9851-3b0f-4f5f-b4ca-a14bf6910000"
-region = "cn-hangzhou"
-[signal.web]
-resource = "WebReady"
-min_healthy_time = "1h"
-deadline = "3h"
-fail_fast = false
+{
+  watching_agent "$STATE" /run/agent/control.sock
+  cat <<END
 [check.app]
 type = "ttl"
 ttl = "1h"
@@ -48,6 +34,7 @@ run_as = "root"
 on = ["check.critical"]
 command = ["/usr/local/bin/apply"]
 END
+} >/etc/ros-signal-agent/config.toml
 cat >/etc/systemd/system/agent.service <<END
 [Service]
 Type=notify
@@ -63,10 +50,10 @@ systemctl start agent.service
 shows() { ros-signal-agent status --json | tr -s ' \n' ' ' | grep -Eq -- "$1"; }
 ros-signal-agent push app ok fine
 until_true 30 shows '"name": ?"apply".*"ended": ?"exit status 0"'
-expect 'it ran as root' '^0$' "$(cat /root/applied/uids)"
-expect 'with its values' '^ROS_SIGNAL_AGENT_TRIGGER=check.passing$' "$(cat /root/applied/environment)"
-expect 'and as JSON' '"check":"app"' "$(cat /root/applied/document)"
-expect 'and nothing of the unit' '^0$' "$(grep -cE 'INVOCATION_ID|NOTIFY_SOCKET|CREDENTIALS|LISTEN_' /root/applied/environment || true)"
+expect 'it ran as root' '^0$' "$(cat /var/lib/applied/uids)"
+expect 'with its values' '^ROS_SIGNAL_AGENT_TRIGGER=check.passing$' "$(cat /var/lib/applied/environment)"
+expect 'and as JSON' '"check":"app"' "$(cat /var/lib/applied/document)"
+expect 'and nothing of the unit' '^0$' "$(grep -cE 'INVOCATION_ID|NOTIFY_SOCKET|CREDENTIALS|LISTEN_' /var/lib/applied/environment || true)"
 expect 'the result is for root and the agent' '^640 root agent$' "$(stat -c '%a %U %G' /run/ros-signal-agent-hooks/apply.json)"
 expect 'the request is gone' '^0$' "$(find "$REQUESTS" -name '*.json' | wc -l)"
 expect 'what it printed is in the log of the agent' 'applied as 0' "$(journalctl -u agent.service --no-pager)"
@@ -79,7 +66,7 @@ refused() { # refused HOOK REGEX: its unit has said so
   until_true 20 says "$1" "$2"
   printf 'ok: refused: %s\n' "$2"
 }
-runs() { wc -l </root/applied/uids; }
+runs() { wc -l </var/lib/applied/uids; }
 flaps() {
   for state in critical critical critical ok ok ok; do ros-signal-agent push app "$state" told >/dev/null; done
 }
@@ -108,7 +95,7 @@ for name in plain nobody; do
   as_agent touch "$REQUESTS/$name.json"
   case $name in
   plain) refused plain 'has not run_as = "root"' ;;
-  nobody) refused nobody 'there is no hook of this name' ;;
+  nobody) refused nobody 'there is no hook "nobody"' ;;
   esac
   as_agent rm "$REQUESTS/$name.json"
 done
