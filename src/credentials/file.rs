@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The most of a document with one key.
@@ -22,6 +22,16 @@ pub(super) enum Readers {
     Few,
     /// Whoever its writer chose.
     Any,
+}
+
+/// The file of the systemd credential `name`, below `$CREDENTIALS_DIRECTORY` (systemd.exec(5)).
+///
+/// # Errors
+/// If that is not set.
+pub(crate) fn systemd_credential(name: &str, directory: Option<&Path>) -> Result<PathBuf, String> {
+    let missing =
+        || format!("systemd credential {name}: $CREDENTIALS_DIRECTORY is not set; hint: the unit hands it over with LoadCredential=");
+    directory.map(|directory| directory.join(name)).ok_or_else(missing)
 }
 
 /// Reads a file with one secret in it; `warn_if_open`: with a word when others may read it too.

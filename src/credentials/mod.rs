@@ -38,7 +38,7 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
 pub(crate) use apart::Seat;
-pub(crate) use file::read_secret;
+pub(crate) use file::{read_secret, systemd_credential};
 pub(crate) use uri::is_kept_private;
 
 /// How long before their expiry credentials are renewed; up to [`RENEW_JITTER`] is added. The metadata service has new ones 30 minutes

@@ -29,6 +29,7 @@ mod topic;
 pub use topic::unwrap_topic;
 
 use super::Event;
+use crate::rpc::hex;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -38,7 +39,6 @@ use members::{elements, is_too_deep, members, text_of};
 use percent_encoding::percent_decode;
 use ring::digest::{Context, SHA256};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// The most of a body that is read, in bytes.
 pub const LIMIT: usize = 512 * 1024;
@@ -205,11 +205,7 @@ impl Raw<'_> {
 fn digest(parts: &[&[u8]]) -> String {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
-    context.finish().as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(context.finish().as_ref())
 }
 
 fn batch(json: &str, delivery: &str) -> Result<Vec<Event>, Refused> {

@@ -8,7 +8,7 @@ use super::answer::{self, Refused, Reply};
 use super::document::Document;
 use crate::check::clip;
 use crate::clock::Moment;
-use crate::credentials::{Seat, read_secret};
+use crate::credentials::{Seat, read_secret, systemd_credential};
 use crate::plan::{HandleSource, Ros};
 use crate::ros;
 use crate::rpc::{Http, Reach, host_name, http_client, of_trouble, unsent};
@@ -88,15 +88,10 @@ impl Message {
 /// # Errors
 /// If it cannot be read or is not in a known form, with the file's name and nothing of what is in it.
 fn read(source: &HandleSource, directory: Option<&Path>, warn: bool) -> Result<Option<Document>, String> {
-    let (path, warn_if_open) = match (source, directory) {
-        (HandleSource::Stack, _) => return Ok(None),
-        (HandleSource::File(path), _) => (path.clone(), warn),
-        (HandleSource::SystemdCredential(name), Some(directory)) => (directory.join(name), false),
-        (HandleSource::SystemdCredential(name), None) => {
-            return Err(format!(
-                "systemd credential {name}: $CREDENTIALS_DIRECTORY is not set; hint: the unit hands it over with LoadCredential="
-            ));
-        }
+    let (path, warn_if_open) = match source {
+        HandleSource::Stack => return Ok(None),
+        HandleSource::File(path) => (path.clone(), warn),
+        HandleSource::SystemdCredential(name) => (systemd_credential(name, directory)?, false),
     };
     let text = read_secret(&path, warn_if_open).map_err(|why| format!("handle file {}: {why}", path.display()))?;
     let parsed = Document::parse(&text);

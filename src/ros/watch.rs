@@ -4,12 +4,11 @@ use super::Client;
 use super::client::{mended, status, updated};
 use super::operations;
 use crate::hooks::StackFacts;
-use crate::rpc::{Body, host_name};
+use crate::rpc::{Body, hex, host_name};
 use crate::signal::{Class, Refusal, Target};
 use crate::stack::sight::{Mark, Seen, SeenResource, Sight};
 use crate::transport::clean;
 use ring::digest::{SHA256, digest};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// For one look with all its questions.
@@ -94,11 +93,7 @@ impl Client {
 }
 
 fn sha256(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
 fn facts(target: &Target, body: &Body) -> Result<StackFacts, Refusal> {

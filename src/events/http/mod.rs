@@ -19,6 +19,7 @@ pub(crate) use callback::callback;
 pub(crate) use inherited::take_over;
 pub(crate) use intake::http;
 
+use crate::credentials::systemd_credential;
 use crate::events::{Around, Health};
 use crate::plan::SecretPlace;
 use crate::secret::Secret;
@@ -95,12 +96,9 @@ impl Troubles {
 /// # Errors
 /// What is wrong with its file.
 fn secret(place: &SecretPlace, credentials: Option<&PathBuf>) -> Result<Secret, String> {
-    let path = match (place, credentials) {
-        (SecretPlace::File(path), _) => path.clone(),
-        (SecretPlace::SystemdCredential(name), Some(directory)) => directory.join(name),
-        (SecretPlace::SystemdCredential(name), None) => {
-            return Err(format!("systemd credential {name}: $CREDENTIALS_DIRECTORY is not set"));
-        }
+    let path = match place {
+        SecretPlace::File(path) => path.clone(),
+        SecretPlace::SystemdCredential(name) => systemd_credential(name, credentials.map(PathBuf::as_path))?,
     };
     // It is read again and again: a warning that others may read it would come each time.
     let text = crate::credentials::read_secret(&path, false).map_err(|why| format!("{}: {why}", path.display()))?;
