@@ -210,6 +210,10 @@ pub fn take_request(hook: &Hook, state_dir: &Path) -> Result<Asked, String> {
     // Opened first and then taken away: what was opened is what is judged. A FIFO does not hold us up.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(&requests, name.as_str(), flags, Mode::empty());
+    if let Err(Errno::NOENT) = opened {
+        // What is written this moment is for the next run: taken away unread, it would be lost.
+        return Err(format!("{}: there is no request", path.display()));
+    }
     take_away(&requests, &name).map_err(said)?;
     let text = read_request(opened.map_err(said)?, owner).map_err(|why| format!("{}: {why}", path.display()))?;
     // What the file says is not repeated: the journal is not for its writer to fill.
@@ -294,11 +298,13 @@ mod tests {
 
     /// As the unit does: waits for a request and takes it.
     async fn take(state: &Path) -> Asked {
+        let until = Instant::now() + Duration::from_secs(30);
         loop {
             match take_request(&hook(), state) {
                 Ok(taken) => return taken,
-                Err(_) => tokio::task::yield_now().await,
+                Err(why) => assert!(Instant::now() < until, "{why}"),
             }
+            tokio::task::yield_now().await;
         }
     }
 
