@@ -9,6 +9,7 @@
     reason = "tests fail by panicking and tell why they skip"
 )]
 
+mod a_stacks_life;
 mod cli;
 mod config_broken;
 mod config_files;
@@ -37,6 +38,5 @@ mod ros;
 mod scaling;
 mod secrets;
 mod service;
-mod story;
 mod systemd;
 mod template;

@@ -5,6 +5,8 @@
 //! anew. `Once` has `Mode: Full`: the last update waits there for a *new* host, which never comes; if this host stood in for it, the
 //! update would succeed.
 //!
+//! It mostly waits, for some four minutes: its name puts it first in the order of tests, so that the others run beside it.
+//!
 //! `STORIES` sets the number of stories (default 1; the long run takes more), `SEED` the first seed; a failure prints its own.
 
 use crate::host::{INSTANCE, KEY, SECRET};
@@ -31,7 +33,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_life_of_a_stack_is_followed_whatever_is_killed_lost_doubled_and_shuffled() {
+async fn it_is_followed_whatever_is_killed_lost_doubled_and_shuffled() {
     let first = number("SEED", 1);
     let mut stories = tokio::task::JoinSet::new();
     for seed in first..first + number("STORIES", 1) {
