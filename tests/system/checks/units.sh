@@ -146,6 +146,16 @@ printf 'ok: without a drop-in there is no way to docker, private files, raw pack
 expect 'the report has the lines of the journal' 'a line of the application' "$(ros-signal-agent report)"
 expect 'the control socket is for its group' '^750 660$' "$(stat -c %a /run/ros-signal-agent /run/ros-signal-agent/control.sock | tr '\n' ' ' | sed 's/ $//')"
 
+# ---------------------------------------------------------------- what the agent's user may not make root read
+
+as_agent() { setpriv --reuid=ros-signal-agent --regid=ros-signal-agent --clear-groups "$@"; }
+as_agent mkdir /run/ros-signal-agent/conf.d
+as_agent ln -s /etc/shadow /run/ros-signal-agent/conf.d/10-shadow.toml
+said=$(ros-signal-agent hook run nobody 2>&1) && fail 'a hook that nobody has configured was run'
+expect 'root leaves out what is in the runtime directory of the agent' '/run/ros-signal-agent/conf.d: warning: its files are left out' "$said"
+expect 'and shows none of it' '^0$' "$(grep -c 'root:' <<<"$said" || true)"
+rm -r /run/ros-signal-agent/conf.d
+
 # ---------------------------------------------------------------- drop-ins
 
 # with DROP-IN [SED]: with this one and no other, after a restart.
