@@ -151,7 +151,7 @@ expect 'the control socket is for its group' '^750 660$' "$(stat -c %a /run/ros-
 as_agent() { setpriv --reuid=ros-signal-agent --regid=ros-signal-agent --clear-groups "$@"; }
 as_agent mkdir /run/ros-signal-agent/conf.d
 as_agent ln -s /etc/shadow /run/ros-signal-agent/conf.d/10-shadow.toml
-said=$(ros-signal-agent hook run nobody 2>&1) && fail 'a hook that nobody has configured was run'
+said=$(ros-signal-agent check port 2>&1; ros-signal-agent hook run nobody 2>&1) && fail 'a hook that nobody has configured was run'
 expect 'root leaves out what is in the runtime directory of the agent' '/run/ros-signal-agent/conf.d: warning: its files are left out' "$said"
 expect 'and shows none of it' '^0$' "$(grep -c 'root:' <<<"$said" || true)"
 rm -r /run/ros-signal-agent/conf.d
