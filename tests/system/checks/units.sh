@@ -97,7 +97,7 @@ esac
 END
 chmod 755 /usr/local/bin/try
 
-check() { printf '[check.%s]\nlevel = "wanted"\ntype = "%s"\nstart_interval = "200ms"\ninterval = "1s"\nfailure_threshold = 1\n' "$1" "$2"; printf '%s\n' "${@:3}"; }
+check() { printf '[check.%s]\nlevel = "wanted"\ntype = "%s"\nstart_interval = "200ms"\ninterval = "1s"\nfailure_threshold = 1\ntimeout = "30s"\n' "$1" "$2"; printf '%s\n' "${@:3}"; }
 {
   watching_agent /var/lib/ros-signal-agent /run/ros-signal-agent/control.sock
   echo 'on_degraded = "wait"'
@@ -137,11 +137,11 @@ touch /tmp/marker
 shown() { ros-signal-agent status --json | tr -d '\n' | sed 's/}, *{/}\n{/g' | grep -- "\"name\": *\"$1\"" || true; }
 is() { shown "$1" | grep -Eq -- "\"state\": *\"$2\""; }
 for name in bus tmp-file home-file device-file other-user mounted data-disk port memory load clock cloud-init http tcp ordinary forbidden; do
-  until_true 20 is "$name" passing
+  until_true 60 is "$name" passing
   printf 'ok: the sandbox does not blind: %s\n' "$name"
 done
 expect 'an exec check can do nothing that it should not' '"message": *"can:"' "$(shown forbidden)"
-for name in docker private-file root-file ping device write; do until_true 20 is "$name" '(critical|unknown)'; done
+for name in docker private-file root-file ping device write; do until_true 60 is "$name" '(critical|unknown)'; done
 printf 'ok: without a drop-in there is no way to docker, private files, raw packets, devices, other paths\n'
 expect 'the report has the lines of the journal' 'a line of the application' "$(ros-signal-agent report)"
 expect 'the control socket is for its group' '^750 660$' "$(stat -c %a /run/ros-signal-agent /run/ros-signal-agent/control.sock | tr '\n' ' ' | sed 's/ $//')"
@@ -176,11 +176,11 @@ again() {
 opens() { # opens DROP-IN CHECK [SED]: this check and no other of those that fail passes with it
   local name
   with "$1" "${3:-}"
-  until_true 20 is "$2" passing
+  until_true 60 is "$2" passing
   for name in docker private-file root-file ping device write; do
-    [ "$name" = "$2" ] || { [ "$1" = read-files ] && [ "$name" = private-file ]; } || until_true 20 is "$name" '(critical|unknown)'
+    [ "$name" = "$2" ] || { [ "$1" = read-files ] && [ "$name" = private-file ]; } || until_true 60 is "$name" '(critical|unknown)'
   done
-  until_true 20 is forbidden passing
+  until_true 60 is forbidden passing
   expect "$1 opens $2 and nothing else" '"message": *"can:( shadow)?"' "$(shown forbidden)"
 }
 opens docker-socket docker
@@ -206,10 +206,10 @@ expect 'limits raises them' '^MemoryMax=1073741824 TasksMax=1024$' "$(systemctl 
 
 with no-exec-checks
 exposed_at_most 1.7
-for name in bus tmp-file home-file other-user mounted data-disk port memory load clock cloud-init http tcp; do until_true 20 is "$name" passing; done
+for name in bus tmp-file home-file other-user mounted data-disk port memory load clock cloud-init http tcp; do until_true 60 is "$name" passing; done
 printf 'ok: no-exec-checks blinds no other check than those of device files\n'
 if [ "$version" -ge 248 ]; then
-  until_true 20 is ordinary unknown
+  until_true 60 is ordinary unknown
   printf 'ok: no-exec-checks lets no program be started\n'
 fi
 expect 'but journalctl, for the report' 'a line of the application' "$(ros-signal-agent report)"
@@ -255,8 +255,8 @@ ros-signal-agent status >/dev/null
 systemctl restart $UNIT
 expect 'it waits on over a restart of the agent' '^activating$' "$(systemctl is-active $HEALTHY.service || true)"
 ros-signal-agent push alive passing
-until_true 20 systemctl is-active --quiet application.service
-until_true 20 systemctl is-active --quiet boot-complete.target
+until_true 60 systemctl is-active --quiet application.service
+until_true 60 systemctl is-active --quiet boot-complete.target
 systemctl stop $UNIT
 expect 'a stopped agent takes nothing with it' '^active$' "$(systemctl is-active application.service)"
 
