@@ -43,7 +43,9 @@ ensure_rootfs() {
   mkdir -p "$CACHE"
   ROOTFS=$(rootfs_path "$1" "$2")
   exec 9>"$ROOTFS.lock"
-  flock -w 1200 9 || die "somebody has been making $ROOTFS for 20 minutes"
+  # Waited for as whatever may take long: in the background, so that a signal ends it at once.
+  flock -w 1200 9 &
+  wait $! || die "somebody has been making $ROOTFS for 20 minutes"
   touch "$ROOTFS.lock"
   if [ ! -d "$ROOTFS" ]; then
     rm -rf --one-file-system "$ROOTFS.new"
