@@ -29,7 +29,7 @@ make_rootfs() {
   if [ "$suite" = bullseye ]; then hooks=(--setup-hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh); fi
   # Documents and translations of the base system are left out; those of the packages under test are not.
   # shellcheck disable=SC2016 # expanded by mmdebstrap
-  setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc --propagation private -- \
+  TMPDIR=$folder.tmp setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc --propagation private -- \
     timeout -k 10 900 mmdebstrap --quiet --mode=root --format=directory --variant=minbase --include="$include" \
     --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' --aptopt='Acquire::Check-Valid-Until "false"' \
     --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
@@ -50,8 +50,10 @@ ensure_rootfs() {
   wait $! || die "somebody has been making $ROOTFS for 20 minutes"
   touch "$ROOTFS.lock"
   if [ ! -d "$ROOTFS" ]; then
-    rm -rf --one-file-system "$ROOTFS.new"
+    rm -rf --one-file-system "$ROOTFS.new" "$ROOTFS.new.tmp"
+    mkdir "$ROOTFS.new.tmp"
     make_rootfs "$ROOTFS.new" "$1" "$2" || die "no rootfs of $1 with $(packages "$2") could be made"
+    rm -rf "$ROOTFS.new.tmp"
     mv "$ROOTFS.new" "$ROOTFS"
     say "made the rootfs $ROOTFS in $((SECONDS - began)) s"
   fi
@@ -61,6 +63,6 @@ ensure_rootfs() {
 forget_old_rootfses() {
   local lock
   while read -r lock; do
-    rm -rf --one-file-system "${lock%.lock}" "${lock%.lock}.new" "$lock"
+    rm -rf --one-file-system "${lock%.lock}" "${lock%.lock}".new* "$lock"
   done < <(find "$CACHE" -maxdepth 1 -name 'rootfs-*.lock' -mtime +14 2>/dev/null)
 }
