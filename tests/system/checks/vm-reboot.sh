@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# guest: vm=qemu suites=bookworm cloud=outside timeout=580
+# guest: vm=qemu suites=bookworm cloud=outside timeout=900
 # A whole machine with a kernel and a disk of its own: a reboot, a power cut that loses what was not synced, and the kernel's OOM killer, each
 # with intents that are recorded and not acknowledged. What is remembered over the cut is kept outside: a sync here would sync the ledger too.
 # shellcheck source=tests/system/assert.sh
