@@ -87,7 +87,7 @@ start_machine() {
   [ "$cloud" != outside ] || network=(-netdev user,id=net -device virtio-net-pci,netdev=net,romfile=)
   qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "${memory:-1024}" -nodefaults -no-user-config -display none \
     -kernel "$kernel" -initrd "$initrd" \
-    -append 'root=/dev/vda rw console=ttyS0 quiet mitigations=off no_timer_check net.ifnames=0 systemd.show_status=0 panic=1' \
+    -append 'root=/dev/vda rw console=ttyS0 quiet no_timer_check mitigations=off net.ifnames=0 systemd.show_status=0 panic=1' \
     -drive "file=$RUN/layer/disk,if=virtio,format=raw,cache=writethrough" "${network[@]}" "${serial[@]}" </dev/null 2>>"$RUN/console" &
   MACHINE=$!
   disown
