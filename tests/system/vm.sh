@@ -85,6 +85,7 @@ start_machine() {
     serial+=(-chardev "file,id=$name,path=$RUN/$name,append=on" -serial "chardev:$name")
   done
   [ "$cloud" != outside ] || network=(-netdev user,id=net -device virtio-net-pci,netdev=net,romfile=)
+  # no_timer_check: on a busy machine the emulated timer is late, and the kernel would take it for broken.
   qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "${memory:-1024}" -nodefaults -no-user-config -display none \
     -kernel "$kernel" -initrd "$initrd" \
     -append 'root=/dev/vda rw console=ttyS0 quiet no_timer_check mitigations=off net.ifnames=0 systemd.show_status=0 panic=1' \
