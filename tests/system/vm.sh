@@ -53,12 +53,10 @@ fill_neighbours() {
   cat >"$units/neighbours.service" <<'END'
 [Unit]
 Before=system-test.service
-Wants=sys-subsystem-net-devices-eth0.device
-After=sys-subsystem-net-devices-eth0.device
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/sbin/ip link set eth0 up
+ExecStart=/bin/bash -c 'until ip link set eth0 up; do sleep 0.2; done'
 ExecStart=/sbin/ip address add 10.0.2.15/24 dev eth0
 END
   printf '[Socket]\nListenStream=127.0.0.1:%%i\n' >"$units/neighbour@.socket"

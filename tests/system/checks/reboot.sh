@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# guest: suites=bullseye,trixie cloud=outside timeout=180
+# guest: suites=bullseye,trixie install=deb cloud=outside timeout=400
 # The host is booted again in every state of a signal: cut off, rebooted, cut off again. The stand-in for Alibaba Cloud is a neighbour that
 # lives on, so it is the judge: each stack has one effective signal, of the right status, under the UniqueId that was decided first.
 # shellcheck source=tests/system/assert.sh
 . /opt/system/assert.sh
 
-readonly HOME_DIR=/opt/system/work UP=/opt/system/work/up
+readonly UP=/opt/system/work/up
 
 # What the stand-in, ledgers and agents tell, a word or line for each question.
 cat >ask.py <<'END'
@@ -36,8 +36,11 @@ def told(*names):  # each signal of these stacks: NAME STATUS ID, how often it t
 def sends():  # how many signals were sent, to whichever stack, and taken
     return sum(one["action"] == "SignalResource" for one in control("GET", "/requests")["requests"])
 
+def of(agent):  # main is the agent of the package, the others are made like it
+    return "ros-signal-agent" if agent == "main" else f"ros-signal-agent-{agent}"
+
 def ledger(agent):
-    path = pathlib.Path(f"/opt/system/work/{agent}/state/ledger.json")
+    path = pathlib.Path(f"/var/lib/{of(agent)}/ledger.json")
     return json.loads(path.read_text()) if path.exists() else {"rounds": []}
 
 def round_of(agent, signal):
@@ -56,7 +59,7 @@ def margin(agent, signal):  # milliseconds from the one extension to the decisio
     return one["intent"]["decided"]["boot_ms"] - one["extended"]["boot_ms"]
 
 def status(agent):
-    said = subprocess.run(["ros-signal-agent", "--config", f"/opt/system/work/{agent}/config.toml", "status", "--json"],
+    said = subprocess.run(["ros-signal-agent", "--socket", f"/run/{of(agent)}/control.sock", "status", "--json"],
                           capture_output=True, text=True, timeout=20)
     return json.loads(said.stdout) if said.returncode == 0 else {"signals": [], "summary": said.stderr}
 
@@ -71,9 +74,9 @@ answer = globals()[sys.argv[1]](*sys.argv[2:])
 if answer is not None:
     print(answer)
 END
-ask() { python3 "$HOME_DIR/ask.py" "$@"; }
+ask() { python3 /opt/system/work/ask.py "$@"; }
 soon() { # soon LINES QUESTION...: each of these regular expressions becomes true of a line of the answer
-  local deadline=$((SECONDS + 60)) answer line missing=yes
+  local deadline=$((SECONDS + 120)) answer line missing=yes
   while [ -n "$missing" ]; do
     [ "$SECONDS" -lt "$deadline" ] || fail "waited too long for /$missing/ in: $answer"
     answer=$(ask "${@:2}") || true
@@ -89,38 +92,24 @@ each() {
   for name in "${@:2}"; do echo "${1//@/$name}"; done
 }
 place() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' /opt/system/cloud; }
-past() { ros-signal-agent --config "$HOME_DIR/$1/config.toml" history; }
+tell() { ros-signal-agent --socket "/run/ros-signal-agent-$1/control.sock" "${@:2}" >/dev/null; } # tell AGENT COMMAND...
 
 # ---------------------------------------------------------------- what is set up before the first cut
 
-cat >/etc/systemd/system/agent@.service <<END
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/ros-signal-agent --config $HOME_DIR/%i/config.toml run
-Environment=ALIBABA_CLOUD_ACCESS_KEY_ID=testAccessKeyId ALIBABA_CLOUD_ACCESS_KEY_SECRET=testAccessKeySecret
-User=65534
-Group=65534
-Restart=on-failure
-WatchdogSec=60
-[Install]
-WantedBy=multi-user.target
-END
+readonly NOWHERE=http://127.0.0.1:9
 
 # agent NAME METADATA [LINE...]: of a host that the configuration names, or whose metadata service answers at METADATA.
 agent() {
   local name=$1 metadata=$2
   shift 2
-  mkdir -p "$name"
   {
-    printf '[agent]\nstate_dir = "%s/state"\nsocket = "%s/socket"\nlog = "debug"\n' "$HOME_DIR/$name" "$HOME_DIR/$name"
+    [ "$name" = main ] || printf '[agent]\nstate_dir = "/var/lib/ros-signal-agent-%s"\nsocket = "/run/ros-signal-agent-%s/control.sock"\n' "$name" "$name"
     printf '[ros]\nendpoint = "%s"\n[credentials]\nprovider = "environment"\n' "$(place ros)"
     printf '[instance]\nmetadata_url = "%s"\n' "$metadata"
-    [ "$metadata" != http://127.0.0.1:9 ] || printf 'id = "i-bp1a2b3c4d5e6f7g8h9i"\n'
+    [ "$metadata" != "$NOWHERE" ] || printf 'id = "i-bp1a2b3c4d5e6f7g8h9i"\n'
     printf '%s\n' '[stack]' 'region = "cn-hangzhou"' "$@"
-  } >"$name/config.toml"
-  chown -R 65534:65534 "$name"
+  } >"/etc/ros-signal-agent/${name/#main/config}.toml"
 }
-readonly NOWHERE=http://127.0.0.1:9
 
 # signal NAME COUNT [LINE...]: one of an own stack, whose condition waits for COUNT; it is healthy from when $UP/NAME exists.
 signal() {
@@ -140,6 +129,15 @@ broken() {
 
 first_boot() {
   mkdir -p "$UP"
+  chmod -R a+rX /opt/system
+  # The unit of the package, and others like it for agents that are in another state.
+  sed -e 's|^ExecStart=.*|ExecStart=/usr/bin/ros-signal-agent --config /etc/ros-signal-agent/%i.toml run|' \
+    -e 's/^\(State\|Runtime\)Directory=ros-signal-agent$/&-%i/' /usr/lib/systemd/system/ros-signal-agent.service >/etc/systemd/system/agent@.service
+  for unit in ros-signal-agent agent@; do
+    mkdir "/etc/systemd/system/$unit.service.d"
+    printf '[Service]\nEnvironment=ALIBABA_CLOUD_ACCESS_KEY_ID=testAccessKeyId ALIBABA_CLOUD_ACCESS_KEY_SECRET=testAccessKeySecret\n' \
+      >"/etc/systemd/system/$unit.service.d/credentials.conf"
+  done
   systemctl daemon-reload
   agent main "$NOWHERE" "$(signal acknowledged 2; signal lost 2 'unique_id = "random"'; signal counted 1
     signal recorded 2 'unique_id = "random"'; broken; signal pending 2; signal half 2 | sed 's/"1s"/"6s"/')"
@@ -147,15 +145,15 @@ first_boot() {
   agent late "$(place metadata)" "$(signal late 1)"
   agent unconfigured "$NOWHERE" ''
   agent overdue "$NOWHERE" "$(signal overdue 1 'deadline = "10s"' 'margin = "3s"'; signal hopeless 1 'deadline = "10s"' 'margin = "3s"')"
-  chmod -R a+rX /opt/system
 
   ask fault refuse '' metadata ''
-  systemctl enable --quiet --now agent@{main,held,late,unconfigured}.service
+  systemctl restart ros-signal-agent.service
+  systemctl enable --quiet --now agent@{held,late,unconfigured}.service
   touch "$UP"/{acknowledged,late}
   soon '^acknowledged acknowledged SUCCESS' states main
   soon 'identity unknown' summary late
   expect 'not configured' 'not configured' "$(ask summary unconfigured)"
-  ros-signal-agent --config held/config.toml hold >/dev/null
+  tell held hold
   touch "$UP/held"
 
   # ROS takes these, and its answers never arrive.
@@ -197,7 +195,7 @@ after_the_cut() {
   goes_on main
   soon "$(each '^@ sending SUCCESS' lost recorded; each '^@ sending FAILURE' broken; each '^@ acknowledged SUCCESS' acknowledged)" states main
   expect 'not configured stays so' 'not configured' "$(ask summary unconfigured)"
-  expect 'history tells the power cut' 'the host was booted again, boot 2' "$(past main)"
+  expect 'history tells the power cut' 'the host was booted again, boot 2' "$(ros-signal-agent history)"
 
   # Of the six seconds of health some were seen before the cut: they do not count.
   soon '^half SUCCESS ' intents main
@@ -211,7 +209,7 @@ after_the_cut() {
   touch "$UP/unconfigured"
   soon "$(each '^@ SUCCESS ' pending unconfigured)" intents main unconfigured
 
-  ros-signal-agent --config held/config.toml wait --for healthy --timeout 30s >/dev/null
+  tell held wait --for healthy --timeout 30s
   expect 'held is remembered' '^HELD, no verdicts until resume' "$(ask summary held)"
   expect 'held: healthy, and nothing is decided' '^$' "$(names held)"
   ask intents main unconfigured >decided
@@ -223,7 +221,7 @@ after_the_reboot() {
   goes_on main unconfigured
   expect 'held is remembered once more' '^HELD, no verdicts until resume' "$(ask summary held)"
   ask control DELETE /faults >/dev/null
-  ros-signal-agent --config held/config.toml resume >/dev/null
+  tell held resume
 
   until_true 30 deadline_has_passed
   systemctl start agent@overdue.service
@@ -232,7 +230,7 @@ after_the_reboot() {
   soon "$(each '^@ acknowledged SUCCESS' overdue; each '^@ acknowledged FAILURE' hopeless)" states overdue
   [ "$(ask margin overdue hopeless)" -ge 3000 ] || fail "the checks got $(ask margin overdue hopeless) ms"
   printf 'ok: an overdue host gives its checks one more margin of 3 s: decided after %s ms\n' "$(ask margin overdue hopeless)"
-  expect 'history tells of the margin' 'hopeless .*the checks get one more chance' "$(past overdue)"
+  expect 'history tells of the margin' 'hopeless .*the checks get one more chance' "$(ros-signal-agent --socket /run/ros-signal-agent-overdue/control.sock history)"
 
   # Of one the stack has what it waited for: nobody waits for that signal any more.
   soon "$(each '^@ acknowledged SUCCESS' lost recorded pending half; each '^@ acknowledged FAILURE' broken; each '^@ not needed SUCCESS' counted)" states main
@@ -254,8 +252,8 @@ after_the_last_cut() {
   expect 'statuses' '^broken,hopeless$' "$(awk '$2 == "FAILURE" { print $1 }' taken | paste -sd,)"
   printf 'ok: one effective signal of each stack, under the id of the first decision: %s\n' "$(cut -d' ' -f1,2 taken | paste -sd,)"
   expect 'nothing was sent in a boot in which nothing was owed' "^$(cat sent)$" "$(ask sends)"
-  expect 'history tells each boot' '^(2 3 4)$' "$(past main | sed -n 's/.*the host was booted again, boot //p' | xargs)"
-  expect 'a ledger that nobody had claimed is set aside' 'ledger.instance-unknown-1' "$(ls late/state)"
+  expect 'history tells each boot' '^(2 3 4)$' "$(ros-signal-agent history | sed -n 's/.*the host was booted again, boot //p' | xargs)"
+  expect 'a ledger that nobody had claimed is set aside' 'ledger.instance-unknown-1' "$(ls /var/lib/ros-signal-agent-late)"
 }
 
 is_another_boot
