@@ -43,7 +43,7 @@ use crate::clock::{BootMs, Stamp};
 use crate::hooks::HookRecord;
 use crate::plan::{Name, Plan};
 use crate::retry::Random;
-use crate::signal::{HistoryEntry, LedgerDocument, StackRecord};
+use crate::signal::{Boot, HistoryEntry, LedgerDocument, StackRecord};
 use checks::CheckRun;
 use delivery::Durability;
 use hooks::Hooking;
@@ -57,10 +57,15 @@ use watch::Watching;
 /// What to do about a signal without a target.
 const UNRESOLVED: &str = "stack id or region unknown: the metadata service does not show them; hint: set stack_id and region under [stack]";
 
+/// How the entry of the history begins that tells of a reboot.
+const BOOTED_AGAIN: &str = "the host was booted again";
+
 /// The core. See the module's comment.
 pub struct Core {
     plan: Arc<Plan>,
     boot_id: Arc<str>,
+    /// Which boot that is, as the ledger counts.
+    boots: u32,
     turn: Turn,
     luck: Random,
     /// Since when there is a plan for this host: rounds that had to wait for its identity began then.
@@ -120,6 +125,7 @@ impl Core {
             planned_since: turn.now.stamp(&boot_id),
             plan,
             boot_id,
+            boots: 1,
             turn,
             luck: luck(turn),
             identity: Identification::new(turn.now.boot_ms),
@@ -151,6 +157,7 @@ impl Core {
             next_id: 0,
             effects: Vec::new(),
         };
+        core.count_boot(document.boot);
         // An intent without a target cannot have been written by this program.
         let sound = document.rounds.into_iter().filter(|round| round.intent.is_none() || round.target.is_some());
         core.rounds = sound.map(|round| core.resume(round)).collect();
@@ -273,6 +280,19 @@ impl Core {
         self.durability.dirty = true;
     }
 
+    /// Remembers that the host was booted again since the ledger was written. Boots with nothing between them are one entry: a host that
+    /// is booted often does not forget for that what it has signalled.
+    fn count_boot(&mut self, written_in: Option<Boot>) {
+        let Some(last) = written_in else { return };
+        self.boots = last.number;
+        if last.id == self.boot_id {
+            return;
+        }
+        self.boots = last.number.saturating_add(1);
+        self.history.pop_if(|entry| entry.what.starts_with(BOOTED_AGAIN));
+        self.remember(None, format!("{BOOTED_AGAIN}, boot {}", self.boots));
+    }
+
     /// Makes rounds and checks fit the plan, as far as this host is known.
     fn fit_plan(&mut self) {
         self.open_rounds();
@@ -318,6 +338,7 @@ impl Core {
             format: LedgerDocument::FORMAT,
             generation: self.durability.generation,
             instance_id: self.ledger_owner.clone(),
+            boot: Some(Boot { id: Arc::clone(&self.boot_id), number: self.boots }),
             held: self.held,
             rounds: self.rounds.iter().map(|active| active.round.clone()).collect(),
             history: self.history.clone(),

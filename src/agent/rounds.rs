@@ -231,6 +231,7 @@ impl Core {
         self.effects.push(Effect::SetAside { owner });
         self.rounds.clear();
         self.history.clear();
+        self.boots = 1;
         self.forget_stacks();
         self.hooks.clear();
         self.hooks_done.clear();

@@ -7,7 +7,7 @@ mod round;
 pub use answer::{Answer, Beat, Class, Refusal};
 pub use ids::{ClientToken, FIRST_ROUND, IdError, NAMESPACE, UniqueId, client_token, expand, unique_id, with_name};
 pub use round::{
-    Confirmation, HISTORY_LIMIT, HistoryEntry, Intent, Learned, LedgerDocument, MetadataRecord, Outcome, Place, Round, Settlement,
+    Boot, Confirmation, HISTORY_LIMIT, HistoryEntry, Intent, Learned, LedgerDocument, MetadataRecord, Outcome, Place, Round, Settlement,
     StackOperation, StackRecord, Target, remember,
 };
 

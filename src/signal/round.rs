@@ -7,6 +7,7 @@
 //!   "format": 1,
 //!   "generation": 3,
 //!   "instance_id": "i-bp1a2b3c4d5e6f7g8h9i",
+//!   "boot": {"id": "0b5e...", "number": 1},
 //!   "held": false,
 //!   "rounds": [
 //!     {
@@ -35,6 +36,7 @@ use crate::plan::Name;
 use crate::stack::sight::Mark;
 use crate::stack::template::Facts;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Entries of history that are kept.
 pub const HISTORY_LIMIT: usize = 64;
@@ -99,6 +101,9 @@ pub struct LedgerDocument {
     /// Whose state this is; none while the metadata service has not answered yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
+    /// The boot in which it was written; none: by an agent that did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Boot>,
     /// Verdicts are paused by the operator.
     #[serde(default)]
     pub held: bool,
@@ -127,6 +132,15 @@ impl LedgerDocument {
     pub fn empty() -> Self {
         Self { format: Self::FORMAT, ..Self::default() }
     }
+}
+
+/// A boot of the host, as the ledger counts them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    /// The kernel's boot id.
+    pub id: Arc<str>,
+    /// 1 for the boot in which the ledger began, one more for each later one in which the agent ran.
+    pub number: u32,
 }
 
 /// A stack that is followed.

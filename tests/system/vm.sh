@@ -46,6 +46,28 @@ END
   ln -sf /dev/null "$1/etc/systemd/system/serial-getty@ttyS0.service"
 }
 
+# fill_neighbours ROOT: the ports of a stand-in outside are on the machine's loopback too: QEMU shows the keeper's loopback at 10.0.2.2.
+fill_neighbours() {
+  local units=$1/etc/systemd/system port
+  [ "$cloud" = outside ] || return 0
+  cat >"$units/neighbours.service" <<'END'
+[Unit]
+Before=system-test.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/bash -c 'until ip link set eth0 up; do sleep 0.2; done'
+ExecStart=/sbin/ip address add 10.0.2.15/24 dev eth0
+END
+  printf '[Socket]\nListenStream=127.0.0.1:%%i\n' >"$units/neighbour@.socket"
+  printf '[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd 10.0.2.2:%%i\n' >"$units/neighbour@.service"
+  mkdir -p "$units/sockets.target.wants"
+  ln -s ../neighbours.service "$units/multi-user.target.wants/"
+  for port in $(grep -o '127.0.0.1:[0-9]*' "$1/opt/system/cloud" | cut -d: -f2); do
+    ln -s ../neighbour@.socket "$units/sockets.target.wants/neighbour@$port.socket"
+  done
+}
+
 # make_disk ROOT: the image of these files, with 400 MiB to spare.
 make_disk() {
   truncate -s "$(($(du -sm "$1" | cut -f1) * 11 / 10 + 400))M" "$RUN/layer/disk"
@@ -54,17 +76,18 @@ make_disk() {
 
 # start_machine: sets MACHINE.
 start_machine() {
-  local kernel initrd name serial=()
+  local kernel initrd name serial=() network=()
   kernel=$(find "$ROOTFS/boot" -name 'vmlinuz-*' | sort -V | tail -n1)
   initrd=$(find "$ROOTFS/boot" -name 'initrd.img-*' | sort -V | tail -n1)
   for name in console output status journal; do
     serial+=(-chardev "file,id=$name,path=$RUN/$name,append=on" -serial "chardev:$name")
   done
+  [ "$cloud" != outside ] || network=(-netdev user,id=net -device virtio-net-pci,netdev=net,romfile=)
   # On a busy machine the emulated timer is late: the kernel would take it for broken, or two processors wait for each other in vain.
   qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "${memory:-1024}" -no-reboot -nodefaults -no-user-config -display none \
     -kernel "$kernel" -initrd "$initrd" \
-    -append 'root=/dev/vda rw console=ttyS0 quiet no_timer_check mitigations=off systemd.show_status=0 panic=1' \
-    -drive "file=$RUN/layer/disk,if=virtio,format=raw,cache=writethrough" "${serial[@]}" </dev/null 2>>"$RUN/console" &
+    -append 'root=/dev/vda rw console=ttyS0 quiet no_timer_check mitigations=off net.ifnames=0 systemd.show_status=0 panic=1' \
+    -drive "file=$RUN/layer/disk,if=virtio,format=raw,cache=writethrough" "${network[@]}" "${serial[@]}" </dev/null 2>>"$RUN/console" &
   MACHINE=$!
   disown
 }
@@ -83,11 +106,14 @@ cut_power() {
 # keep_machine: the keeper of a virtual machine. The check's time is that of all boots.
 keep_machine() {
   local root=$RUN/root deadline=$((SECONDS + timeout)) heard=0 boots=1 status tail
+  ip link set lo up
   mount -t tmpfs -o mode=755,size=3g tmpfs "$RUN/layer"
   mkdir "$RUN/layer/upper" "$RUN/layer/work"
   mount -t overlay -o "lowerdir=$ROOTFS,upperdir=$RUN/layer/upper,workdir=$RUN/layer/work" overlay "$root"
   fill "$root"
   fill_machine "$root"
+  begin_cloud "$root" || return 2
+  fill_neighbours "$root"
   make_disk "$root" || return 2
   umount "$root"
   touch "$RUN/output" "$RUN/status"

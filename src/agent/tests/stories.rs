@@ -185,6 +185,41 @@ fn a_deadline_that_passed_while_the_host_was_off_gives_the_checks_one_more_margi
 }
 
 #[test]
+fn the_history_tells_that_the_host_was_booted_again_and_reboots_in_a_row_push_no_verdict_out_of_it() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.pass(8_000);
+    let told = |world: &World| -> Vec<String> {
+        let history = world.core.history().iter();
+        history.filter(|entry| entry.what.contains("booted")).map(|entry| entry.what.clone()).collect()
+    };
+    let before = world.core.history().len();
+    world.happen(&Happening::Crash);
+    world.pass(1_000);
+    assert_eq!(told(&world), Vec::<String>::new(), "a restart of the agent is no reboot");
+    for _ in 0..100 {
+        world.happen(&Happening::Reboot(0));
+        world.pass(1_000);
+    }
+    assert_eq!(told(&world), ["the host was booted again, boot 101"]);
+    assert_eq!((world.core.history().len(), state(&world).as_str()), (before + 1, "acknowledged"));
+    world.judge();
+}
+
+#[test]
+fn the_reboot_of_another_instance_is_not_told_on_this_one() {
+    let boot = crate::signal::Boot { id: Arc::from("of-the-original"), number: 7 };
+    let document = LedgerDocument { instance_id: Some("i-original".into()), boot: Some(boot), ..LedgerDocument::empty() };
+    let turn = |ms| Turn { now: Moment { boot_ms: ms, wall_ms: 1_790_000_000_000 + ms }, dice: 1 };
+    let mut core = Core::new(Arc::new(plain_plan()), Arc::from("b"), document, turn(1_000));
+    let identity = Identity { instance_id: "i-clone".into(), region: None, stack_id: None, names: Vec::new() };
+    let effects = core.step(turn(1_050), Input::Identified(Ok(identity)));
+    let written = effects.iter().find_map(|effect| if let Effect::Record(document) = effect { document.boot.as_ref() } else { None });
+    assert_eq!(written.map(|boot| (&*boot.id, boot.number)), Some(("b", 1)));
+    assert!(!core.history().iter().any(|entry| entry.what.contains("booted")));
+}
+
+#[test]
 fn scenario_14_a_first_boot_with_a_clock_of_1970_does_not_make_the_next_boot_overdue() {
     let mut world = world(plain_plan());
     world.happen(&Happening::WallJump(-1_790_000_000));
