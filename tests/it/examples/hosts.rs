@@ -23,11 +23,12 @@ fn user_data(template: &Value) -> String {
     let mut scripts = resources.values().filter_map(|resource| resource["Properties"]["UserData"]["Fn::Sub"].as_str());
     let script = scripts.next().unwrap();
     assert!(scripts.next().is_none());
+    let digest = "0".repeat(64);
     let values = [
         ("ALIYUN::StackId", STACK),
         ("ALIYUN::Region", "cn-hangzhou"),
         ("DebUrl", "http://packages.example.com/ros-signal-agent.deb"),
-        ("DebSha256", &"0".repeat(64)),
+        ("DebSha256", digest.as_str()),
         ("RpmUrl", ""),
         ("RpmSha256", ""),
         ("WebReady.CurlCli", "curl -X POST http://100.100.100.110/waitcondition"),
