@@ -238,6 +238,6 @@ case $BOOT in
   one_signal FAILURE
   expect 'the stack failed by the signal, not by its timeout' 'WaitConditionFailure: signal .* reported FAILURE' "$(cat stack)"
   expect 'the report is on the console' 'FAILURE report of signal web \(WebReady\): .* homepage \(critical: connection refused' "$(cat $CONSOLE)"
-  expect 'and what user data said, with it' 'ros-signal-agent\[.*\| .*cloud-init' "$(cat $CONSOLE)"
+  expect 'and what user data said, with it' 'ros-signal-agent\[.*\| .* cloud-init\[[0-9]+\]: Cloud-init v.* finished' "$(cat $CONSOLE)"
   ;;
 esac
