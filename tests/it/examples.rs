@@ -1,4 +1,7 @@
-//! What is shown to users of events for a fleet: the templates in packaging/examples and the configurations in docs/fleet.md.
+//! What is shown to users: the templates in packaging/examples, of hosts (in a room of their own) and of events for a fleet, and the
+//! configurations in docs/fleet.md.
+
+mod hosts;
 
 use crate::peer;
 use ros_signal_agent::config::{Environment, Layout, Owners, load};
@@ -62,7 +65,25 @@ fn yaml(text: &str) -> Value {
 }
 
 /// Types of resources, and their properties, as far as the documents of the services show them.
-const TYPES: [(&str, &[&str]); 7] = [
+const TYPES: [(&str, &[&str]); 11] = [
+    ("ALIYUN::ROS::WaitConditionHandle", &[]),
+    ("ALIYUN::ROS::WaitCondition", &["Handle", "Timeout", "Count"]),
+    ("ALIYUN::ECS::Instance", &["ZoneId", "VpcId", "VSwitchId", "SecurityGroupId", "ImageId", "InstanceType", "RamRoleName", "UserData"]),
+    (
+        "ALIYUN::ECS::InstanceGroup",
+        &[
+            "MaxAmount",
+            "ZoneId",
+            "NetworkType",
+            "VpcId",
+            "VSwitchId",
+            "SecurityGroupId",
+            "ImageId",
+            "InstanceType",
+            "RamRoleName",
+            "UserData",
+        ],
+    ),
     ("ALIYUN::MNS::Queue", &["QueueName", "PollingWaitSeconds", "VisibilityTimeout", "MessageRetentionPeriod"]),
     ("ALIYUN::MNS::Topic", &["TopicName"]),
     ("ALIYUN::EventBridge::Rule", &["EventBusName", "RuleName", "FilterPattern", "Status", "Description", "Targets"]),
@@ -100,7 +121,7 @@ fn placeholders(text: &str) -> Vec<String> {
 
 #[test]
 fn every_template_names_known_types_and_properties_and_only_what_it_has() {
-    for way in WAYS {
+    for way in WAYS.into_iter().chain(hosts::TEMPLATES) {
         let template = yaml(&example(&format!("{way}.yml")));
         assert_eq!(template["ROSTemplateFormatVersion"], "2015-09-01", "{way}");
         let resources = template["Resources"].as_object().unwrap();
@@ -108,7 +129,7 @@ fn every_template_names_known_types_and_properties_and_only_what_it_has() {
         for (name, resource) in resources {
             let kind = resource["Type"].as_str().unwrap();
             let (_, properties) = TYPES.iter().find(|(known, _)| *known == kind).unwrap_or_else(|| panic!("{way}: {name}: {kind}"));
-            for property in resource["Properties"].as_object().unwrap().keys() {
+            for property in resource["Properties"].as_object().into_iter().flat_map(Map::keys) {
                 assert!(properties.contains(&property.as_str()), "{way}: {name}: {property}");
             }
             let depends = &resource["DependsOn"];
@@ -117,9 +138,10 @@ fn every_template_names_known_types_and_properties_and_only_what_it_has() {
         }
         let mut found = BTreeSet::new();
         references(&template, &mut found);
-        let pseudo = ["ALIYUN::Region", "ALIYUN::TenantId"];
+        let pseudo = ["ALIYUN::Region", "ALIYUN::TenantId", "ALIYUN::StackId"];
         for name in &found {
-            let known = resources.contains_key(name) || parameters.contains_key(name) || pseudo.contains(&name.as_str());
+            let name = name.split('.').next().unwrap();
+            let known = resources.contains_key(name) || parameters.contains_key(name) || pseudo.contains(&name);
             assert!(known, "{way}: {name} is neither a parameter nor a resource");
         }
         let unused: Vec<&String> = parameters.keys().filter(|name| !found.contains(*name)).collect();
@@ -258,37 +280,42 @@ fn mentions(text: &str, prefix: &str, parts: usize) -> BTreeSet<String> {
     found.map(|(at, _)| name(at)).collect()
 }
 
+/// The HCL of `text` is balanced, and names only what it has.
+fn terraform_is_whole(what: &str, text: &str) {
+    let (code, strings) = hcl(text);
+    for (open, close) in [('{', '}'), ('[', ']'), ('(', ')')] {
+        let depths = code.chars().scan(0_i32, |depth, c| {
+            *depth += i32::from(c == open) - i32::from(c == close);
+            Some(*depth)
+        });
+        assert!(depths.clone().all(|depth| depth >= 0) && depths.last() == Some(0), "{what}: {open}{close}");
+    }
+    let all = format!("{code}\n{}", placeholders(&strings).join("\n"));
+    for variable in mentions(&all, "var.", 2) {
+        assert!(text.contains(&format!("variable \"{}\" {{", &variable[4..])), "{what}: {variable}");
+    }
+    for declared in text.lines().filter_map(|line| line.strip_prefix("variable \"")) {
+        let name = declared.split('"').next().unwrap();
+        assert!(all.contains(&format!("var.{name}")), "{what}: {name} is not used");
+    }
+    for data in mentions(&all, "data.", 3) {
+        let parts: Vec<&str> = data.split('.').collect();
+        assert!(text.contains(&format!("data \"{}\" \"{}\" {{", parts[1], parts[2])), "{what}: {data}");
+    }
+    for resource in mentions(&all, "alicloud_", 2) {
+        let (kind, name) = resource.split_once('.').unwrap();
+        assert!(text.contains(&format!("resource \"{kind}\" \"{name}\" {{")), "{what}: {resource}");
+    }
+    for local in mentions(&all, "local.", 2) {
+        assert!(text.contains(&format!("  {:<7} = ", &local[6..])), "{what}: {local}");
+    }
+}
+
 #[test]
 fn every_terraform_file_is_balanced_and_names_only_what_it_has() {
     for way in WAYS {
         let text = example(&format!("{way}.tf"));
-        let (code, strings) = hcl(&text);
-        for (open, close) in [('{', '}'), ('[', ']'), ('(', ')')] {
-            let depths = code.chars().scan(0_i32, |depth, c| {
-                *depth += i32::from(c == open) - i32::from(c == close);
-                Some(*depth)
-            });
-            assert!(depths.clone().all(|depth| depth >= 0) && depths.last() == Some(0), "{way}.tf: {open}{close}");
-        }
-        let all = format!("{code}\n{}", placeholders(&strings).join("\n"));
-        for variable in mentions(&all, "var.", 2) {
-            assert!(text.contains(&format!("variable \"{}\" {{", &variable[4..])), "{way}.tf: {variable}");
-        }
-        for declared in text.lines().filter_map(|line| line.strip_prefix("variable \"")) {
-            let name = declared.split('"').next().unwrap();
-            assert!(all.contains(&format!("var.{name}")), "{way}.tf: {name} is not used");
-        }
-        for data in mentions(&all, "data.", 3) {
-            let parts: Vec<&str> = data.split('.').collect();
-            assert!(text.contains(&format!("data \"{}\" \"{}\" {{", parts[1], parts[2])), "{way}.tf: {data}");
-        }
-        for resource in mentions(&all, "alicloud_", 2) {
-            let (kind, name) = resource.split_once('.').unwrap();
-            assert!(text.contains(&format!("resource \"{kind}\" \"{name}\" {{")), "{way}.tf: {resource}");
-        }
-        for local in mentions(&all, "local.", 2) {
-            assert!(text.contains(&format!("  {:<7} = ", &local[6..])), "{way}.tf: {local}");
-        }
+        terraform_is_whole(&format!("{way}.tf"), &text);
         let filter = "    source = [\"acs.ros\"]\n    type   = [{ prefix = \"ros:StackStateChange:\" }, \"ros:Stack:StatusChange\"]\n    data   = { StackId = [var.watched_stack_id] }\n";
         assert!(text.contains(filter), "{way}.tf");
     }
