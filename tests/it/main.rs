@@ -39,5 +39,6 @@ mod scaling;
 mod secrets;
 mod service;
 mod story;
+mod support;
 mod systemd;
 mod template;
