@@ -149,7 +149,7 @@ fn says_something(text: &str) -> bool {
 }
 
 /// The texts that `let NAME = ...;` of an enclosing block may give, last one first.
-fn bound(name: &str, scopes: &[Tokens]) -> Vec<String> {
+fn bound(name: &str, scopes: &[&Tokens]) -> Vec<String> {
     for scope in scopes.iter().rev() {
         let place = scope.iter().enumerate().rev().find(|(at, token)| {
             let before = word(at.checked_sub(1).and_then(|before| scope.get(before)));
@@ -181,7 +181,7 @@ fn literals(tokens: &[TokenTree]) -> Vec<String> {
 }
 
 /// What a format string says, with the texts that are put into it where their names tell that they are texts.
-fn variants(format: &str, scopes: &[Tokens]) -> Vec<String> {
+fn variants(format: &str, scopes: &[&Tokens]) -> Vec<String> {
     for name in ["text", "said", "what"] {
         let place = format!("{{{name}}}");
         if format.contains(&place) {
@@ -199,7 +199,7 @@ fn segments(tokens: &[TokenTree]) -> Vec<&[TokenTree]> {
 }
 
 /// The texts of an argument: a literal, `format!(...)`, a closure that gives one, or a name.
-fn texts(argument: &[TokenTree], scopes: &[Tokens]) -> Vec<String> {
+fn texts(argument: &[TokenTree], scopes: &[&Tokens]) -> Vec<String> {
     let start = argument.iter().position(|token| !is(token, '|') && !is(token, '&')).unwrap_or_default();
     let argument = &argument[start..];
     if let Some(text) = literal(argument.first()) {
@@ -218,8 +218,8 @@ fn texts(argument: &[TokenTree], scopes: &[Tokens]) -> Vec<String> {
 }
 
 /// The texts of all warnings and errors in these tokens.
-fn lines(tokens: &Tokens, scopes: &mut Vec<Tokens>, found: &mut Vec<String>) {
-    scopes.push(tokens.clone());
+fn lines(tokens: &Tokens, outer: &[&Tokens], found: &mut Vec<String>) {
+    let scopes: Vec<&Tokens> = outer.iter().copied().chain([tokens]).collect();
     for (at, token) in tokens.iter().enumerate() {
         let (Some(inner), TokenTree::Group(group)) = (inside(token), token) else { continue };
         let before = at.checked_sub(1).and_then(|before| tokens.get(before));
@@ -235,7 +235,7 @@ fn lines(tokens: &Tokens, scopes: &mut Vec<Tokens>, found: &mut Vec<String>) {
         if before.is_some_and(|before| is(before, '!')) && matches!(called.as_str(), "warn" | "error") {
             let message = arguments.iter().find(|segment| literal(segment.first()).is_some());
             let text = message.map_or_else(Vec::new, |message| match literal(message.first()).unwrap() {
-                text if says_something(&shown(&text)) || text.contains(": ") => variants(&text, scopes),
+                text if says_something(&shown(&text)) || text.contains(": ") => variants(&text, &scopes),
                 text => vec![text],
             });
             found.extend(text);
@@ -246,14 +246,13 @@ fn lines(tokens: &Tokens, scopes: &mut Vec<Tokens>, found: &mut Vec<String>) {
                 && loud + 1 < arguments.len()
                 && word(tokens.get(at.wrapping_sub(2))) != "fn"
             {
-                found.extend(texts(message, scopes));
+                found.extend(texts(message, &scopes));
             }
         } else if named == "warn" && word(at.checked_sub(3).and_then(|owner| tokens.get(owner))) == "talk" {
-            found.extend(texts(arguments.last().unwrap(), scopes));
+            found.extend(texts(arguments.last().unwrap(), &scopes));
         }
-        lines(&inner, scopes, found);
+        lines(&inner, &scopes, found);
     }
-    scopes.pop();
 }
 
 fn words(tokens: &[TokenTree], found: &mut Vec<String>) {
@@ -271,7 +270,7 @@ fn said() -> BTreeSet<(String, String)> {
     let mut said = BTreeSet::new();
     for path in sources() {
         let mut found = Vec::new();
-        lines(&tokens(&path), &mut Vec::new(), &mut found);
+        lines(&tokens(&path), &[], &mut found);
         let file = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         said.extend(found.into_iter().map(|text| (file.clone(), text)));
     }
