@@ -104,6 +104,11 @@ fn exit_status(command: &clap::Command, path: &str) -> String {
         .filter(|(code, _)| code.parse::<u8>().is_ok())
         .map(|(code, meaning)| (code.to_owned(), meaning.trim().to_owned()))
         .collect();
+    if path.is_empty() {
+        // One code means several things, by command.
+        let of = |exit: Exit| format!("{} ({})", exit.meaning(), exit.commands());
+        codes = Exit::ALL.into_iter().map(|exit| (exit.code().to_string(), of(exit))).collect();
+    }
     if codes.is_empty() {
         let named = format!("`{path}`");
         let is_its = |exit: &Exit| match exit.commands() {
