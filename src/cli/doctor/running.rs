@@ -41,7 +41,7 @@ pub(super) async fn look(global: &Global, loaded: Result<&Loaded, &anyhow::Error
     }
     let lines = loaded.map_or(0, |loaded| loaded.plan.report.journal_lines);
     let of_unit = apart(TIMEOUT, move || unit::look(holder.and_then(Reader::of_process).as_ref(), lines)).await;
-    steps.extend(of_unit.unwrap_or_else(|why| vec![Step::skipped(unit::UNIT, why.to_string())]));
+    steps.extend(of_unit.unwrap_or_else(|why| vec![Step::skipped(unit::UNIT, why)]));
     steps
 }
 
