@@ -26,6 +26,7 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod mounted;
+mod operations;
 #[allow(clippy::print_stderr, reason = "a test that skips says so")]
 mod peer;
 mod private;
@@ -38,5 +39,6 @@ mod ros;
 mod scaling;
 mod secrets;
 mod service;
+mod support;
 mod systemd;
 mod template;

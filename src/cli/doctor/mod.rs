@@ -27,6 +27,7 @@ mod stack;
 mod state;
 mod step;
 mod template;
+mod unit;
 
 use super::arguments::{Global, JsonArguments};
 use super::failure::Failure;

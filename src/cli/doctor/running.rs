@@ -4,7 +4,9 @@
 
 use super::apart::apart;
 use super::configuration;
+use super::reader::Reader;
 use super::step::Step;
+use super::unit;
 use crate::agent::status::Status;
 use crate::cli::agent::Trouble;
 use crate::cli::arguments::Global;
@@ -37,6 +39,9 @@ pub(super) async fn look(global: &Global, loaded: Result<&Loaded, &anyhow::Error
         Some(pid) => steps.extend(process(pid, loaded.ok()).await),
         None => steps.extend([ENVIRONMENT, VIEW, LIMITS].map(|name| Step::skipped(name, "no agent runs on this state directory"))),
     }
+    let lines = loaded.map_or(0, |loaded| loaded.plan.report.journal_lines);
+    let of_unit = apart(TIMEOUT, move || unit::look(holder.and_then(Reader::of_process).as_ref(), lines)).await;
+    steps.extend(of_unit.unwrap_or_else(|why| vec![Step::skipped(unit::UNIT, why)]));
     steps
 }
 
@@ -55,11 +60,12 @@ fn of_status(asked: Result<Status, Trouble>, loaded: Option<&Loaded>, holder: Op
                 (Some(pid), Trouble::Absent { .. }) => Step::failed(SOCKET, trouble.to_string())
                     .because(format!("process {pid} holds the state directory, but nobody answers at this socket"))
                     .remedy("has it another socket? see socket under [agent], or --socket; else restart it"),
-                (None, Trouble::Absent { cause, socket, .. }) => {
-                    Step::warning(SOCKET, format!("no agent answers at {}: {cause}", socket.display()))
-                        .because("no agent runs with this configuration")
-                        .remedy("systemctl start ros-signal-agent, when it is to run")
-                }
+                (None, Trouble::Absent { cause, socket, .. }) => Step::warning(
+                    SOCKET,
+                    format!("no agent answers at {}: {cause}", socket.display()),
+                )
+                .because("no agent runs with this configuration")
+                .remedy("systemctl enable --now ros-signal-agent, when it is to run; systemctl status ros-signal-agent says why it ended"),
                 (_, Trouble::Closed { .. }) => Step::skipped(SOCKET, trouble.to_string().replace("\nhint: ", "; ")),
                 _ => Step::failed(SOCKET, trouble.to_string()).because("it runs, but is stopped, hangs, or is another version"),
             };

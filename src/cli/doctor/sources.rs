@@ -209,7 +209,7 @@ fn of_units(directories: &[&Path]) -> Step {
     let Some(found) = found else {
         return Step::failed(UNIT, format!("there is no {HOOK_UNITS}*.path among systemd's units"))
             .because("a hook with run_as = \"root\" is run by a unit of root's, which the agent asks; without it nobody answers")
-            .remedy("install the units of the package (docs/hooks.md)");
+            .remedy("install the package of the agent, which has them (docs/hooks.md)");
     };
     let wants = |directory: &&Path| {
         names(directory).into_iter().filter(|name| name.ends_with(".wants")).map(|name| directory.join(name)).collect::<Vec<_>>()
@@ -217,9 +217,8 @@ fn of_units(directories: &[&Path]) -> Step {
     let enabled = directories.iter().flat_map(wants).any(|directory| names(&directory).iter().any(|name| is_path(name)));
     match enabled {
         true => Step::ok(UNIT, format!("{found} is installed and enabled")),
-        false => {
-            Step::warning(UNIT, format!("{found} is installed, but not enabled")).remedy("systemctl enable --now, as docs/hooks.md says")
-        }
+        false => Step::warning(UNIT, format!("{found} is installed, but not enabled"))
+            .remedy(format!("systemctl enable --now {HOOK_UNITS}@NAME.path, for each such hook (docs/hooks.md)")),
     }
 }
 

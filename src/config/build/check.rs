@@ -216,7 +216,7 @@ fn warn_of_secrets(table: &Table, notes: &mut Notes) {
             continue;
         };
         if owners::others_may_read(&source.facts) {
-            let hint = format!("chmod o-r {}", source.path.display());
+            let hint = format!("chgrp ros-signal-agent {0} && chmod 0640 {0}", source.path.display());
             notes.warn(place, format!("`{name}` may hold a secret, and everybody can read this file"), Some(hint));
         }
     }

@@ -1,5 +1,6 @@
 //! Man pages, completions and documents that follow from the code, and must not drift from it.
 
+use super::man;
 use ros_signal_agent::cli::{Exit, command};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,15 +13,25 @@ fn root() -> &'static Path {
 
 /// Compares `directory` with what it should hold, or writes it if `UPDATE_GENERATED` is set.
 fn compare(directory: &Path, wanted: &BTreeMap<String, Vec<u8>>) {
+    compare_those(directory, "", wanted);
+}
+
+/// The same of the files whose names end so; there may be others.
+fn compare_those(directory: &Path, ending: &str, wanted: &BTreeMap<String, Vec<u8>>) {
+    let there = || {
+        let all = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let mut found: Vec<PathBuf> = all.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+        found.sort();
+        found
+    };
     if std::env::var_os("UPDATE_GENERATED").is_some() {
-        let _ = std::fs::remove_dir_all(directory);
         std::fs::create_dir_all(directory).unwrap();
+        there().iter().for_each(|path| std::fs::remove_file(path).unwrap());
         for (name, text) in wanted {
             std::fs::write(directory.join(name), text).unwrap();
         }
     }
-    let mut found: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.sort();
+    let found = there();
     let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     let expected: Vec<_> = wanted.keys().map(String::as_str).collect();
     assert_eq!(names, expected, "set UPDATE_GENERATED=1 to write {} anew", directory.display());
@@ -29,26 +40,38 @@ fn compare(directory: &Path, wanted: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// One page for the program and one for each command below it.
-fn pages(command: &clap::Command, pages: &mut BTreeMap<String, Vec<u8>>) {
-    let mut page = Vec::new();
-    let source = concat!("ros-signal-agent ", env!("CARGO_PKG_VERSION"));
-    clap_mangen::Man::new(command.clone()).source(source).render(&mut page).unwrap();
-    // Trailing blanks mean nothing to a formatter of man pages, but much to reviewers.
-    let page: String = String::from_utf8(page).unwrap().lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    pages.insert(format!("{}.1", command.get_display_name().unwrap_or(PROGRAM)), page.into_bytes());
-    for child in command.get_subcommands().filter(|child| child.get_name() != "help") {
-        self::pages(child, pages);
+#[test]
+fn man_pages_are_those_of_the_command_line() {
+    let document = std::fs::read_to_string(root().join("docs/commands.md")).unwrap();
+    let mut wanted = BTreeMap::new();
+    man::pages(&man::prepared(command()), &man::Commands(&document), &mut wanted);
+    compare_those(&root().join("packaging/man"), ".1", &wanted);
+}
+
+#[test]
+fn every_man_page_has_the_sections_that_are_looked_for() {
+    for entry in std::fs::read_dir(root().join("packaging/man")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "1") {
+            continue;
+        }
+        let page = std::fs::read_to_string(&path).unwrap();
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"EXIT STATUS\"", "FILES", "EXAMPLES", "\"SEE ALSO\""] {
+            assert!(page.contains(&format!("\n.SH {section}\n")), "{} has no {section}", path.display());
+        }
     }
 }
 
 #[test]
-fn man_pages_are_those_of_the_command_line() {
-    let mut command = command();
-    command.build();
-    let mut wanted = BTreeMap::new();
-    pages(&command, &mut wanted);
-    compare(&root().join("packaging/man"), &wanted);
+fn man_pages_are_well_formed() {
+    let Some(mandoc) = crate::peer::program("mandoc") else { return };
+    let pages = std::fs::read_dir(root().join("packaging/man")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "1"));
+    let output = std::process::Command::new(mandoc).args(["-T", "lint", "-W", "warning"]).args(pages).output().unwrap();
+    let complaints = String::from_utf8(output.stdout).unwrap();
+    // The page that it points to is looked for among those installed.
+    let complaints: Vec<_> = complaints.lines().filter(|line| !line.contains("referenced manual not found")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 #[test]

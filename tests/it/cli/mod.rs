@@ -13,6 +13,8 @@ mod events;
 mod generated;
 mod hook;
 mod links;
+#[cfg(feature = "rehearse")]
+mod man;
 mod offline;
 mod signal;
 
