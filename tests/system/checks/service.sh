@@ -90,7 +90,7 @@ echo 'ok: a unit that is ordered after health waits'
 
 # ---------------------------------------------------------------- a send in flight
 
-control POST /faults '{"effect": {"kind": "stall", "when": "after"}, "match": {"action": "SignalResource"}, "times": 1}' >/dev/null
+control POST /faults '{"effect": {"kind": "stall", "when": "after"}, "match": {"action": "SignalResource"}}' >/dev/null
 touch /run/app-is-up
 says 'the time in which it must stay healthy is shown' 'web: 1/1 checks passing, waiting for min_healthy_time'
 until_true 20 stack_has CREATE_COMPLETE # ROS has it, the agent does not know
@@ -101,8 +101,8 @@ began=$SECONDS
 systemctl stop "$UNIT"
 took=$((SECONDS - began))
 [ "$(property Result)" = success ] || fail "the stop ended with $(property Result)"
-{ [ "$took" -ge 10 ] && [ "$took" -le 30 ]; } || fail "with a send in flight the stop took $took s"
-echo "ok: it gives the send in flight its time and stops in $took s"
+[ "$took" -le 30 ] || fail "with a send in flight the stop took $took s"
+echo "ok: it stops although the answer never comes, in $took s"
 control DELETE /faults >/dev/null
 mark=$(cursor)
 systemctl start "$UNIT"
@@ -115,7 +115,7 @@ systemctl is-active --quiet after-health.service || fail 'what was ordered after
 entries() { journalctl --no-pager -u "$UNIT" -o json "$@"; }
 expect 'entries are found by the signal' 'agent: signal web: verdict SUCCESS' "$(journalctl --no-pager -o cat ROS_SIGNAL=web)"
 expect 'entries are found by the check' 'agent: check app: .* -> passing' "$(journalctl --no-pager -o cat ROS_CHECK=app)"
-[ -z "$(journalctl --no-pager -q -o cat ROS_SIGNAL=web | grep 'check app')" ] || fail 'other entries are found with them'
+! journalctl --no-pager -q -o cat ROS_SIGNAL=web | grep -q "check app" || fail 'other entries are found with them'
 verdict=$(entries ROS_SIGNAL=web | grep -m1 'verdict SUCCESS')
 expect 'they have stack and unique id' "\"ROS_STACK_ID\" *: *\"$STACK\"" "$verdict"
 expect 'with the unique id' '"ROS_UNIQUE_ID" *: *"[0-9a-f-]{36}"' "$verdict"
