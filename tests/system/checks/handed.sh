@@ -36,7 +36,10 @@ if [ "$version" -ge 256 ]; then expected='440 root'; else expected='400 ros-sign
 [ "$handed" = "$expected" ] || fail "the credential is $handed, expected $expected"
 touch /run/app-is-up
 until_true 30 stack_has CREATE_COMPLETE
+until_true 20 bash -c 'systemctl status --no-pager ros-signal-agent | grep -q "SUCCESS acknowledged"'
 echo "ok: it signs with the credential, which is $handed in systemd $version"
+receipt=$(journalctl --no-pager -o json ROS_SIGNAL=web | grep -m1 'acknowledged by ROS')
+expect 'the receipt is a field of the journal' '"ROS_REQUEST_ID" *: *"[0-9A-Fa-f-]{36}"' "$receipt"
 until_true 20 bash -c 'journalctl --no-pager -o cat | grep -q "check environment: initial -> passing"'
 if journalctl --no-pager -o json | grep -F "$SECRET" | grep -qF ros-signal-agent; then fail 'the secret is in the journal'; fi
 echo 'ok: checks are not told where it is'
