@@ -203,9 +203,9 @@ mod tests {
         format!("PRIORITY=6\nMESSAGE={text}\nSYSLOG_IDENTIFIER=x\n")
     }
 
-    fn put(journal: &Journal, text: &str) {
+    fn put(mut journal: &Journal, text: &str) {
         use io::Write;
-        (&mut &*journal).write_all(entry(text).as_bytes()).unwrap();
+        journal.write_all(entry(text).as_bytes()).unwrap();
     }
 
     fn logged(events: impl FnOnce()) -> Vec<String> {
