@@ -1,36 +1,44 @@
 //! Logs on standard error: for the journal under systemd, for people on a terminal, as JSON for programs.
 //!
 //! ```text
-//! journal   <4>ledger: cannot write ledger.json error="No space left on device"
+//! journal   <4>ledger: cannot write ledger.json error="No space left on device"     (or with fields, see `journal`)
 //! text      2026-01-02T03:04:05Z  WARN ledger: cannot write ledger.json error="No space left on device"
 //! json      {"timestamp":"2026-01-02T03:04:05Z","level":"WARN","fields":{"message":"..."},"target":"ros_signal_agent::ledger"}
 //! ```
 //!
+//! Fields called `ros.NAME` repeat what the message says: they are for the journal and for JSON, and not in lines.
 //! `<N>` is the priority of sd-daemon(3). The journal has its own times, so the lines have none. An event is one line, always: control
 //! characters, line breaks above all, are escaped, because messages quote the output of checks and the answers of servers, and a line
 //! break would let them write lines of their own. `tracing-subscriber` escapes terminal sequences only, hence a format of our own.
 //!
 //! A span's own field must not be called `name`: in JSON that is the key of the span's name.
 
+mod journal;
+
 use crate::clock::{Moment, rfc3339};
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
-use tracing::field::Field;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, field::MakeExt, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 /// The crate's own targets are shown and may be configured without it.
 const CRATE: &str = "ros_signal_agent";
 
 /// Bytes of a line. The journal cuts lines at 48 KiB (journald.conf(5) LineMax=) and takes the rest for a new one, with its own `<N>`.
 const LINE_LIMIT: usize = 16 * 1024;
+
+/// Beginning of the names of fields that lines do not show.
+const SILENT: &str = "ros.";
 
 /// Bytes of a filter.
 const FILTER_LIMIT: usize = 4096;
@@ -43,7 +51,7 @@ pub enum Format {
     Auto,
     /// For people, with time; coloured on a terminal unless `NO_COLOR` is set.
     Text,
-    /// For journald, with priorities.
+    /// For journald, with priorities; with fields if it has started this very process with the journal as standard error.
     Journal,
     /// One JSON object for each event.
     Json,
@@ -89,7 +97,14 @@ impl LogHandle {
 /// If the filter is not understood, or logging is set up already.
 pub fn init(format: Format, filter: &str) -> Result<LogHandle, Error> {
     let colour = colour_allowed(io::stderr().is_terminal(), std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
-    let (subscriber, handle) = subscriber(resolve(format, crate::systemd::journal_stream()), colour, filter, io::stderr, Moment::now)?;
+    let stream = crate::systemd::journal_stream();
+    let format = resolve(format, stream);
+    // What a command in a unit's script says in its last moment would not be known as the unit's: journald finds the unit by the process.
+    let native = format == Format::Journal && stream && crate::systemd::under_systemd();
+    let journal = native.then(journal::Journal::of_this_host).and_then(Result::ok);
+    let fields = journal.is_some();
+    let writer = journal.map_or_else(|| BoxMakeWriter::new(io::stderr), BoxMakeWriter::new);
+    let (subscriber, handle) = subscriber(format, fields, colour, filter, writer, Moment::now)?;
     subscriber.try_init().map_err(|_| Error::Twice)?;
     Ok(handle)
 }
@@ -148,9 +163,10 @@ fn level(name: &str) -> Option<LevelFilter> {
     })
 }
 
-/// The whole logger, with everything it would otherwise take from its surroundings.
+/// The whole logger, with everything it would otherwise take from its surroundings. With `fields` the writer is that of the journal.
 fn subscriber<W>(
     format: Format,
+    fields: bool,
     colour: bool,
     filter: &str,
     writer: W,
@@ -164,10 +180,11 @@ where
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let layer: Box<dyn Layer<_> + Send + Sync> = match format {
         Format::Json => Box::new(layer.json().with_current_span(false).with_timer(Clock(clock)).with_ansi(false)),
-        Format::Journal => Box::new(layer.event_format(Line::Journal).fmt_fields(escaped_fields()).with_ansi(false)),
-        Format::Text | Format::Auto => {
-            Box::new(layer.event_format(Line::Text(Clock(clock))).fmt_fields(escaped_fields()).with_ansi(colour))
+        Format::Journal => {
+            let line = if fields { Line::Entry } else { Line::Journal };
+            Box::new(layer.event_format(line).fmt_fields(Pairs).with_ansi(false))
         }
+        Format::Text | Format::Auto => Box::new(layer.event_format(Line::Text(Clock(clock))).fmt_fields(Pairs).with_ansi(colour)),
     };
     Ok((Registry::default().with(filter).with(layer), LogHandle(handle)))
 }
@@ -183,15 +200,34 @@ impl FormatTime for Clock {
 }
 
 /// `message key=value key=value`, escaped.
-fn escaped_fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
-    debug_fn(|writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug| {
-        let mut escaping = Escaping(writer);
-        match field.name() {
-            "message" => write!(escaping, "{value:?}"),
-            name => write!(escaping, "{name}={value:?}"),
+struct Pairs;
+
+impl<'w> FormatFields<'w> for Pairs {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut pairs = WrittenPairs { writer, between: "", result: Ok(()) };
+        fields.record(&mut pairs);
+        pairs.result
+    }
+}
+
+struct WrittenPairs<'w> {
+    writer: Writer<'w>,
+    between: &'static str,
+    result: fmt::Result,
+}
+
+impl Visit for WrittenPairs<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if self.result.is_err() || field.name().starts_with(SILENT) {
+            return;
         }
-    })
-    .delimited(" ")
+        let between = std::mem::replace(&mut self.between, " ");
+        let mut escaping = Escaping(&mut self.writer);
+        self.result = match field.name() {
+            "message" => write!(escaping, "{between}{value:?}"),
+            name => write!(escaping, "{between}{name}={value:?}"),
+        };
+    }
 }
 
 /// Writes control characters as Rust does in `{:?}`: `\n`, `\u{1b}`. The line separators of Unicode count as such.
@@ -210,6 +246,7 @@ impl<W: Write> Write for Escaping<'_, W> {
 /// An event as one line.
 enum Line {
     Journal,
+    Entry,
     Text(Clock),
 }
 
@@ -221,6 +258,7 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
         match self {
+            Self::Entry => {}
             Self::Journal => write!(writer, "<{}>", priority(*metadata.level()))?,
             Self::Text(clock) => {
                 clock.format_time(&mut writer)?;
@@ -239,16 +277,23 @@ where
             }
         }
         context.field_format().format_fields(Writer::new(&mut rest), event)?;
+        if let Self::Entry = self {
+            return journal::write_entry(&mut writer, priority(*metadata.level()), room, &rest, event);
+        }
         writeln!(writer, "{}", bounded(&rest))
     }
 }
 
 /// `text`, or as much of it as a line may have.
 fn bounded(text: &str) -> String {
-    if text.len() <= LINE_LIMIT {
+    cut(text, LINE_LIMIT)
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
         return text.to_owned();
     }
-    let end = (0..=LINE_LIMIT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     format!("{}… ({} bytes in all)", text.get(..end).unwrap_or_default(), text.len())
 }
 
@@ -308,7 +353,7 @@ mod tests {
     fn logged(format: Format, colour: bool, filter: &str, events: impl FnOnce(&LogHandle)) -> String {
         let paper = Paper::default();
         let theirs = paper.clone();
-        let (subscriber, handle) = subscriber(format, colour, filter, move || theirs.clone(), clock).unwrap();
+        let (subscriber, handle) = subscriber(format, false, colour, filter, move || theirs.clone(), clock).unwrap();
         tracing::subscriber::with_default(subscriber, || events(&handle));
         paper.text()
     }
@@ -318,7 +363,7 @@ mod tests {
         tracing::warn!(target: "ros_signal_agent::ros", code = "Throttling", attempt = 3, "refused");
         let round = tracing::info_span!(target: "ros_signal_agent::agent", "round", signal = "web");
         round.in_scope(|| tracing::info!(target: "ros_signal_agent::agent", "verdict: success"));
-        tracing::debug!(target: "hyper", "chatter");
+        tracing::debug!(target: "hyper", { ros.check = "quiet" }, "chatter");
     }
 
     #[test]
@@ -356,7 +401,7 @@ mod tests {
         {"timestamp":"2026-01-02T03:04:05Z","level":"ERROR","fields":{"message":"cannot write","path":"/state"},"target":"ros_signal_agent::ledger"}
         {"timestamp":"2026-01-02T03:04:05Z","level":"WARN","fields":{"message":"refused","code":"Throttling","attempt":3},"target":"ros_signal_agent::ros"}
         {"timestamp":"2026-01-02T03:04:05Z","level":"INFO","fields":{"message":"verdict: success"},"target":"ros_signal_agent::agent","spans":[{"signal":"web","name":"round"}]}
-        {"timestamp":"2026-01-02T03:04:05Z","level":"DEBUG","fields":{"message":"chatter"},"target":"hyper"}
+        {"timestamp":"2026-01-02T03:04:05Z","level":"DEBUG","fields":{"message":"chatter","ros.check":"quiet"},"target":"hyper"}
         "#);
     }
 
@@ -401,7 +446,7 @@ mod tests {
                 Ok(())
             }
         }
-        let (subscriber, _) = subscriber(Format::Text, false, "info", || Broken, clock).unwrap();
+        let (subscriber, _) = subscriber(Format::Text, false, false, "info", || Broken, clock).unwrap();
         tracing::subscriber::with_default(subscriber, || tracing::error!("nobody hears this"));
     }
 

@@ -172,7 +172,7 @@ impl Core {
         // A check that is as critical as before may say now that it will never pass, or no longer: that counts for composites.
         self.states_changed |= could_pass == run.state.will_never_pass(&run.check);
         let Some(change) = change else {
-            self.note(NoteLevel::Debug, format!("check {name}: {health}: {message}"));
+            self.note_check(name, NoteLevel::Debug, format!("{health}: {message}"));
             return;
         };
         self.states_changed = true;
@@ -180,7 +180,7 @@ impl Core {
         self.revision += 1;
         let from = change.from.map_or("initial", Health::word);
         let level = if change.to == Health::Passing { NoteLevel::Info } else { NoteLevel::Warn };
-        self.note(level, format!("check {name}: {from} -> {}: {message}", change.to));
+        self.note_check(name, level, format!("{from} -> {}: {message}", change.to));
         self.happened(Occasion::Check { check: Arc::clone(name), state: change.to, previous: change.from, message });
     }
 

@@ -181,11 +181,11 @@ impl Core {
             let text = format!(
                 "acknowledged, but not counted: {why}; it is not sent again; hint: does `resource` name the handle for which this condition waits?"
             );
-            self.note(NoteLevel::Warn, format!("signal {name}: {text}"));
+            self.note_signal(&name, NoteLevel::Warn, &text);
             self.remember(Some(&name), text);
         }
         if tell_denied {
-            self.note(NoteLevel::Error, format!("signal {name}: it is not known whether the signal was counted (confirm = \"on\"): {why}"));
+            self.note_signal(&name, NoteLevel::Error, format!("it is not known whether the signal was counted (confirm = \"on\"): {why}"));
         }
     }
 
@@ -201,7 +201,7 @@ impl Core {
         if let Some(confirmation) = &mut active.round.confirmation {
             confirmation.outcome = Some(outcome);
         }
-        self.note(level, format!("signal {name}: {text}"));
+        self.note_signal(&name, level, &text);
         self.remember(Some(&name), text);
     }
 }

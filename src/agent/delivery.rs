@@ -264,7 +264,8 @@ impl Core {
             let Phase::Due(at) = active.delivery.phase else { continue };
             if self.has_given_up(active) {
                 let at_ms = self.turn.now.wall_ms;
-                self.note(NoteLevel::Error, format!("signal {}: give_up has passed", active.round.signal.clone()));
+                let name = Arc::clone(&active.round.signal);
+                self.note_signal(&name, NoteLevel::Error, "give_up has passed");
                 self.settle(index, Settlement::GaveUp { at_ms });
                 continue;
             }
@@ -380,10 +381,8 @@ impl Core {
         let name = self.rounds.get(index).map(|active| Arc::clone(&active.round.signal));
         match name.filter(|name| self.needs_no_credentials(name)) {
             Some(name) => {
-                self.note(
-                    NoteLevel::Debug,
-                    format!("signal {name}: sent without a look at the stack, for there are no credentials: {why}"),
-                );
+                let text = format!("sent without a look at the stack, for there are no credentials: {why}");
+                self.note_signal(&name, NoteLevel::Debug, text);
                 self.send_blind(index);
             }
             None => self.look_failed(index, why, None),
@@ -420,7 +419,7 @@ impl Core {
         let name = Arc::clone(&active.round.signal);
         let is_news = active.delivery.trouble.as_ref().is_none_or(|trouble| trouble.text != text);
         if is_news {
-            self.note(NoteLevel::Info, format!("signal {name}: {text}"));
+            self.note_signal(&name, NoteLevel::Info, &text);
         }
         self.postpone(index, delay, Trouble { class: None, text, hint: None, at: now });
     }
@@ -494,12 +493,12 @@ impl Core {
             _ => NoteLevel::Debug,
         };
         let again = humantime::format_duration(Duration::from_millis(u64::try_from(millis(delay)).unwrap_or(0)));
-        let mut text = format!("signal {name}: attempt {attempt} not acknowledged, again in {again}: {}", refusal.message);
+        let mut text = format!("attempt {attempt} not acknowledged, again in {again}: {}", refusal.message);
         if let Some(hint) = &refusal.hint {
             text.push_str("; hint: ");
             text.push_str(hint);
         }
-        self.note(level, text);
+        self.note_signal(&name, level, text);
         let trouble = Trouble { class: Some(refusal.class), text: refusal.message, hint: refusal.hint, at: now };
         self.postpone(index, millis(delay), trouble);
         self.drop_if_superseded(index);

@@ -9,6 +9,7 @@ use crate::clock::BootMs;
 use crate::plan::{HandleSource, Name, Signal, Transport};
 use crate::signal::{Place, Target};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How often a file that cannot be read yet is looked at again.
 const RECHECK_MS: BootMs = 5_000;
@@ -22,10 +23,10 @@ impl Core {
         let news: Vec<_> = places.iter().filter(|(name, place)| self.handles.get(*name) != Some(*place)).collect();
         let complaints = news.into_iter().filter_map(|(name, place)| {
             let why = place.as_ref().map_or_else(|why| Some(why.clone()), |place| self.of_another_handle(name, place))?;
-            Some(format!("signal {name}: {why}"))
+            Some((Arc::clone(name), why))
         });
-        for complaint in complaints.collect::<Vec<_>>() {
-            self.note(NoteLevel::Warn, complaint);
+        for (name, why) in complaints.collect::<Vec<_>>() {
+            self.note_signal(&name, NoteLevel::Warn, why);
         }
         if self.handles != places {
             self.handles = places;

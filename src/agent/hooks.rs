@@ -104,8 +104,8 @@ impl Core {
             self.hooks.iter().filter(|record| self.planned_hook(&record.hook).is_none()).map(|record| record.id.clone()).collect();
         for id in gone {
             let Some(record) = self.take_record(&id) else { continue };
-            let text = format!("hook {}: not run for {}: it left the plan", record.hook, record.occasion.word());
-            self.note(NoteLevel::Warn, text);
+            let text = format!("not run for {}: it left the plan", record.occasion.word());
+            self.note_hook(&record.hook, NoteLevel::Warn, text);
         }
         let names: BTreeSet<_> = self.plan.hooks.iter().map(|hook| Arc::clone(&hook.name)).collect();
         self.hooking.ended.retain(|name, _| names.contains(name));
@@ -131,11 +131,10 @@ impl Core {
         }
         if self.hooks.len() >= QUEUE {
             let text = format!(
-                "hook {}: not run for {}: {QUEUE} runs are waiting already; hint: shorten its timeout, or what it is run for",
-                hook.name,
+                "not run for {}: {QUEUE} runs are waiting already; hint: shorten its timeout, or what it is run for",
                 occasion.word()
             );
-            return self.note(NoteLevel::Error, text);
+            return self.note_hook(&hook.name, NoteLevel::Error, text);
         }
         let occasion = self.fitted(hook, occasion);
         let needs = self.durability.next();
@@ -153,10 +152,9 @@ impl Core {
         {
             (*old, *new) = (None, None);
             let text = format!(
-                "hook {}: too much waits for hooks to keep the Metadata of {resource} for it: it is run without; hint: ask GetStackResource",
-                hook.name
+                "too much waits for hooks to keep the Metadata of {resource} for it: it is run without; hint: ask GetStackResource"
             );
-            self.note(NoteLevel::Warn, text);
+            self.note_hook(&hook.name, NoteLevel::Warn, text);
         }
         fitted
     }
@@ -221,10 +219,9 @@ impl Core {
         way.phase = Phase::Running(run);
         let (id, occasion, attempt) = (record.id.clone(), Box::new(record.occasion.clone()), record.attempts);
         if self.durability.is_unwritable() {
-            let text = format!("hook {}: run although the state is not durable: after a crash it may be run again", hook.name);
-            self.note(NoteLevel::Warn, text);
+            self.note_hook(&hook.name, NoteLevel::Warn, "run although the state is not durable: after a crash it may be run again");
         }
-        self.note(NoteLevel::Info, format!("hook {}: begun for {}, attempt {attempt}", hook.name, occasion.word()));
+        self.note_hook(&hook.name, NoteLevel::Info, format!("begun for {}, attempt {attempt}", occasion.word()));
         self.tell_of_hook(&hook.name, &occasion, format!("begun for {}, attempt {attempt}", occasion.word()));
         self.effects.push(Effect::RunHook { run, hook, id, occasion, attempt });
     }
@@ -250,7 +247,7 @@ impl Core {
         let delay = millis(way.schedule.next(random, None));
         way.phase = Phase::Due(now.saturating_add(delay));
         let said = format!("attempt {} failed, again in {}s: {text}", record.attempts, delay / 1000);
-        self.note(NoteLevel::Warn, format!("hook {}: {said}", hook.name));
+        self.note_hook(&hook.name, NoteLevel::Warn, &said);
         self.tell_of_hook(&hook.name, &record.occasion, said);
     }
 
@@ -289,7 +286,7 @@ impl Core {
         let Some(record) = self.take_record(id) else { return };
         let word = record.occasion.word();
         let said = if succeeded { format!("done for {word}: {text}") } else { format!("failed for {word}: {text}") };
-        self.note(if succeeded { NoteLevel::Info } else { NoteLevel::Error }, format!("hook {}: {said}", record.hook));
+        self.note_hook(&record.hook, if succeeded { NoteLevel::Info } else { NoteLevel::Error }, &said);
         self.tell_of_hook(&record.hook, &record.occasion, said.clone());
         self.remember(None, format!("hook {}: {said}", record.hook));
         let ended = Ended { word, text: text.to_owned(), succeeded, at_ms: self.turn.now.wall_ms };

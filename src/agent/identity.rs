@@ -136,7 +136,7 @@ impl Core {
         self.fit_plan();
         for name in self.unresolved() {
             let why = self.why_unresolved(&name);
-            self.note(NoteLevel::Error, format!("signal {name}: {why}"));
+            self.note_signal(&name, NoteLevel::Error, &why);
         }
     }
 

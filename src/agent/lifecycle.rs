@@ -154,7 +154,7 @@ impl Core {
         heartbeat.state = State::Due(if enough { half.max(deadline.unwrap_or(half)) } else { half });
         let (name, recorded) = (Arc::clone(&active.round.signal), heartbeat.recorded);
         let covers = humantime::format_duration(Duration::from_secs(u64::try_from(until.saturating_sub(sent) / 1000).unwrap_or(0)));
-        self.note(NoteLevel::Info, format!("signal {name}: the lifecycle hook waits for {covers} more (heartbeat {recorded} of {LIMIT})"));
+        self.note_signal(&name, NoteLevel::Info, format!("the lifecycle hook waits for {covers} more (heartbeat {recorded} of {LIMIT})"));
         if recorded >= LIMIT {
             self.end_beats(index, NoteLevel::Warn, "that was the last heartbeat that ESS takes; hint: shorten `deadline`");
         }
@@ -181,7 +181,7 @@ impl Core {
         if active.heartbeat.is_news(&text) {
             let level = if class == Class::TooEarly { NoteLevel::Info } else { NoteLevel::Warn };
             let name = Arc::clone(&active.round.signal);
-            self.note(level, format!("signal {name}: no heartbeat yet: {text}"));
+            self.note_signal(&name, level, format!("no heartbeat yet: {text}"));
         }
     }
 
@@ -189,7 +189,7 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.heartbeat.state = State::Ended;
         let name = Arc::clone(&active.round.signal);
-        self.note(level, format!("signal {name}: {text}"));
+        self.note_signal(&name, level, &text);
     }
 
     /// When time alone makes the next heartbeat due.

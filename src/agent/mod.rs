@@ -37,19 +37,20 @@ pub use command::{Command, Denied, Done};
 pub use handles::Places;
 pub use report::Draft;
 pub(crate) use rounds::MANUAL;
-pub use turn::{Effect, Identity, Input, Note, NoteLevel, Turn};
+pub use turn::{About, Effect, Identity, Input, Note, NoteLevel, Turn};
 
 use crate::clock::{BootMs, Stamp};
 use crate::hooks::HookRecord;
 use crate::plan::{Name, Plan};
 use crate::retry::Random;
-use crate::signal::{Boot, HistoryEntry, LedgerDocument, StackRecord};
+use crate::signal::{Boot, HistoryEntry, LedgerDocument, Settlement, StackRecord};
 use checks::CheckRun;
 use delivery::Durability;
 use hooks::Hooking;
 use identity::Identification;
 use rounds::Active;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use template::Asking;
 use watch::Watching;
@@ -270,7 +271,39 @@ impl Core {
     }
 
     fn note(&mut self, level: NoteLevel, text: impl Into<String>) {
-        self.effects.push(Effect::Note(Note { level, text: text.into() }));
+        self.note_about(About::default(), level, text.into());
+    }
+
+    /// A note about a signal, with what is known of its newest round.
+    fn note_signal(&mut self, name: &Name, level: NoteLevel, text: impl fmt::Display) {
+        let round = self.rounds.iter().rev().map(|active| &active.round).find(|round| round.signal == *name);
+        let about = About {
+            signal: Some(Arc::clone(name)),
+            stack_id: round.and_then(|round| round.target.as_ref()).map(|target| target.stack_id.clone()),
+            unique_id: round.and_then(|round| round.intent.as_ref()).map(|intent| intent.unique_id.as_str().to_owned()),
+            request_id: round.and_then(|round| match &round.settled {
+                Some(Settlement::Acknowledged { request_id, .. }) => Some(request_id.clone()),
+                _ => None,
+            }),
+            ..About::default()
+        };
+        self.note_about(about, level, format!("signal {name}: {text}"));
+    }
+
+    fn note_check(&mut self, name: &Name, level: NoteLevel, text: impl fmt::Display) {
+        self.note_about(About { check: Some(Arc::clone(name)), ..About::default() }, level, format!("check {name}: {text}"));
+    }
+
+    fn note_hook(&mut self, name: &Name, level: NoteLevel, text: impl fmt::Display) {
+        self.note_about(About { hook: Some(Arc::clone(name)), ..About::default() }, level, format!("hook {name}: {text}"));
+    }
+
+    fn note_stack(&mut self, stack_id: &str, level: NoteLevel, text: impl Into<String>) {
+        self.note_about(About { stack_id: Some(stack_id.to_owned()), ..About::default() }, level, text.into());
+    }
+
+    fn note_about(&mut self, about: About, level: NoteLevel, text: String) {
+        self.effects.push(Effect::Note(Note { level, text, about }));
     }
 
     fn remember(&mut self, signal: Option<&Name>, what: impl Into<String>) {

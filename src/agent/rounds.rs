@@ -82,7 +82,7 @@ impl Core {
         // A reboot starts give_up again: wall time across boots may be wrong by any amount, and silence is the worse failure.
         let decided = round.intent.as_ref().map(|intent| intent.decided.on_boot_clock(&self.boot_id, now).max(0));
         if let (Some(_), None) = (&round.intent, &round.settled) {
-            self.note(NoteLevel::Info, format!("signal {}: going on with the undelivered intent of an earlier run", round.signal));
+            self.note_signal(&round.signal, NoteLevel::Info, "going on with the undelivered intent of an earlier run");
         }
         let delivery = Delivery::resumed(decided, now.boot_ms);
         let learned_at = round.learned.as_ref().map_or(now.boot_ms, |learned| learned.at.on_boot_clock(&self.boot_id, now));
@@ -163,10 +163,8 @@ impl Core {
         let round = Round::first(Arc::clone(&signal.name), &signal.resource, self.target(signal), stamp);
         self.rounds.push(Active::begun(round, self.now()));
         self.remember(Some(&signal.name), format!("round {FIRST_ROUND} begun"));
-        self.note(
-            NoteLevel::Info,
-            format!("signal {}: round begun, {} to decide", signal.name, humantime::format_duration(signal.deadline)),
-        );
+        let left = humantime::format_duration(signal.deadline);
+        self.note_signal(&signal.name, NoteLevel::Info, format!("round begun, {left} to decide"));
     }
 
     /// Index of the round of `signal` as the plan has it now.
@@ -331,7 +329,7 @@ impl Core {
                 Verdict::Pending => {}
                 Verdict::Say(status, reason) => self.say(index, status, reason),
                 Verdict::Silence(reason) => {
-                    self.note(NoteLevel::Warn, format!("signal {}: nothing is said (on_deadline = \"none\"): {reason}", signal.name));
+                    self.note_signal(&signal.name, NoteLevel::Warn, format!("nothing is said (on_deadline = \"none\"): {reason}"));
                     let at_ms = self.turn.now.wall_ms;
                     self.settle(index, Settlement::Silent { at_ms });
                 }
@@ -368,7 +366,7 @@ impl Core {
             Err(error) => (make(&UniqueIdStrategy::Derived), UniqueIdStrategy::Derived, Some(error)),
         };
         if let Some(error) = complaint {
-            self.note(NoteLevel::Error, format!("signal {name}: {error}; a derived id is used instead, because silence is worse"));
+            self.note_signal(&name, NoteLevel::Error, format!("{error}; a derived id is used instead, because silence is worse"));
         }
         let Ok(unique_id) = made else { return };
         self.intend(index, status, unique_id, reason, strategy != UniqueIdStrategy::Random);
@@ -387,7 +385,7 @@ impl Core {
         active.round.intent = Some(Intent { status, unique_id, reason, decided });
         active.delivery.decided(now, generation, derivable);
         active.wake = None;
-        self.note(if status == SignalStatus::Success { NoteLevel::Info } else { NoteLevel::Warn }, format!("signal {name}: {text}"));
+        self.note_signal(&name, if status == SignalStatus::Success { NoteLevel::Info } else { NoteLevel::Warn }, &text);
         self.remember(Some(&name), text);
         self.happened(occasion);
         if status == SignalStatus::Failure {
@@ -418,7 +416,7 @@ impl Core {
         if not_needed {
             self.operation_is_over(index);
         }
-        self.note(NoteLevel::Info, format!("signal {name}: {text}"));
+        self.note_signal(&name, NoteLevel::Info, &text);
         self.remember(Some(&name), text);
     }
 

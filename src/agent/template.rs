@@ -126,10 +126,10 @@ impl Core {
             Lesson::Unreadable(why) => {
                 active.learning.due = None;
                 let text = format!(
-                    "signal {name}: the template of the stack cannot be read: {why}; hint: write `mode` and `count` of the handle, \
+                    "the template of the stack cannot be read: {why}; hint: write `mode` and `count` of the handle, \
                      `condition` and `deadline` under [signal.{name}]"
                 );
-                self.note(NoteLevel::Warn, text);
+                self.note_signal(&name, NoteLevel::Warn, text);
             }
             Lesson::Denied(why) => {
                 active.learning.due = Some(now);
@@ -142,7 +142,7 @@ impl Core {
             Lesson::Failed { why, retry_after } => {
                 let delay = millis(active.learning.schedule.next(random, retry_after));
                 active.learning.due = Some(now.saturating_add(delay));
-                self.note(NoteLevel::Debug, format!("signal {name}: the template of the stack was not read: {why}"));
+                self.note_signal(&name, NoteLevel::Debug, format!("the template of the stack was not read: {why}"));
             }
         }
     }
@@ -161,14 +161,14 @@ impl Core {
             let left = Duration::from_secs(u64::try_from(timers.decide_by.saturating_sub(self.now()) / 1000).unwrap_or(0));
             text.push_str(&format!(": {} left to decide", humantime::format_duration(left)));
         }
-        self.note(NoteLevel::Info, format!("signal {name}: {text}"));
+        self.note_signal(&name, NoteLevel::Info, &text);
         if !news {
             return;
         }
         self.remember(Some(&name), text);
         let warnings = self.rounds.get(index).map(|active| self.warnings(active)).unwrap_or_default();
         for warning in warnings {
-            self.note(NoteLevel::Warn, format!("signal {name}: {warning}"));
+            self.note_signal(&name, NoteLevel::Warn, &warning);
             self.remember(Some(&name), format!("warning: {warning}"));
         }
     }

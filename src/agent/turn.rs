@@ -296,6 +296,26 @@ pub struct Note {
     pub level: NoteLevel,
     /// The text.
     pub text: String,
+    /// What it is about.
+    pub about: About,
+}
+
+/// What a note is about, as far as it is known: fields of the journal, so that `journalctl ROS_SIGNAL=web` finds it. The text says what
+/// matters of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Name of the signal.
+    pub signal: Option<Name>,
+    /// Name of the check.
+    pub check: Option<Name>,
+    /// Name of the hook.
+    pub hook: Option<Name>,
+    /// The stack.
+    pub stack_id: Option<String>,
+    /// The id under which the verdict is told.
+    pub unique_id: Option<String>,
+    /// The receipt: the request with which ROS has acknowledged it.
+    pub request_id: Option<String>,
 }
 
 /// How loud a note is.

@@ -194,7 +194,7 @@ impl Core {
         });
         self.undecided = true;
         let text = format!("round {name} begun: the stack is updated, {} to decide", humantime::format_duration(signal.deadline));
-        self.note(NoteLevel::Info, format!("signal {}: {text}", signal.name));
+        self.note_signal(&signal.name, NoteLevel::Info, &text);
         self.remember(Some(&signal.name), format!("round {name} begun"));
         if let Some(target) = older.target {
             self.tell_of_round(&target, format!("signal {}: {text}", signal.name));
@@ -225,7 +225,7 @@ impl Core {
             }
             let text = "the creation of the stack goes on: it is wanted again";
             self.remember(Some(&signal.name), text);
-            self.note(NoteLevel::Info, format!("signal {}: {text}", signal.name));
+            self.note_signal(&signal.name, NoteLevel::Info, &text);
             self.tell_of_round(target, format!("signal {}: {text}", signal.name));
         }
         if begun {

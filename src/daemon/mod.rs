@@ -443,12 +443,7 @@ impl Daemon {
     }
 
     fn note(&self, note: Note) {
-        match note.level {
-            NoteLevel::Error => tracing::error!(target: "agent", "{}", note.text),
-            NoteLevel::Warn => tracing::warn!(target: "agent", "{}", note.text),
-            NoteLevel::Info => tracing::info!(target: "agent", "{}", note.text),
-            NoteLevel::Debug => tracing::debug!(target: "agent", "{}", note.text),
-        }
+        log(&note);
         if let Some(notes) = &self.notes {
             let _ = notes.try_send(note);
         }
@@ -570,4 +565,31 @@ fn ticking(period: Duration) -> tokio::time::Interval {
 
 fn turn() -> Turn {
     Turn { now: Moment::now(), dice: uuid::Uuid::new_v4().as_u128() }
+}
+
+/// Notes are events whose fields say what they are about; the text says it as well.
+fn log(note: &Note) {
+    let about = &note.about;
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(
+                target: "agent",
+                $level,
+                ros.signal = about.signal.as_deref(),
+                ros.check = about.check.as_deref(),
+                ros.hook = about.hook.as_deref(),
+                ros.stack_id = about.stack_id.as_deref(),
+                ros.unique_id = about.unique_id.as_deref(),
+                ros.request_id = about.request_id.as_deref(),
+                "{}",
+                note.text
+            )
+        };
+    }
+    match note.level {
+        NoteLevel::Error => event!(tracing::Level::ERROR),
+        NoteLevel::Warn => event!(tracing::Level::WARN),
+        NoteLevel::Info => event!(tracing::Level::INFO),
+        NoteLevel::Debug => event!(tracing::Level::DEBUG),
+    }
 }

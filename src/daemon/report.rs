@@ -1,7 +1,7 @@
 //! The failure report: what the core begins, completed beside the loop.
 
 use super::Daemon;
-use crate::agent::{Draft, Input, Note, NoteLevel};
+use crate::agent::{About, Draft, Input, Note, NoteLevel};
 use crate::control::NoReport;
 use crate::report::View;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ impl Daemon {
         if self.interrupts.is_none() {
             // Standard output is the caller's, who gets it in words.
             let text = self.reporter.hide(&draft.text, self.core.plan());
-            self.note(Note { level: NoteLevel::Warn, text });
+            self.note(Note { level: NoteLevel::Warn, text, about: About::default() });
         }
         let (reporter, plan) = (self.reporter.clone(), Arc::clone(self.core.plan()));
         self.calls.spawn(async move { vec![Input::Reported { report, text: Some(reporter.make(draft, plan).await) }] });

@@ -68,3 +68,67 @@ line_at() {
 
 # logged CURSOR TEXT: there is such a line.
 logged() { [ -n "$(line_at "$@")" ]; }
+
+# ---------------------------------------------------------------- the stand-in for Alibaba Cloud, in the guest
+
+readonly STACK=4a6c9851-3b0f-4f5f-b4ca-a14bf6910000 INSTANCE=i-bp1a2b3c4d5e6f7g8h9i
+
+# start_cloud: as the unit cloud.service; this instance has its RAM role.
+start_cloud() {
+  install -d -m 755 /run/cloud
+  systemd-run --quiet --unit=cloud -E ROS_SANDBOX_ACCESS_KEY_SECRET=testAccessKeySecret -p StandardOutput=file:/run/cloud/where \
+    -- /usr/local/bin/ros-sandbox --access-key-id testAccessKeyId
+  until_true 10 grep -q control /run/cloud/where
+  control PUT /metadata/meta-data/instance-id "$INSTANCE" >/dev/null
+}
+
+# address NAME: of what the stand-in prints, such as `ros`.
+address() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' /run/cloud/where; }
+
+# control METHOD PATH [BODY]: asks the stand-in, README.md of sandbox/.
+control() {
+  python3 - "$(address control)$2" "$1" "${3-}" <<'END'
+import sys, urllib.request
+url, method, body = sys.argv[1:]
+with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=10) as answer:
+    sys.stdout.write(answer.read().decode())
+END
+}
+
+# stack_waits [STACK]: a stack that is created and waits for one signal to WebReady.
+stack_waits() {
+  control PUT "/stacks/${1:-$STACK}" '{"region": "cn-hangzhou", "status": "CREATE_IN_PROGRESS", "resources": {"WebReady": {"type": "handle"}, "Wait": {"type": "condition", "handle": "WebReady", "count": 1, "timeout": 600}}}' >/dev/null
+}
+
+# stack_has STATUS [STACK]; stack_counts [STACK]: how many effective signals it has seen.
+stack_has() { control GET "/stacks/${2:-$STACK}" | grep -q "\"status\": *\"$1\""; }
+stack_counts() { control GET "/stacks/${1:-$STACK}" | tr -d ' \n' | grep -o '"effective_signals":[0-9]*' | head -n1 | cut -d: -f2; }
+
+# signalling_agent [STACK]: the configuration of an agent that signals to the stand-in; checks are written behind it.
+signalling_agent() {
+  cat <<END
+[agent]
+log = "debug"
+[ros]
+endpoint = "$(address ros)"
+[instance]
+metadata_url = "$(address metadata)"
+[stack]
+stack_id = "${1:-$STACK}"
+region = "cn-hangzhou"
+[signal.web]
+resource = "WebReady"
+min_healthy_time = "1s"
+END
+}
+
+# property NAME [UNIT]: of our service.
+property() { systemctl show --value -p "$1" "${2:-ros-signal-agent.service}"; }
+
+# drop_in [LINE...]: of our service, in place of the one before; without lines none.
+drop_in() {
+  local folder=/run/systemd/system/ros-signal-agent.service.d
+  mkdir -p "$folder"
+  printf '%s\n' "$@" >"$folder/50-test.conf"
+  systemctl daemon-reload
+}

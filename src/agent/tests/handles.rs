@@ -4,7 +4,7 @@ use super::super::*;
 use crate::check::{Health, Observation};
 use crate::clock::Moment;
 use crate::plan::{HandleSource, Transport, testing};
-use crate::signal::{Place, Target};
+use crate::signal::{Answer, Place, Target};
 use crate::stack::Look;
 
 fn at(ms: u64) -> Turn {
@@ -83,6 +83,32 @@ fn scenario_1_a_url_of_another_handle_than_resource_says_is_told_once() {
     effects.extend(step(&mut core, 20_000, Input::Handles(Places::from([(Name::from("web"), Ok(place))]))));
     let told = effects.iter().filter(|effect| matches!(effect, Effect::Note(note) if note.text.contains("that of the handle DbReady")));
     assert_eq!(told.count(), 1);
+}
+
+#[test]
+fn notes_say_what_they_are_about() {
+    let (mut core, effects) = healthy(Transport::Api, Some("stack"), Some("cn-hangzhou"), None);
+    let mut told = effects.clone();
+    let waits = Input::Looked { look: look(&effects).unwrap(), result: Look::Waiting, shown: None };
+    let effects = step(&mut core, 20_000, waits);
+    let (send, unique_id) = effects
+        .iter()
+        .find_map(|effect| if let Effect::Send { send, request } = effect { Some((*send, request.unique_id.clone())) } else { None })
+        .unwrap();
+    told.extend(step(&mut core, 21_000, Input::Answered { send, answer: Answer::Accepted { request_id: "R-1".into() } }));
+    let about = |text: &str| {
+        told.iter()
+            .find_map(|effect| if let Effect::Note(note) = effect { note.text.contains(text).then(|| note.about.clone()) } else { None })
+    };
+    let verdict = About {
+        signal: Some(Name::from("web")),
+        stack_id: Some("stack".into()),
+        unique_id: Some(unique_id.as_str().to_owned()),
+        ..About::default()
+    };
+    assert_eq!(about("verdict SUCCESS"), Some(verdict.clone()));
+    assert_eq!(about("acknowledged by ROS"), Some(About { request_id: Some("R-1".into()), ..verdict }));
+    assert_eq!(about("initial -> passing").unwrap().signal, None, "a check is not a signal");
 }
 
 #[test]

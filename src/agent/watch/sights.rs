@@ -57,11 +57,12 @@ impl Core {
         if recovered {
             self.looks_denied_until = None;
             self.look_denied_told = false;
-            self.note(NoteLevel::Info, format!("the stack {} can be looked at again", seen.facts.stack_id));
+            let text = format!("the stack {} can be looked at again", seen.facts.stack_id);
+            self.note_stack(&target.stack_id, NoteLevel::Info, text);
         }
         if let Some(why) = denied_resources {
             let text = "resources of the stack may not be read, so updates are not signalled again and their Metadata is not followed";
-            self.note(NoteLevel::Warn, format!("{text}: {why}"));
+            self.note_stack(&target.stack_id, NoteLevel::Warn, format!("{text}: {why}"));
         }
         let was = self.note_transition(index, &target, &seen);
         if seen.facts.status == "DELETE_COMPLETE" {
@@ -113,7 +114,7 @@ impl Core {
         }
         if previous.status != facts.status {
             let text = format!("stack {name}: {} -> {}", previous.status, facts.status);
-            self.note(NoteLevel::Info, text.clone());
+            self.note_stack(&target.stack_id, NoteLevel::Info, &text);
             self.remember(None, text);
         }
         // Deletion is told where it is concluded.
@@ -149,7 +150,7 @@ impl Core {
         if known && !tell {
             return;
         }
-        self.note(NoteLevel::Info, format!("stack {name} was deleted: it is not looked at any more"));
+        self.note_stack(&target.stack_id, NoteLevel::Info, format!("stack {name} was deleted: it is not looked at any more"));
         self.remember(None, format!("stack {name} was deleted"));
         self.line("stack", &target, Some(&facts.status), Transition::Deleted.word().to_owned());
         self.happened(Occasion::Stack { transition: Transition::Deleted, stack: facts, previous: before });
@@ -212,7 +213,7 @@ impl Core {
         let news = watched.trouble.replace(why.to_owned()).is_none();
         let text = format!("stack {name} could not be looked at: {why}");
         let tell = self.plan_look_after_failure(index, class, retry_after);
-        self.note(if tell { NoteLevel::Warn } else { NoteLevel::Debug }, text.clone());
+        self.note_stack(&target.stack_id, if tell { NoteLevel::Warn } else { NoteLevel::Debug }, &text);
         if news || tell {
             self.line("look", &target, None, text);
         }
