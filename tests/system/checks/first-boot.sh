@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# guest: suites=bookworm,trixie packages=cloud-init install=none timeout=240
+# guest: suites=bookworm,trixie packages=cloud-init install=none
 # The first boots of hosts of packaging/examples/group.yml: the user data of that template is run by the real cloud-init at a real boot, with
 # the stand-in for Alibaba Cloud around the host. It meets the agent in each order: started while cloud-init is at work, before, and after.
 #
 # Boot 1 makes an image. Boot 2 is a host without the package, whose network comes late, whose metadata service comes later still, and whose
 # clock is two hours ahead: SUCCESS. Boot 3 is a host whose image has the package, and whose service is broken: FAILURE before the timeout of
 # its stack, with the report on the console.
+# shellcheck disable=SC2016 # the variables are those of units
 # shellcheck source=tests/system/assert.sh
 . /opt/system/assert.sh
 
