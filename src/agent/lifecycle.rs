@@ -189,7 +189,7 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.heartbeat.state = State::Ended;
         let name = Arc::clone(&active.round.signal);
-        self.note_signal(&name, level, &text);
+        self.note_signal(&name, level, text);
     }
 
     /// When time alone makes the next heartbeat due.

@@ -225,7 +225,7 @@ impl Core {
             }
             let text = "the creation of the stack goes on: it is wanted again";
             self.remember(Some(&signal.name), text);
-            self.note_signal(&signal.name, NoteLevel::Info, &text);
+            self.note_signal(&signal.name, NoteLevel::Info, text);
             self.tell_of_round(target, format!("signal {}: {text}", signal.name));
         }
         if begun {
