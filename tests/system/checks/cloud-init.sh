@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# guest: packages=cloud-init
 # Checks of type cloud-init beside the real cloud-init: what is said of each state, and how soon its end is seen.
 # shellcheck source=tests/system/assert.sh
 . /opt/system/assert.sh
