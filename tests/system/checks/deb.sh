@@ -9,14 +9,14 @@
 shipped=$(ls /opt/system/packages/ros-signal-agent_*.deb)
 version=$(dpkg-deb -f "$shipped" Version)
 
-# repack NAME VERSION: the package again, with another version; what `$change` does to its files in between.
-change=true
+# repack NAME VERSION [COMMAND...]: the package again, with another version, and with what the command makes of its files.
 repack() {
-  rm -rf folder
+  local name=$1
   dpkg-deb -R "$shipped" folder
   sed -i "s/^Version: .*/Version: $2/" folder/DEBIAN/control
-  (cd folder && $change)
-  dpkg-deb --root-owner-group -Znone -b folder "$1" >/dev/null
+  shift 2
+  (cd folder && "$@")
+  dpkg-deb --root-owner-group -Znone -b folder "$name" >/dev/null
   rm -rf folder
 }
 
@@ -48,11 +48,9 @@ as_shipped() { # as_shipped [EXPECTED]
 readonly CHANGED="??5?????? c $CONFIG"
 
 begin_cloud
-repack newer.deb "$version+newer"
-change='tee -a etc/ros-signal-agent/config.toml'
-repack newest.deb "$version+newest" <<<'# another default'
-change='install -D /dev/null usr/share/blocked'
-repack blocked.deb "$version+blocked"
+repack newer.deb "$version+newer" true
+repack newest.deb "$version+newest" sed -i '$a # another default' "${CONFIG#/}"
+repack blocked.deb "$version+blocked" touch usr/share/blocked
 files >before
 
 # ---------------------------------------------------------------- configuration first, and an installation that is interrupted
@@ -87,7 +85,6 @@ mkdir -p "${LATE%/*}"
 configuration 2 >"$CONFIG"
 chmod 644 "$CONFIG"
 package -i "$shipped"
-cmp "$CONFIG" written && fail 'the configuration of the first installation is back'
 configuration 2 | cmp - "$CONFIG" || fail 'the installation changed the configuration that was there before'
 as_shipped "$CHANGED"
 well 'configuration before the package'
@@ -133,23 +130,25 @@ until_true 90 effective 3 2
 signalled_once 3 LateReady
 signalled_once 3 WebReady
 
-package --force-confold -i newest.deb
-cmp "$CONFIG" written || fail 'another default replaced the configuration'
-well 'upgrade to another default configuration'
-
 # ---------------------------------------------------------------- downgrade
-package -i newer.deb
 package -i "$shipped"
 cmp "$CONFIG" written || fail 'the downgrade changed the configuration'
 as_shipped "$CHANGED"
 well 'downgrade'
 until_true 20 says acknowledged
 
+# As unattended upgrades do it: without the option dpkg asks, for this package as for every other.
+package --force-confold -i newest.deb
+cmp "$CONFIG" written || fail 'another default replaced the configuration'
+well 'upgrade to another default configuration'
+package --force-confold -i "$shipped"
+
 # ---------------------------------------------------------------- remove, and install again
 package -r ros-signal-agent
 if runs || pgrep -x ros-signal-agen; then fail 'it runs after its removal'; fi
 if systemctl cat "$SERVICE" >/dev/null 2>&1; then fail 'there is a unit after the removal'; fi
-[ -z "$(find /etc/systemd /run/systemd/system -name '*ros-signal-agent*' -not -lname /dev/null)" ] || fail 'links of the unit are left'
+# That the unit is enabled is configuration: Debian keeps it, for nothing, until the purge.
+expect 'no more than the enablement is kept' "^/etc/systemd/system/multi-user.target.wants/$SERVICE\$" "$(find /etc/systemd /run/systemd -name '*ros-signal-agent*')"
 cmp "$CONFIG" written || fail 'the removal changed the configuration'
 [ -s "$STATE/ledger.json" ] || fail 'the removal took the ledger away'
 [ -e "$LATE" ] || fail 'the removal took a file of the administrator away'
