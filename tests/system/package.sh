@@ -2,6 +2,7 @@
 # Sourced by the checks of packages, after assert.sh: Alibaba Cloud's stand-in, a configuration for it, and what an administrator looks at
 # after each step.
 
+# shellcheck disable=SC2034 # for those who source it
 readonly SERVICE=ros-signal-agent.service CONFIG=/etc/ros-signal-agent/config.toml STATE=/var/lib/ros-signal-agent
 readonly LATE=/etc/ros-signal-agent/conf.d/10-late.toml
 

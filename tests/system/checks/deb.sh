@@ -49,7 +49,7 @@ readonly CHANGED="??5?????? c $CONFIG"
 
 begin_cloud
 repack newer.deb "$version+newer" true
-repack newest.deb "$version+newest" sed -i '$a # another default' "${CONFIG#/}"
+repack newest.deb "$version+newest" sed -i "\$a # another default" "${CONFIG#/}"
 repack blocked.deb "$version+blocked" touch usr/share/blocked
 files >before
 
