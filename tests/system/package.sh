@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2034 # for those who source it
 readonly SERVICE=ros-signal-agent.service CONFIG=/etc/ros-signal-agent/config.toml STATE=/var/lib/ros-signal-agent
-readonly LATE=/etc/ros-signal-agent/conf.d/10-late.toml
+readonly DROP_INS=/etc/ros-signal-agent/conf.d
 
 # ---------------------------------------------------------------- the stand-in
 
@@ -36,11 +36,12 @@ END
 # stack NUMBER: the id of a stack.
 stack() { printf '4a6c9851-3b0f-4f5f-b4ca-%012d\n' "$1"; }
 
-# begin_stack NUMBER: it waits for the signals `web` and `late` of one host.
+# begin_stack NUMBER: it waits for three signals of one host.
 begin_stack() {
   control PUT "/stacks/$(stack "$1")" '{"region": "cn-hangzhou", "status": "CREATE_IN_PROGRESS", "resources": {
     "WebReady": {"type": "handle"}, "Web": {"type": "condition", "handle": "WebReady", "count": 1, "timeout": 3600},
-    "LateReady": {"type": "handle"}, "Late": {"type": "condition", "handle": "LateReady", "count": 1, "timeout": 3600}}}' >/dev/null
+    "LateReady": {"type": "handle"}, "Late": {"type": "condition", "handle": "LateReady", "count": 1, "timeout": 3600},
+    "LastReady": {"type": "handle"}, "Last": {"type": "condition", "handle": "LastReady", "count": 1, "timeout": 3600}}}' >/dev/null
 }
 
 # effective NUMBER COUNT: so many signals of the stack changed something.
@@ -102,15 +103,24 @@ runs() { systemctl is-active --quiet "$SERVICE"; }
 well() {
   until_true 10 runs
   [ "$(property NRestarts)" = 0 ] || fail "$1: the unit was restarted $(property NRestarts) times"
+  [ "$(property NeedDaemonReload)" = no ] || fail "$1: systemd was not told of the unit"
   expect "$1: nothing has failed" '^running$' "$(systemctl is-system-running --wait || systemctl --failed --no-legend)"
 }
 
-# undelivered NUMBER: a second signal, which the agent has decided and ROS refuses to take.
+# undelivered NUMBER NAME RESOURCE: one more signal, which the agent has decided and ROS does not take.
 undelivered() {
   control POST /faults '{"effect": {"kind": "http", "status": 503}, "match": {"action": "SignalResource"}}' >/dev/null
-  printf '[signal.late]\nresource = "LateReady"\nmin_healthy_time = "1s"\n' >"$LATE"
+  printf '[signal.%s]\nresource = "%s"\nmin_healthy_time = "1s"\n' "$2" "$3" >"$DROP_INS/10-$2.toml"
   systemctl reload "$SERVICE"
-  until_true 30 tried "$1" LateReady
+  until_true 30 tried "$1" "$3"
+}
+
+# delivered NUMBER RESOURCE COUNT: now ROS takes it, and it is the COUNTth signal of the stack.
+delivered() {
+  effective "$1" "$(($3 - 1))" || fail 'ROS took a signal that it was to refuse'
+  control DELETE /faults >/dev/null
+  until_true 90 effective "$1" "$3"
+  signalled_once "$1" "$2"
 }
 
 # ---------------------------------------------------------------- what lies about

@@ -55,7 +55,7 @@ files >before
 
 # ---------------------------------------------------------------- configuration first, and an installation that is interrupted
 begin_stack 1
-mkdir -p "${LATE%/*}"
+mkdir -p "$DROP_INS"
 configuration 1 >"$CONFIG"
 cp "$CONFIG" written
 files >configured
@@ -65,6 +65,10 @@ unblock
 cmp "$CONFIG" written || fail 'an installation that did not come about changed the configuration'
 same_files 'an installation that did not come about left nothing' configured
 
+package --unpack "$shipped"
+package -r ros-signal-agent
+cmp "$CONFIG" written || fail 'the removal of what was never configured changed the configuration'
+echo 'ok: an installation that was given up in the middle left the configuration'
 package --unpack "$shipped"
 package --configure -a
 cmp "$CONFIG" written || fail 'the installation changed the configuration that was there before'
@@ -81,7 +85,7 @@ same_files 'the purge left nothing' before
 
 # ---------------------------------------------------------------- configuration first, as user data does it
 begin_stack 2
-mkdir -p "${LATE%/*}"
+mkdir -p "$DROP_INS"
 configuration 2 >"$CONFIG"
 chmod 644 "$CONFIG"
 package -i "$shipped"
@@ -91,7 +95,12 @@ well 'configuration before the package'
 until_true 30 effective 2 1
 signalled_once 2 WebReady
 expect 'it says so' 'acknowledged' "$(property StatusText)"
-package -P ros-signal-agent
+control POST /faults '{"effect": {"kind": "forbidden"}, "match": {"service": "smq"}}' >/dev/null
+until_true 20 queues
+timeout 60 dpkg -P ros-signal-agent </dev/null >said 2>&1 || fail "a queue that cannot be removed keeps the package: $(cat said)"
+expect 'what the purge could not remove is said' '^warning: the queue of source events may still be there' "$(cat said)"
+control DELETE /faults >/dev/null
+control DELETE "/queues/$(control GET /queues | sed 's/.*"name":"\([^"]*\)".*/\1/')" >/dev/null
 same_files 'the purge left nothing' before
 
 # ---------------------------------------------------------------- no configuration
@@ -112,7 +121,7 @@ echo 'ok: a configuration that comes after the package is taken up without a res
 until_true 20 queues
 
 # ---------------------------------------------------------------- upgrade, with an intent that ROS has not taken
-undelivered 3
+undelivered 3 late LateReady
 blocker /usr/share/blocked
 refused -i blocked.deb
 unblock
@@ -124,24 +133,32 @@ package -i newer.deb
 cmp "$CONFIG" written || fail 'the upgrade changed the configuration'
 well 'upgrade'
 [ "$(property MainPID)" != "$process" ] || fail 'the old program runs after the upgrade'
-effective 3 1 || fail 'ROS took a signal that it was to refuse'
-control DELETE /faults >/dev/null
-until_true 90 effective 3 2
-signalled_once 3 LateReady
+delivered 3 LateReady 2
 signalled_once 3 WebReady
 
-# ---------------------------------------------------------------- downgrade
+# ---------------------------------------------------------------- downgrade, with another such intent, which outlives all that follows
+undelivered 3 last LastReady
 package -i "$shipped"
 cmp "$CONFIG" written || fail 'the downgrade changed the configuration'
 as_shipped "$CHANGED"
 well 'downgrade'
-until_true 20 says acknowledged
 
 # As unattended upgrades do it: without the option dpkg asks, for this package as for every other.
 package --force-confold -i newest.deb
 cmp "$CONFIG" written || fail 'another default replaced the configuration'
 well 'upgrade to another default configuration'
 package --force-confold -i "$shipped"
+
+# What an administrator has stopped, and forbidden, stays so.
+systemctl mask --now --quiet "$SERVICE"
+package -i newer.deb
+expect 'an upgrade leaves the unit as it was' '^masked inactive$' "$(systemctl is-enabled "$SERVICE" || true) $(systemctl is-active "$SERVICE" || true)"
+systemctl unmask --quiet "$SERVICE"
+systemctl disable --quiet "$SERVICE"
+package -i "$shipped"
+expect 'so it does when it is only stopped and disabled' '^disabled inactive$' "$(systemctl is-enabled "$SERVICE" || true) $(systemctl is-active "$SERVICE" || true)"
+systemctl enable --now --quiet "$SERVICE"
+well 'started again'
 
 # ---------------------------------------------------------------- remove, and install again
 package -r ros-signal-agent
@@ -151,7 +168,7 @@ if systemctl cat "$SERVICE" >/dev/null 2>&1; then fail 'there is a unit after th
 expect 'no more than the enablement is kept' "^/etc/systemd/system/multi-user.target.wants/$SERVICE\$" "$(find /etc/systemd /run/systemd -name '*ros-signal-agent*')"
 cmp "$CONFIG" written || fail 'the removal changed the configuration'
 [ -s "$STATE/ledger.json" ] || fail 'the removal took the ledger away'
-[ -e "$LATE" ] || fail 'the removal took a file of the administrator away'
+[ -e "$DROP_INS/10-late.toml" ] || fail 'the removal took a file of the administrator away'
 echo 'ok: removed, and configuration and state kept'
 expect 'nothing has failed' '^running$' "$(systemctl is-system-running)"
 
@@ -160,8 +177,8 @@ cmp "$CONFIG" written || fail 'the second installation changed the configuration
 as_shipped "$CHANGED"
 expect 'the unit is enabled again' '^enabled$' "$(systemctl is-enabled "$SERVICE")"
 well 'installed again'
-until_true 20 says acknowledged
 until_true 20 queues
+delivered 3 LastReady 3
 signalled_once 3 LateReady
 signalled_once 3 WebReady
 

@@ -120,7 +120,7 @@ until_true 60 effective 1 1
 echo 'ok: a configuration that comes after the package is taken up without a restart'
 
 # ---------------------------------------------------------------- upgrade, with an intent that ROS has not taken
-undelivered 1
+undelivered 1 late LateReady
 cp "$CONFIG" written
 process=$(property MainPID)
 package -U newer.rpm
@@ -128,10 +128,7 @@ cmp "$CONFIG" written || fail 'the upgrade changed the configuration'
 as_shipped "$CHANGED"
 well 'upgrade'
 [ "$(property MainPID)" != "$process" ] || fail 'the old program runs after the upgrade'
-effective 1 1 || fail 'ROS took a signal that it was to refuse'
-control DELETE /faults >/dev/null
-until_true 90 effective 1 2
-signalled_once 1 LateReady
+delivered 1 LateReady 2
 signalled_once 1 WebReady
 
 package -U newest.rpm
@@ -139,11 +136,11 @@ cmp "$CONFIG" written || fail 'another default replaced the configuration'
 tail -n1 "$CONFIG.rpmnew" | grep -q 'another default' || fail 'the other default is not beside it'
 well 'upgrade to another default configuration'
 
-# ---------------------------------------------------------------- downgrade, and a service that is stopped
+# ---------------------------------------------------------------- downgrade, with another such intent, and a service that is stopped
+undelivered 1 last LastReady
 package -U --oldpackage "$shipped"
 cmp "$CONFIG" written || fail 'the downgrade changed the configuration'
 well 'downgrade'
-until_true 20 says acknowledged
 systemctl disable --now --quiet "$SERVICE"
 package -U newer.rpm
 expect 'an upgrade starts nothing that was stopped, and enables nothing' '^disabled inactive$' \
@@ -158,7 +155,7 @@ if systemctl cat "$SERVICE" >/dev/null 2>&1; then fail 'there is a unit after th
 [ -z "$(find /etc/systemd /run/systemd -name '*ros-signal-agent*')" ] || fail 'links of the unit are left'
 cmp "$CONFIG.rpmsave" written || fail 'the removal did not save the configuration'
 [ -s "$STATE/ledger.json" ] || fail 'the removal took the ledger away'
-[ -e "$LATE" ] || fail 'the removal took a file of the administrator away'
+[ -e "$DROP_INS/10-late.toml" ] || fail 'the removal took a file of the administrator away'
 expect 'nothing has failed' '^running$' "$(systemctl is-system-running)"
 echo 'ok: removed, and configuration and state kept'
 
@@ -170,7 +167,7 @@ cmp "$CONFIG" written || fail 'the installation changed the configuration that w
 as_shipped "$CHANGED"
 systemctl enable --now --quiet "$SERVICE"
 well 'installed again'
-until_true 20 says acknowledged
+delivered 1 LastReady 3
 signalled_once 1 LateReady
 signalled_once 1 WebReady
 
