@@ -3,7 +3,7 @@
 //! The main file comes first, then the drop-ins of all directories, sorted by file name. Of files with the same name the one in
 //! the directory of highest precedence counts alone, and a link to /dev/null there masks them all.
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::owners::Owners;
 use super::source::{Source, Sources};
 use rustix::fs::{Mode, OFlags};
@@ -59,7 +59,7 @@ impl Layout {
             Ok(None) => {}
             Err(error) => errors.push(*error),
         }
-        for path in self.effective_drop_ins(errors) {
+        for path in self.effective_drop_ins(owners, errors) {
             match read_file(&path, owners) {
                 Ok(source) => sources.extend(source),
                 Err(error) => errors.push(*error),
@@ -68,10 +68,21 @@ impl Layout {
         Sources(sources)
     }
 
+    /// A warning for each directory of drop-ins that root leaves out because somebody else decides what is in it.
+    pub(super) fn left_out(&self, owners: &Owners) -> Vec<Diagnostic> {
+        let warning = |directory: &PathBuf| {
+            let (why, _) = owners.distrust_way(directory).filter(|_| directory.symlink_metadata().is_ok())?;
+            let message = format!("its files are left out: root runs nothing that others can change, and {why}");
+            let hint = Some("for root write them to /etc/ros-signal-agent/conf.d");
+            Some(Diagnostic { severity: Severity::Warning, ..Diagnostic::of_file(directory, message, hint) })
+        };
+        self.drop_ins.iter().filter_map(warning).collect()
+    }
+
     /// The drop-ins that count, sorted by file name.
-    fn effective_drop_ins(&self, errors: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    fn effective_drop_ins(&self, owners: &Owners, errors: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
         let mut by_name: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-        for directory in &self.drop_ins {
+        for directory in self.drop_ins.iter().filter(|directory| owners.distrust_way(directory).is_none()) {
             match names(directory) {
                 Ok(names) => by_name.extend(names.into_iter().map(|name| (name.clone(), directory.join(name)))),
                 Err(error) => errors.push(*error),

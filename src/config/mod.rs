@@ -117,6 +117,7 @@ pub fn load(layout: &Layout, owners: &Owners, environment: &Environment) -> Resu
     let mut notes = Notes { sources, diagnostics, refused: incomplete, incomplete, origins: Origins::default(), broken };
     let plan = build::plan(&root, owners, environment, &mut notes);
     let Notes { sources, mut diagnostics, origins, .. } = notes;
+    diagnostics.extend(layout.left_out(owners));
     let files: Vec<PathBuf> = sources.0.iter().map(|source| source.path.clone()).collect();
     let rank = |diagnostic: &Diagnostic| files.iter().position(|path| *path == diagnostic.path);
     diagnostics.sort_by_cached_key(|diagnostic| {

@@ -68,6 +68,28 @@ fn origin(loaded: &Loaded, key: &str) -> String {
 }
 
 #[test]
+fn root_reads_no_drop_ins_where_somebody_else_decides_what_is_there() {
+    let host = Host::new().with("etc/config.toml", format!("{SIGNAL}{CHECK}"));
+    let theirs = host.path("run/conf.d").parent().unwrap().to_owned();
+    let shadow = host.path("usr/shadow.toml");
+    std::fs::create_dir_all(theirs.join("conf.d")).unwrap();
+    std::fs::create_dir_all(shadow.parent().unwrap()).unwrap();
+    std::fs::write(&shadow, "root:$6$hash\n").unwrap();
+    symlink(&shadow, theirs.join("conf.d/10-shadow.toml")).unwrap();
+    let runtime = (theirs.clone(), Owner { uid: 990, mode: 0o750 });
+    let of_root = Owners::Given { agent: 0, paths: [runtime.clone()].into() };
+    let loaded = host.load_with(&of_root).unwrap();
+    let expected = format!(
+        "{0}/conf.d: warning: its files are left out: root runs nothing that others can change, and the directory {0} belongs to user 990, \
+         neither root nor the agent's own user\nhint: for root write them to /etc/ros-signal-agent/conf.d",
+        theirs.display()
+    );
+    assert_eq!(loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    assert_eq!(loaded.files.len(), 1);
+    assert!(host.load_with(&rooted([runtime])).is_err(), "the agent itself reads them");
+}
+
+#[test]
 fn without_any_file_the_agent_idles_with_every_default() {
     let loaded = Host::new().load().unwrap();
     assert!(loaded.plan.signals.is_empty() && loaded.plan.checks.is_empty());

@@ -25,6 +25,7 @@ mod host;
 mod ledger;
 mod ledger_model;
 mod mounted;
+mod packages;
 #[allow(clippy::print_stderr, reason = "a test that skips says so")]
 mod peer;
 mod private;

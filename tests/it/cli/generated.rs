@@ -43,11 +43,12 @@ fn pages(command: &clap::Command, pages: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 #[test]
-fn man_pages_are_those_of_the_command_line() {
+fn man_pages_are_those_of_the_command_line_and_of_the_keys() {
     let mut command = command();
     command.build();
     let mut wanted = BTreeMap::new();
     pages(&command, &mut wanted);
+    wanted.insert("ros-signal-agent.toml.5".to_owned(), super::manual::page().into_bytes());
     compare(&root().join("packaging/man"), &wanted);
 }
 

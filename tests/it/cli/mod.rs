@@ -13,6 +13,8 @@ mod events;
 mod generated;
 mod hook;
 mod links;
+#[cfg(feature = "rehearse")]
+mod manual;
 mod offline;
 mod signal;
 
