@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# guest: suites=bullseye,bookworm,trixie install=none timeout=120
+# guest: suites=bullseye,bookworm,trixie install=none
 # The life of the .deb, without a terminal and without force: what it does to a host, and what it never does to a signal that is owed.
 # shellcheck source=tests/system/assert.sh
 . /opt/system/assert.sh

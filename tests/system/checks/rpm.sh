@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# guest: suites=bullseye,bookworm packages=rpm install=none timeout=120
+# guest: suites=bullseye,bookworm packages=rpm install=none
 # The life of the .rpm under Debian's rpm: what it does to a host, and what it never does to a signal that is owed. Stubs provide what the
 # distributions have that it is for, so that rpm itself decides whether it fits. No such distribution is here: its own files, its SELinux
 # policy and its version of rpm are left to a try on a real one.
