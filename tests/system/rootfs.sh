@@ -31,7 +31,7 @@ make_rootfs() {
   setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc --propagation private -- \
     timeout -k 10 900 mmdebstrap --quiet --mode=root --format=directory --variant=minbase --include="$(packages "$3")" \
     --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' --aptopt='Acquire::Check-Valid-Until "false"' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     "${hooks[@]}" \
     --customize-hook='rm -f "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"' \
     --customize-hook='rm -f "$1/etc/resolv.conf" "$1/etc/hostname"' "$suite" "$folder" "deb $archive $suite main" >&2
