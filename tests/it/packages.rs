@@ -42,8 +42,7 @@ fn metadata() -> toml::Table {
 
 fn deb() -> Vec<Asset> {
     let word = |value: &toml::Value| value.as_str().unwrap().to_owned();
-    let asset =
-        |asset: &toml::Value| Asset { source: word(&asset[0]), to: format!("/{}", word(&asset[1])), mode: word(&asset[2]) };
+    let asset = |asset: &toml::Value| Asset { source: word(&asset[0]), to: format!("/{}", word(&asset[1])), mode: word(&asset[2]) };
     metadata()["deb"]["assets"].as_array().unwrap().iter().map(asset).collect()
 }
 
