@@ -28,14 +28,14 @@ build() {
 
 # stub NAME GLIBC SYSTEMD: what the base of a distribution with these versions provides.
 stub() {
-  local minor
+  local library minor old
   {
     printf 'Name: base-%s\nVersion: 1\nRelease: 1\nSummary: stub\nLicense: none\nBuildArch: x86_64\nAutoReqProv: no\nProvides: glibc = %s\n' "$1" "$2"
     printf 'Provides: %s\n' "systemd = $3" /bin/sh /usr/bin/sh bash coreutils shadow-utils ca-certificates findutils /usr/bin/systemctl 'rtld(GNU_HASH)'
     for library in libc libm libpthread libdl librt libutil libresolv ld-linux-x86-64 libgcc_s; do
       printf 'Provides: %s.so.%s()(64bit)\n' "$library" 1 "$library" 2 "$library" 6
     done
-    for version in 2.2.5 2.3 2.3.2 2.3.3 2.3.4; do printf 'Provides: libc.so.6(GLIBC_%s)(64bit)\n' "$version"; done
+    for old in 2.2.5 2.3 2.3.2 2.3.3 2.3.4; do printf 'Provides: libc.so.6(GLIBC_%s)(64bit)\n' "$old"; done
     for ((minor = 4; minor <= ${2#2.}; minor++)); do printf 'Provides: libc.so.6(GLIBC_2.%s)(64bit)\n' "$minor"; done
     printf '%%description\nstub\n%%files\n'
   } >stub.spec
@@ -52,7 +52,9 @@ repack() {
   (cd unpacked && "$@")
   {
     printf 'Name: ros-signal-agent\nVersion: %s\nBuildArch: x86_64\nAutoReqProv: no\n' "$released"
-    rpm -qp --qf 'Release: %{RELEASE}\nSummary: %{SUMMARY}\nLicense: %{LICENSE}\n[Requires: %{REQUIRENEVRS}\n]' "$shipped" | grep -v 'rpmlib('
+    # What names the version, rpmbuild writes itself.
+    rpm -qp --qf 'Release: %{RELEASE}\nSummary: %{SUMMARY}\nLicense: %{LICENSE}\n[Requires: %{REQUIRENEVRS}\n][Provides: %{PROVIDENEVRS}\n]' "$shipped" |
+      grep -Ev ': (rpmlib|config)\(|^Provides: ros-signal-agent'
     printf '%%description\nthe same\n'
     for script in pre:PREIN post:POSTIN preun:PREUN postun:POSTUN pretrans:PRETRANS posttrans:POSTTRANS; do
       rpm -qp --qf "%|${script#*:}?{%%${script%:*} -p /bin/sh\n%{${script#*:}}\n}|" "$shipped"
@@ -100,6 +102,8 @@ package -i --justdb el8.rpm
 # A service is off there until a preset says otherwise: ours does.
 mkdir -p /etc/systemd/system-preset
 echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
+# Directories that the distributions have from the start.
+mkdir -p /usr/share/man/man1 /usr/share/man/man5 /usr/share/bash-completion/completions
 files >before
 
 # ---------------------------------------------------------------- no configuration
