@@ -102,8 +102,8 @@ package -i --justdb el8.rpm
 # A service is off there until a preset says otherwise: ours does.
 mkdir -p /etc/systemd/system-preset
 echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
-# Directories that the distributions have from the start.
-mkdir -p /usr/share/man/man1 /usr/share/man/man5 /usr/share/bash-completion/completions
+# Directories that other packages of the distributions have: filesystem, bash-completion, zsh, fish.
+mkdir -p /usr/share/man/man1 /usr/share/man/man5 /usr/share/bash-completion/completions /usr/share/zsh/site-functions /usr/share/fish/vendor_completions.d
 files >before
 
 # ---------------------------------------------------------------- no configuration
