@@ -27,6 +27,7 @@ mod ledger;
 mod ledger_model;
 mod mounted;
 mod operations;
+mod packages;
 #[allow(clippy::print_stderr, reason = "a test that skips says so")]
 mod peer;
 mod private;

@@ -13,14 +13,8 @@ fn root() -> &'static Path {
 
 /// Compares `directory` with what it should hold, or writes it if `UPDATE_GENERATED` is set.
 fn compare(directory: &Path, wanted: &BTreeMap<String, Vec<u8>>) {
-    compare_those(directory, "", wanted);
-}
-
-/// The same of the files whose names end so; there may be others.
-fn compare_those(directory: &Path, ending: &str, wanted: &BTreeMap<String, Vec<u8>>) {
     let there = || {
-        let all = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-        let mut found: Vec<PathBuf> = all.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+        let mut found: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
         found.sort();
         found
     };
@@ -41,11 +35,12 @@ fn compare_those(directory: &Path, ending: &str, wanted: &BTreeMap<String, Vec<u
 }
 
 #[test]
-fn man_pages_are_those_of_the_command_line() {
+fn man_pages_are_those_of_the_command_line_and_of_the_keys() {
     let document = std::fs::read_to_string(root().join("docs/commands.md")).unwrap();
     let mut wanted = BTreeMap::new();
     man::pages(&man::prepared(command()), &man::Commands(&document), &mut wanted);
-    compare_those(&root().join("packaging/man"), ".1", &wanted);
+    wanted.insert("ros-signal-agent.toml.5".to_owned(), super::manual::page().into_bytes());
+    compare(&root().join("packaging/man"), &wanted);
 }
 
 #[test]
@@ -66,7 +61,6 @@ fn every_man_page_has_the_sections_that_are_looked_for() {
 fn man_pages_are_well_formed() {
     let Some(mandoc) = crate::peer::program("mandoc") else { return };
     let pages = std::fs::read_dir(root().join("packaging/man")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "1"));
     let output = std::process::Command::new(mandoc).args(["-T", "lint", "-W", "warning"]).args(pages).output().unwrap();
     let complaints = String::from_utf8(output.stdout).unwrap();
     // The page that it points to is looked for among those installed.

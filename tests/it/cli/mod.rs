@@ -15,6 +15,8 @@ mod hook;
 mod links;
 #[cfg(feature = "rehearse")]
 mod man;
+#[cfg(feature = "rehearse")]
+mod manual;
 mod offline;
 mod signal;
 
