@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 const PROGRAM: &str = "ros-signal-agent";
 /// When the pages were last looked through as a whole; a page must have a date.
-const DATE: &str = "2026-11-23";
+pub(super) const DATE: &str = "2026-11-23";
 
 /// Files and directories that every command may read.
 const FILES: [(&str, &str); 5] = [

@@ -42,7 +42,8 @@ Templates, and what goes with them.
 
 /// The page as roff.
 pub(super) fn page() -> String {
-    let mut page = format!(".TH \"ROS-SIGNAL-AGENT.TOML\" 5 \"\" \"ros-signal-agent {}\" \"Configuration\"\n", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    let mut page = format!(".TH ros-signal-agent.toml 5 {} \"ros-signal-agent {version}\" Configuration\n", super::man::DATE);
     page.push_str(HEAD);
     heading(&mut page, "EXAMPLE");
     let _ = write!(page, ".nf\n{}.fi\n", escaped(smallest()));
