@@ -226,7 +226,7 @@ fn shown(language: &str) -> Vec<String> {
 async fn what_the_page_on_hooks_shows_works() {
     let dir = private::directory();
     let place = dir.path().to_str().unwrap();
-    let script = shown("sh").remove(0).replace("/etc/web", place).replace("sudo systemctl reload web", &format!("touch {place}/reloaded"));
+    let script = shown("sh").remove(0).replace("/etc/web", place).replace("systemctl reload web", &format!("touch {place}/reloaded"));
     script_at(&dir.path().join("apply-update"), &script);
     script_at(&dir.path().join("say"), &shown("python").remove(0));
     let config = dir.path().join("config.toml");
