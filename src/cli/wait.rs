@@ -1,6 +1,7 @@
 //! `wait`: for scripts and units that go on when the host is healthy, or when the agent's work is done.
 //!
-//! An agent that is restarted while we wait is asked again. One that was not there in the first place is an error at once.
+//! An agent that is restarted while we wait is asked again. One that was not there in the first place may be starting: it is given as long as
+//! a restart takes, then it is an error.
 
 use super::agent::{self, Agent, Trouble, quoted};
 use super::arguments::{Global, WaitArguments};
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 
 /// Between two questions to an agent that is being restarted.
 const PAUSE: Duration = Duration::from_secs(1);
+/// For an agent that is not there when we begin: systemd starts one that has died after 5 s (RestartSec=).
+const STARTING: Duration = Duration::from_secs(10);
 /// The longest that can be asked for; an instant further away may not exist.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -43,10 +46,20 @@ pub(super) fn run(global: &Global, arguments: &WaitArguments, out: &mut Output) 
 /// Whether it was so in time, and what the agent said last.
 async fn watch(agent: &Agent, arguments: &WaitArguments) -> anyhow::Result<(bool, Status)> {
     let end = Instant::now() + arguments.timeout.min(LONGEST);
-    let before: Status = agent.get("/status", agent::until(end)).await?;
+    let before = first_look(agent, end).await?;
     know(&before, arguments.signal.as_deref())?;
     let reached = until(agent, arguments.r#for.word(), arguments.signal.as_deref(), end).await?;
     Ok((reached, agent.get::<Status>("/status", agent::until(end)).await.unwrap_or(before)))
+}
+
+async fn first_look(agent: &Agent, end: Instant) -> Result<Status, Trouble> {
+    let patience = end.min(Instant::now() + STARTING);
+    loop {
+        match agent.get("/status", agent::until(end)).await {
+            Err(Trouble::Absent { .. }) if Instant::now() + PAUSE / 5 < patience => tokio::time::sleep(PAUSE / 5).await,
+            answer => return answer,
+        }
+    }
 }
 
 fn tell(reached: bool, arguments: &WaitArguments, out: &mut Output) -> anyhow::Result<()> {

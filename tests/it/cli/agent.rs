@@ -9,6 +9,7 @@ use ros_signal_agent::events::SourceView;
 use ros_signal_agent::signal::{HistoryEntry, SignalStatus};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// An agent behind a socket that answers as `answer` says, and the directory of its socket.
@@ -265,7 +266,8 @@ async fn without_an_agent_it_is_said_what_to_do() {
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
     let cases = [(missing.to_str().unwrap(), "there is no such socket"), (left.to_str().unwrap(), "connection refused")];
     for (socket, why) in cases {
-        for command in [&["status"][..], &["history"], &["wait", "--for", "healthy"], &["push", "a", "passing"], &["reload"], &["hold"]] {
+        let wait = &["wait", "--for", "healthy", "--timeout", "300ms"][..];
+        for command in [&["status"][..], &["history"], wait, &["push", "a", "passing"], &["reload"], &["hold"]] {
             let ended = program(&[&["--socket", socket][..], command].concat()).await;
             let told = format!(
                 "error: no agent answers at {socket}: {why}\nhint: systemctl status ros-signal-agent, or name its socket with --socket\n"
@@ -273,6 +275,23 @@ async fn without_an_agent_it_is_said_what_to_do() {
             assert_eq!((ended.code, ended.err), (1, told), "{command:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn wait_gives_an_agent_that_is_being_started_the_time_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let mut waiting = tokio::process::Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"))
+        .args(["--socket", socket.to_str().unwrap(), "wait", "--for", "healthy", "--timeout", "30s"])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // It is not there yet: nobody has ended after it was asked for.
+    let asked = tokio::time::timeout(Duration::from_millis(500), waiting.wait()).await;
+    assert!(asked.is_err(), "{asked:?}");
+    let (there, _) = agent(reaches(Goal::Healthy, vec![pending()]));
+    std::os::unix::fs::symlink(there.path().join("control.sock"), &socket).unwrap();
+    assert_eq!(waiting.wait().await.unwrap().code(), Some(0));
 }
 
 #[tokio::test]

@@ -94,7 +94,8 @@ as_shipped "$CHANGED"
 well 'configuration before the package'
 until_true 30 effective 2 1
 signalled_once 2 WebReady
-expect 'it says so' 'acknowledged' "$(property StatusText)"
+says_acknowledged() { grep -q acknowledged <<<"$(property StatusText)"; }
+until_true 10 says_acknowledged
 control POST /faults '{"effect": {"kind": "forbidden"}, "match": {"service": "smq"}}' >/dev/null
 until_true 20 queues
 timeout 60 dpkg -P ros-signal-agent </dev/null >said 2>&1 || fail "a queue that cannot be removed keeps the package: $(cat said)"

@@ -10,7 +10,7 @@
 # shellcheck source=tests/system/assert.sh
 . /opt/system/assert.sh
 
-readonly STACK=4a6c9851-3b0f-4f5f-b4ca-a14bf6910000 SECRET=testAccessKeySecret
+readonly SECRET=testAccessKeySecret
 readonly ROS=127.0.0.1:8470 METADATA=100.100.100.200 PACKAGES=192.0.2.10:8000
 readonly OUTPUT=/var/log/cloud-init-output.log CONSOLE=/var/log/console
 readonly TEMPLATE=/opt/system/examples/group.yml HOST=/opt/system/host

@@ -9,7 +9,7 @@ useradd --system --user-group --no-create-home agent
 install -d -o agent -g agent -m 700 "$STATE"
 install -d -m 755 /etc/ros-signal-agent
 ln -s /usr/local/bin/ros-signal-agent /usr/bin/ros-signal-agent
-install -m 644 /opt/system/units/* /etc/systemd/system/
+install -m 644 /opt/system/units/ros-signal-agent-hook@.* /etc/systemd/system/
 
 cat >/usr/local/bin/apply <<'END'
 #!/bin/sh
