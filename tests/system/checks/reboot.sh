@@ -135,8 +135,8 @@ first_boot() {
     -e 's/^\(State\|Runtime\)Directory=ros-signal-agent$/&-%i/' /usr/lib/systemd/system/ros-signal-agent.service >/etc/systemd/system/agent@.service
   for unit in ros-signal-agent agent@; do
     mkdir "/etc/systemd/system/$unit.service.d"
-    # The boot id of this guest's boot is mounted over the kernel's; systemd 247 would cover that with a read-only /proc/sys of its own.
-    printf '[Service]\nEnvironment=ALIBABA_CLOUD_ACCESS_KEY_ID=testAccessKeyId ALIBABA_CLOUD_ACCESS_KEY_SECRET=testAccessKeySecret\nProtectKernelTunables=no\n' \
+    # The boot id of this guest's boot is mounted over the kernel's; systemd 247 would cover that with a read-only /proc of its own.
+    printf '[Service]\nEnvironment=ALIBABA_CLOUD_ACCESS_KEY_ID=testAccessKeyId ALIBABA_CLOUD_ACCESS_KEY_SECRET=testAccessKeySecret\nProtectKernelTunables=no\nProtectKernelLogs=no\nProtectControlGroups=no\n' \
       >"/etc/systemd/system/$unit.service.d/guest.conf"
   done
   systemctl daemon-reload
