@@ -77,6 +77,7 @@ enter_cgroups() {
 
 become_systemd() { # in namespaces of its own
   local root=$RUN/root name
+  ip link set lo up
   mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
   # What belongs to the whole kernel is read-only, as in any container.
   for name in sys sysrq-trigger irq bus fs acpi; do
@@ -135,9 +136,11 @@ inside() {
 
 # boot_guest: with clocks that begin near zero. Sets GUEST and LEADER.
 boot_guest() {
-  local state='' deadline=$((SECONDS + BOOT_SECONDS)) uptime
+  local state='' deadline=$((SECONDS + BOOT_SECONDS)) uptime network=()
   uptime=$(cut -d. -f1 /proc/uptime)
-  unshare --pid --fork --mount --uts --ipc --time --boottime "-$uptime" --monotonic "-$uptime" --kill-child=KILL -- \
+  # A network of its own at each boot, unless it has a neighbour.
+  [ "$cloud" = outside ] || network=(--net)
+  unshare --pid --fork --mount --uts --ipc "${network[@]}" --time --boottime "-$uptime" --monotonic "-$uptime" --kill-child=KILL -- \
     bash "$HERE/run" __guest "$RUN" 2>"$RUN/console" &
   GUEST=$!
   disown # how it ends is no news
@@ -191,7 +194,7 @@ begin_cloud() { # begin_cloud ROOT
 
 keeper() {
   local root=$RUN/root status deadline
-  # The guest's network is that of its keeper, so that neighbours can be put into it.
+  # A neighbour that is reached at every boot is in the keeper's network, and so is the guest then.
   ip link set lo up
   mount -t tmpfs -o "mode=755,size=$LAYER" tmpfs "$RUN/layer"
   mkdir "$RUN/layer/upper" "$RUN/layer/work"

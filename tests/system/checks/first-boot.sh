@@ -149,8 +149,6 @@ first_boot() {
   mkdir -p /var/lib/cloud/seed/nocloud
   printf 'instance-id: i-%s\n' "$1" >/var/lib/cloud/seed/nocloud/meta-data
   user_data "http://$PACKAGES/$PACKAGE" "$(sha256sum "/opt/system/packages/$PACKAGE" | cut -d' ' -f1)" >/var/lib/cloud/seed/nocloud/user-data
-  # The network of a guest outlives its reboots.
-  if [ -e /sys/class/net/eth0 ]; then ip link delete eth0; fi
   reboot_guest
 }
 
