@@ -103,6 +103,8 @@ become_systemd() { # in namespaces of its own
   ln -s fd/1 "$root/dev/stdout"
   ln -s fd/2 "$root/dev/stderr"
   mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
+  # For services with a /proc of their own.
+  install -m 444 "$RUN/boot_id" "$root/run/boot_id"
   mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
   mount_cgroups "$root/sys/fs/cgroup"
   cd "$root" || exit

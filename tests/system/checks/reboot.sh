@@ -135,11 +135,14 @@ first_boot() {
     -e 's/^\(State\|Runtime\)Directory=ros-signal-agent$/&-%i/' /usr/lib/systemd/system/ros-signal-agent.service >/etc/systemd/system/agent@.service
   for unit in ros-signal-agent agent@; do
     mkdir "/etc/systemd/system/$unit.service.d"
-    # The boot id of this guest's boot is mounted over the kernel's; systemd 247 would cover that with a read-only /proc of its own.
-    printf '[Service]\nEnvironment=ALIBABA_CLOUD_ACCESS_KEY_ID=testAccessKeyId ALIBABA_CLOUD_ACCESS_KEY_SECRET=testAccessKeySecret\nProtectKernelTunables=no\nProtectKernelLogs=no\nProtectControlGroups=no\n' \
+    # Systemd 247 gives it a /proc of its own, in which the boot id of this guest's boot is not mounted over the kernel's.
+    printf '[Service]\nEnvironment=ALIBABA_CLOUD_ACCESS_KEY_ID=testAccessKeyId ALIBABA_CLOUD_ACCESS_KEY_SECRET=testAccessKeySecret\nBindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id\n' \
       >"/etc/systemd/system/$unit.service.d/guest.conf"
   done
   systemctl daemon-reload
+  # It was started by the installation, without that.
+  systemctl stop ros-signal-agent.service
+  ros-signal-agent reset
   agent main "$NOWHERE" "$(signal acknowledged 2; signal lost 2 'unique_id = "random"'; signal counted 1
     signal recorded 2 'unique_id = "random"'; broken; signal pending 2; signal half 2 | sed 's/"1s"/"6s"/')"
   agent held "$NOWHERE" "$(signal held 1)"
