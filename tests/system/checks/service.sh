@@ -9,6 +9,8 @@ readonly UNIT=ros-signal-agent.service CONFIG=/etc/ros-signal-agent/config.toml
 
 state() { property ActiveState; }
 is() { [ "$(state)" = "$1" ]; }
+has() { [ "$(property "$1" "${3:-$UNIT}")" = "$2" ]; } # has PROPERTY VALUE [UNIT]
+runs() { [ "$(property MainPID)" != 0 ]; }
 # What `systemctl status` says, the log aside.
 shown() { systemctl status --lines=0 --no-pager --full "$UNIT" || true; }
 shows() { shown | grep -Eq -- "Status: \".*$1"; }
@@ -43,7 +45,7 @@ drop_in '[Service]' 'SystemCallFilter=' 'SystemCallFilter=~kexec_load' 'ExecStar
   'ExecStart=/usr/bin/strace -D -f -o /dev/null -e trace=flock -e inject=flock:delay_enter=2000000 /usr/bin/ros-signal-agent run'
 mark=$(cursor)
 systemctl start --no-block "$UNIT"
-until_true 10 test "$(property MainPID)" != 0
+until_true 10 runs
 until_true 10 is activating
 systemctl start "$UNIT"
 is active || fail "started, it is $(state)"
@@ -84,7 +86,7 @@ ExecStart=/bin/true
 END
 systemctl daemon-reload
 systemctl start --no-block after-health.service
-until_true 10 test "$(property ActiveState ros-signal-agent-healthy.service)" = activating
+until_true 10 has ActiveState activating ros-signal-agent-healthy.service
 [ "$(property ActiveState after-health.service)" = inactive ] || fail 'what is ordered after health was started before it'
 echo 'ok: a unit that is ordered after health waits'
 
