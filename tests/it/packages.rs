@@ -85,7 +85,10 @@ fn for_users() -> Vec<String> {
     let mut wanted: Vec<String> =
         ["systemd", "packaging/completions", "packaging/examples", "packaging/conf.d", "docs"].into_iter().flat_map(files).collect();
     wanted.extend(files("packaging/man").iter().map(|page| format!("{STAGED_MAN}{}.gz", page.rsplit('/').next().unwrap())));
-    wanted.extend(["packaging/config.toml", "packaging/config.schema.json", "packaging/ram-policy.json", "README.md", "SECURITY.md"].map(str::to_owned));
+    wanted.extend(
+        ["packaging/config.toml", "packaging/config.schema.json", "packaging/ram-policy.json", "README.md", "SECURITY.md"]
+            .map(str::to_owned),
+    );
     wanted
 }
 
