@@ -293,7 +293,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__check)
+        ros__signal__agent__subcmd__check)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -327,7 +327,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config)
+        ros__signal__agent__subcmd__config)
             opts="-v -h --config --root --socket --log-format --log --verbose --help check show default schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -361,7 +361,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__check)
+        ros__signal__agent__subcmd__config__subcmd__check)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -395,7 +395,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__default)
+        ros__signal__agent__subcmd__config__subcmd__default)
             opts="-v -h --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -429,7 +429,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__help)
+        ros__signal__agent__subcmd__config__subcmd__help)
             opts="check show default schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -443,7 +443,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__help__subcmd__check)
+        ros__signal__agent__subcmd__config__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -457,7 +457,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__help__subcmd__default)
+        ros__signal__agent__subcmd__config__subcmd__help__subcmd__default)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -471,7 +471,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__help__subcmd__help)
+        ros__signal__agent__subcmd__config__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -485,7 +485,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__help__subcmd__schema)
+        ros__signal__agent__subcmd__config__subcmd__help__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -499,7 +499,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__help__subcmd__show)
+        ros__signal__agent__subcmd__config__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -513,7 +513,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__schema)
+        ros__signal__agent__subcmd__config__subcmd__schema)
             opts="-v -h --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -547,7 +547,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__config__subcmd__show)
+        ros__signal__agent__subcmd__config__subcmd__show)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -581,7 +581,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__doctor)
+        ros__signal__agent__subcmd__doctor)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -615,7 +615,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events)
+        ros__signal__agent__subcmd__events)
             opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help follow send gc help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -649,7 +649,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__follow)
+        ros__signal__agent__subcmd__events__subcmd__follow)
             opts="-v -h --last --no-follow --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -683,7 +683,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__gc)
+        ros__signal__agent__subcmd__events__subcmd__gc)
             opts="-v -h --older-than --dry-run --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -721,7 +721,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help)
+        ros__signal__agent__subcmd__events__subcmd__help)
             opts="follow send gc help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -735,7 +735,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__follow)
+        ros__signal__agent__subcmd__events__subcmd__help__subcmd__follow)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -749,7 +749,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__gc)
+        ros__signal__agent__subcmd__events__subcmd__help__subcmd__gc)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -763,7 +763,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__help)
+        ros__signal__agent__subcmd__events__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -777,7 +777,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__help__subcmd__send)
+        ros__signal__agent__subcmd__events__subcmd__help__subcmd__send)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -791,7 +791,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__events__subcmd__send)
+        ros__signal__agent__subcmd__events__subcmd__send)
             opts="-v -h --status --stack --source --to --address --key --certificate-url --json --config --root --socket --log-format --log --verbose --help CheckComplete CheckFailed CreateComplete CreateFailed CreateRollbackComplete CreateRollbackFailed DeleteComplete DeleteFailed ImportCreateComplete ImportCreateFailed ImportCreateRollbackComplete ImportCreateRollbackFailed ImportUpdateComplete ImportUpdateFailed ImportUpdateRollbackComplete ImportUpdateRollbackFailed RollbackComplete RollbackFailed UpdateComplete UpdateFailed Stack:StatusChange ActionTrail:AliyunServiceEvent ActionTrail:ApiCall ActionTrail:ConsoleOperation CloudMonitor:StackGroup[OperationStatusChange] CloudMonitor:StackResource[StatusChange] CloudMonitor:Stack[StatusChange] Config:ConfigurationItemChangeNotification Config:NonCompliantNotification"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -853,7 +853,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help)
+        ros__signal__agent__subcmd__help)
             opts="run check signal status history wait plan config doctor events hook push report reload hold resume reset rehearse help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -867,7 +867,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__check)
+        ros__signal__agent__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -881,7 +881,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__config)
+        ros__signal__agent__subcmd__help__subcmd__config)
             opts="check show default schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -895,7 +895,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__config__subcmd__check)
+        ros__signal__agent__subcmd__help__subcmd__config__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -909,7 +909,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__config__subcmd__default)
+        ros__signal__agent__subcmd__help__subcmd__config__subcmd__default)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -923,7 +923,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__config__subcmd__schema)
+        ros__signal__agent__subcmd__help__subcmd__config__subcmd__schema)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -937,7 +937,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__config__subcmd__show)
+        ros__signal__agent__subcmd__help__subcmd__config__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -951,7 +951,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__doctor)
+        ros__signal__agent__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -965,7 +965,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events)
+        ros__signal__agent__subcmd__help__subcmd__events)
             opts="follow send gc"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -979,7 +979,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__follow)
+        ros__signal__agent__subcmd__help__subcmd__events__subcmd__follow)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -993,7 +993,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__gc)
+        ros__signal__agent__subcmd__help__subcmd__events__subcmd__gc)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1007,7 +1007,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__events__subcmd__send)
+        ros__signal__agent__subcmd__help__subcmd__events__subcmd__send)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1021,7 +1021,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__help)
+        ros__signal__agent__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1035,7 +1035,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__history)
+        ros__signal__agent__subcmd__help__subcmd__history)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1049,7 +1049,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hold)
+        ros__signal__agent__subcmd__help__subcmd__hold)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1063,7 +1063,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook)
+        ros__signal__agent__subcmd__help__subcmd__hook)
             opts="list test run"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1077,7 +1077,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook__subcmd__list)
+        ros__signal__agent__subcmd__help__subcmd__hook__subcmd__list)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1091,7 +1091,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook__subcmd__run)
+        ros__signal__agent__subcmd__help__subcmd__hook__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1105,7 +1105,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__hook__subcmd__test)
+        ros__signal__agent__subcmd__help__subcmd__hook__subcmd__test)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1119,7 +1119,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__plan)
+        ros__signal__agent__subcmd__help__subcmd__plan)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1133,7 +1133,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__push)
+        ros__signal__agent__subcmd__help__subcmd__push)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1147,7 +1147,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__rehearse)
+        ros__signal__agent__subcmd__help__subcmd__rehearse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1161,7 +1161,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__reload)
+        ros__signal__agent__subcmd__help__subcmd__reload)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1175,7 +1175,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__report)
+        ros__signal__agent__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1189,7 +1189,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__reset)
+        ros__signal__agent__subcmd__help__subcmd__reset)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1203,7 +1203,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__resume)
+        ros__signal__agent__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1217,7 +1217,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__run)
+        ros__signal__agent__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1231,7 +1231,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__signal)
+        ros__signal__agent__subcmd__help__subcmd__signal)
             opts="cancel"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1245,7 +1245,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__signal__subcmd__cancel)
+        ros__signal__agent__subcmd__help__subcmd__signal__subcmd__cancel)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1259,7 +1259,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__status)
+        ros__signal__agent__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1273,7 +1273,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__help__subcmd__wait)
+        ros__signal__agent__subcmd__help__subcmd__wait)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1287,7 +1287,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__history)
+        ros__signal__agent__subcmd__history)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1321,7 +1321,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hold)
+        ros__signal__agent__subcmd__hold)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1355,7 +1355,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook)
+        ros__signal__agent__subcmd__hook)
             opts="-v -h --config --root --socket --log-format --log --verbose --help list test run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1389,7 +1389,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help)
+        ros__signal__agent__subcmd__hook__subcmd__help)
             opts="list test run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1403,7 +1403,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__help)
+        ros__signal__agent__subcmd__hook__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1417,7 +1417,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__list)
+        ros__signal__agent__subcmd__hook__subcmd__help__subcmd__list)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1431,7 +1431,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__run)
+        ros__signal__agent__subcmd__hook__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1445,7 +1445,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__help__subcmd__test)
+        ros__signal__agent__subcmd__hook__subcmd__help__subcmd__test)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1459,7 +1459,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__list)
+        ros__signal__agent__subcmd__hook__subcmd__list)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1493,7 +1493,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__run)
+        ros__signal__agent__subcmd__hook__subcmd__run)
             opts="-v -h --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1527,7 +1527,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__hook__subcmd__test)
+        ros__signal__agent__subcmd__hook__subcmd__test)
             opts="-v -h --trigger --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1565,7 +1565,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__plan)
+        ros__signal__agent__subcmd__plan)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1599,7 +1599,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__push)
+        ros__signal__agent__subcmd__push)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help passing warning critical"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1633,7 +1633,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__rehearse)
+        ros__signal__agent__subcmd__rehearse)
             opts="-v -h --timeout --deadline --fault --json --print-example --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1679,7 +1679,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__reload)
+        ros__signal__agent__subcmd__reload)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1713,7 +1713,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__report)
+        ros__signal__agent__subcmd__report)
             opts="-v -h --signal --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1751,7 +1751,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__reset)
+        ros__signal__agent__subcmd__reset)
             opts="-v -h --dry-run --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1785,7 +1785,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__resume)
+        ros__signal__agent__subcmd__resume)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1819,7 +1819,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__run)
+        ros__signal__agent__subcmd__run)
             opts="-v -h --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1853,7 +1853,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__signal)
+        ros__signal__agent__subcmd__signal)
             opts="-r -s -e -d -v -h --resource --status --exit-code --reason --handle-file --data-binary --data --stack-id --region --unique-id --timeout --no-wait --direct --json --config --root --socket --log-format --log --verbose --help cancel help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1947,7 +1947,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__signal__subcmd__cancel)
+        ros__signal__agent__subcmd__signal__subcmd__cancel)
             opts="-v -h --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1981,7 +1981,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__signal__subcmd__help)
+        ros__signal__agent__subcmd__signal__subcmd__help)
             opts="cancel help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1995,7 +1995,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__signal__subcmd__help__subcmd__cancel)
+        ros__signal__agent__subcmd__signal__subcmd__help__subcmd__cancel)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2009,7 +2009,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__signal__subcmd__help__subcmd__help)
+        ros__signal__agent__subcmd__signal__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2023,7 +2023,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__status)
+        ros__signal__agent__subcmd__status)
             opts="-w -v -h --watch --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2057,7 +2057,7 @@ _ros__signal__agent() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ros__subcmd__signal__subcmd__agent__subcmd__wait)
+        ros__signal__agent__subcmd__wait)
             opts="-v -h --for --signal --timeout --json --config --root --socket --log-format --log --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

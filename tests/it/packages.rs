@@ -83,9 +83,12 @@ fn files(directory: &str) -> Vec<String> {
 /// What is written for users and must come with the packages: paths as in the lists of assets.
 fn for_users() -> Vec<String> {
     let mut wanted: Vec<String> =
-        ["systemd", "packaging/completions", "packaging/examples", "packaging/conf.d"].into_iter().flat_map(files).collect();
+        ["systemd", "packaging/completions", "packaging/examples", "packaging/conf.d", "docs"].into_iter().flat_map(files).collect();
     wanted.extend(files("packaging/man").iter().map(|page| format!("{STAGED_MAN}{}.gz", page.rsplit('/').next().unwrap())));
-    wanted.extend(["packaging/config.toml", "packaging/config.schema.json", "packaging/ram-policy.json", "README.md"].map(str::to_owned));
+    wanted.extend(
+        ["packaging/config.toml", "packaging/config.schema.json", "packaging/ram-policy.json", "README.md", "SECURITY.md"]
+            .map(str::to_owned),
+    );
     wanted
 }
 

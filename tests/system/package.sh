@@ -123,6 +123,29 @@ delivered() {
   signalled_once "$1" "$2"
 }
 
+# ---------------------------------------------------------------- an image
+
+# begin_image, end_image: meanwhile in_image COMMAND... runs it on this host's files as whoever makes an image does: in a chroot with /proc,
+# without a systemd that runs, and without the user of the agent.
+begin_image() {
+  if getent passwd ros-signal-agent >/dev/null; then userdel ros-signal-agent; fi
+  mount --bind / /mnt
+  mount -t proc proc /mnt/proc
+  mount -t tmpfs tmpfs /mnt/run
+}
+in_image() { timeout 60 chroot /mnt "$@" </dev/null; }
+end_image() {
+  umount /mnt/run /mnt/proc /mnt
+  runs && fail 'an installation in a chroot has started the agent outside of it'
+  expect 'made in a chroot: the user is there' '^ros-signal-agent systemd-journal$' "$(id -Gn ros-signal-agent)"
+  systemctl daemon-reload
+  expect 'made in a chroot: the unit is enabled' '^enabled$' "$(systemctl is-enabled "$SERVICE")"
+  # What is not made in an image, a boot makes.
+  systemd-tmpfiles --create ros-signal-agent.conf
+  systemctl start "$SERVICE"
+  well 'made in a chroot, and booted'
+}
+
 # ---------------------------------------------------------------- what lies about
 
 # files: all there is on this host but logs and the records of package managers.

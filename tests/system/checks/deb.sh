@@ -106,6 +106,8 @@ same_files 'the purge left nothing' before
 
 # ---------------------------------------------------------------- no configuration
 begin_stack 3
+# Cut off, and begun again by a retry: dpkg calls that an upgrade.
+package --unpack "$shipped"
 package -i "$shipped"
 as_shipped
 expect 'the unit is enabled' '^enabled$' "$(systemctl is-enabled "$SERVICE")"
@@ -194,3 +196,23 @@ printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 timeout 60 dpkg -i "$shipped" </dev/null >said 2>&1 || fail "dpkg -i: $(cat said)"
 expect 'it is not started where policy-rc.d forbids it' '^enabled inactive$' "$(systemctl is-enabled "$SERVICE") $(systemctl is-active "$SERVICE")"
+package -P ros-signal-agent
+rm /usr/sbin/policy-rc.d
+
+begin_image
+in_image dpkg -i "$shipped" >said 2>&1 || fail "dpkg -i in a chroot: $(cat said)"
+if grep -Ei 'warning|error|failed|cannot' said; then fail "dpkg -i in a chroot complains: $(cat said)"; fi
+end_image
+package -P ros-signal-agent
+
+# ---------------------------------------------------------------- masked before it is there; and what must not keep a package
+systemctl mask --quiet "$SERVICE"
+package -i "$shipped"
+expect 'an installation leaves a unit masked that was masked before' '^masked inactive$' "$(systemctl is-enabled "$SERVICE" || true) $(systemctl is-active "$SERVICE" || true)"
+configuration 3 >"$CONFIG"
+rm /usr/bin/ros-signal-agent
+timeout 60 dpkg -r ros-signal-agent </dev/null >said 2>&1 || fail "a package whose program is gone cannot be removed: $(cat said)"
+expect 'a queue that a purge will leave is said' '^ros-signal-agent: warning: the program cannot be kept' "$(cat said)"
+package -P ros-signal-agent
+systemctl unmask --quiet "$SERVICE"
+same_files 'the purge left nothing' before
