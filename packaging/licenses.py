@@ -1,42 +1,20 @@
 #!/usr/bin/env python3
 """Collects the licences of all that is linked into the program.
 
-  cargo metadata --format-version 1 --locked --filter-platform TARGET | packaging/licenses.py RUSTC_VERSION RUST_SYSROOT ZIG_FOLDER >licenses.txt
+  packaging/licenses.py RUSTC_VERSION RUST_SYSROOT ZIG_FOLDER >licenses.txt
 
-What counts is what is linked: the normal dependencies of ros-signal-agent, and those of these; not what builds or tests them. A text that
-several packages have alike is there once. Offline; the same Cargo.lock gives the same bytes.
+What counts is what is linked (crates.py), not what builds or tests it. A text that several packages have alike is there once. Offline; the same
+Cargo.lock gives the same bytes.
 """
 
 import html.parser
-import json
 import pathlib
 import sys
 
-PROGRAM = "ros-signal-agent"
+import crates
+
 NAMES = ("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE")
 LINE = "-" * 80
-
-
-def linked(metadata):
-    """The packages of the program, sorted by name and version."""
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    waiting = [identity for identity, package in packages.items() if package["name"] == PROGRAM]
-    seen = set()
-    while waiting:
-        identity = waiting.pop()
-        if identity in seen or is_macro(packages[identity]):
-            continue
-        seen.add(identity)
-        for dependency in nodes[identity]["deps"]:
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                waiting.append(dependency["pkg"])
-    return sorted((packages[identity] for identity in seen), key=lambda package: (package["name"], package["version"]))
-
-
-def is_macro(package):
-    """A procedural macro runs in the compiler; nothing of it is linked."""
-    return any("proc-macro" in target["kind"] for target in package["targets"])
 
 
 def texts(folder):
@@ -92,19 +70,17 @@ def add(found, text, whose):
 
 def main():
     rustc, sysroot, zig = sys.argv[1:4]
-    packages = linked(json.load(sys.stdin))
     found = {}
     without = []
     rows = []
-    for package in packages:
-        label = f"{package['name']} {package['version']}"
+    for crate in crates.linked():
+        package = crate.package
+        label = f"{crate.name} {crate.version}"
         if not package["license"] and not package["license_file"]:
             sys.exit(f"licenses: error: {label} names no licence in its Cargo.toml")
         rows.append(f"{label:<40} {package['license'] or package['license_file']}")
-        folder = pathlib.Path(package["manifest_path"]).parent
-        if package["source"] is None:
-            # Of this workspace: the licence files of its root.
-            folder = pathlib.Path(__file__).resolve().parent.parent
+        # Of this workspace: the licence files of its root.
+        folder = crates.ROOT if crate.is_own else crate.folder
         some = False
         for name, text in texts(folder):
             add(found, text, f"{label} ({name})")
@@ -114,7 +90,7 @@ def main():
     for whose, path in (("zig, start-up code and compiler_rt", "LICENSE"), ("zig, libunwind", "lib/libunwind/LICENSE.TXT")):
         add(found, pathlib.Path(zig, path).read_text(encoding="utf-8").strip("\n"), whose)
 
-    print(f"What is linked into {PROGRAM}, and under which licences\n")
+    print(f"What is linked into {crates.PROGRAM}, and under which licences\n")
     print("\n".join(rows))
     print(f"\nThe standard library of Rust ({rustc}): MIT OR Apache-2.0; its notices are at the end")
     print("Start-up code, compiler_rt and libunwind, as the linker zig brings them: MIT, and Apache-2.0 WITH LLVM-exception")

@@ -22,6 +22,8 @@
 //! client has gone is dropped, and what it asked for is forgotten, unless the loop has taken it already.
 
 mod events;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 
 use crate::agent::status::{Goal, Status};
 use crate::agent::{Command, Denied, Done};
@@ -233,24 +235,7 @@ struct Peer {
 
 /// Serves the API until the task is dropped.
 pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
-    let router = axum::Router::new()
-        .route("/status", get(status))
-        .route("/history", get(history))
-        .route("/report", get(report))
-        .route("/metrics", get(metrics))
-        .route("/events", get(events::events))
-        .route("/wait", get(wait))
-        .route("/events/test-secret", get(test_secret))
-        .route("/push", post(push))
-        .route("/signal", post(signal))
-        .route("/cancel", post(cancel))
-        .route("/reload", post(reload))
-        .route("/hold", post(async |State(loop_), Extension(peer)| admin(loop_, peer, Command::Hold).await))
-        .route("/resume", post(async |State(loop_), Extension(peer)| admin(loop_, peer, Command::Resume).await))
-        .fallback(async || problem(StatusCode::NOT_FOUND, "there is no such route", Some("see docs/control-api.md")))
-        .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "this route wants another method", None))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(requests);
+    let router = router(requests);
     let roots = Arc::new(Semaphore::new(CONNECTIONS_OF_ROOT));
     let others = Arc::new(Semaphore::new(CONNECTIONS_OF_OTHERS));
     let mut connections = tokio::task::JoinSet::new();
@@ -274,6 +259,27 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
             drop(slot);
         });
     }
+}
+
+fn router(requests: mpsc::Sender<Request>) -> axum::Router {
+    axum::Router::new()
+        .route("/status", get(status))
+        .route("/history", get(history))
+        .route("/report", get(report))
+        .route("/metrics", get(metrics))
+        .route("/events", get(events::events))
+        .route("/wait", get(wait))
+        .route("/events/test-secret", get(test_secret))
+        .route("/push", post(push))
+        .route("/signal", post(signal))
+        .route("/cancel", post(cancel))
+        .route("/reload", post(reload))
+        .route("/hold", post(async |State(loop_), Extension(peer)| admin(loop_, peer, Command::Hold).await))
+        .route("/resume", post(async |State(loop_), Extension(peer)| admin(loop_, peer, Command::Resume).await))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "there is no such route", Some("see docs/control-api.md")))
+        .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "this route wants another method", None))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(requests)
 }
 
 async fn connection(stream: UnixStream, router: axum::Router) {

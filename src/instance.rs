@@ -5,6 +5,9 @@
 //! before it is needed; every look-up ends within [`LOOKUP_TIMEOUT`]; no proxy is ever used and no redirect followed. What answers may
 //! be something else in its place (a captive portal, another cloud), so every answer is bounded and checked for its characters.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+
 use crate::clock::{BootMs, Moment};
 use crate::plan;
 use crate::rpc::ServerClock;

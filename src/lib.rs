@@ -24,6 +24,8 @@ pub mod credentials;
 pub mod daemon;
 pub mod ess;
 pub mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod handle;
 pub mod hooks;
 pub mod instance;

@@ -5,8 +5,8 @@
 //! Parsed roots take some 0.4 MiB: [`Roots`] is loaded once and shared by all who need it.
 
 use crate::plan::TlsOptions;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -14,7 +14,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What every request says about who asks.
@@ -139,6 +139,9 @@ fn client_config_at(options: &TlsOptions, roots: Option<&Roots>, time: Arc<dyn T
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A session that goes on shows no certificate, so that one that has expired meanwhile would not be noticed. And a place for sessions takes 15 KB, in
+    // each client.
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 
@@ -159,7 +162,8 @@ pub(crate) fn server_config(certificate: &Path, key: &Path) -> Result<ServerConf
 }
 
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    Arc::clone(&PROVIDER)
 }
 
 fn verifier(options: &TlsOptions, roots: Option<&Roots>) -> Result<Arc<dyn ServerCertVerifier>, Error> {

@@ -152,7 +152,8 @@ fn lagging(standings: &[Standing<'_>], at: BootMs, now: BootMs) -> Vec<Name> {
     required(standings).filter(|(check, state)| state.healthy_until(check, now) < at).map(|(check, _)| Arc::clone(&check.name)).collect()
 }
 
-fn degraded(standings: &[Standing<'_>]) -> String {
+/// What makes a healthy host degraded, with what each check last said; empty if nothing does.
+pub fn degraded(standings: &[Standing<'_>]) -> String {
     let culprits = standings.iter().filter(|(check, state)| match check.level {
         Level::Required => state.committed() == Some(crate::check::Health::Warning),
         Level::Wanted => state.committed() != Some(crate::check::Health::Passing),

@@ -122,10 +122,10 @@ impl Metadata {
     }
 }
 
-/// Answers a request to the metadata service.
-pub(crate) fn answer(inner: &mut Inner, request: &Request, now: Moment) -> Answer {
+/// Answers a request to the metadata service. `told` is now, as the outside is told.
+pub(crate) fn answer(inner: &mut Inner, request: &Request, now: Moment, told: Moment) -> Answer {
     if request.method == "GET" && request.path == CREDENTIALS_URI {
-        return credentials(inner, Holder::CredentialsUri, now);
+        return credentials(inner, Holder::CredentialsUri, now, told);
     }
     let path = request.path.strip_prefix("/latest").or_else(|| request.path.strip_prefix("/2016-01-01"));
     let Some(path) = path else { return not_found() };
@@ -134,7 +134,7 @@ pub(crate) fn answer(inner: &mut Inner, request: &Request, now: Moment) -> Answe
         ("PUT", "api/token") => inner.metadata.issue_token(request, now),
         ("GET", _) => match check_token(inner, request, now) {
             Some(refused) => refused,
-            None => read(inner, path, now),
+            None => read(inner, path, now, told),
         },
         _ => Answer::text(405, "method not allowed"),
     }
@@ -151,25 +151,27 @@ fn check_token(inner: &Inner, request: &Request, now: Moment) -> Option<Answer> 
     }
 }
 
-fn read(inner: &mut Inner, path: &str, now: Moment) -> Answer {
+fn read(inner: &mut Inner, path: &str, now: Moment, told: Moment) -> Answer {
     if let Some(value) = inner.metadata.values.get(path) {
         return Answer::text(200, value.clone());
     }
     let role = path.strip_prefix(ROLE).and_then(|rest| rest.strip_prefix('/'));
     if role.is_some() && role == inner.metadata.values.get(ROLE).map(|role| role.trim()) {
-        return credentials(inner, Holder::Instance, now);
+        return credentials(inner, Holder::Instance, now, told);
     }
     inner.metadata.listing(path).map_or_else(not_found, |names| Answer::text(200, names))
 }
 
-fn credentials(inner: &mut Inner, holder: Holder, now: Moment) -> Answer {
+fn credentials(inner: &mut Inner, holder: Holder, now: Moment, told: Moment) -> Answer {
     let key = inner.gate.issue(holder, now);
+    // As all times that the outside is told.
+    let as_told = |moment: Moment| zulu(moment + (told - now));
     let document = json!({
         "AccessKeyId": key.id,
         "AccessKeySecret": key.secret.reveal(),
-        "Expiration": key.expires.map(zulu),
+        "Expiration": key.expires.map(as_told),
         "SecurityToken": key.token.as_ref().map(|token| token.reveal()),
-        "LastUpdated": zulu(key.issued),
+        "LastUpdated": as_told(key.issued),
         "Code": "Success",
     });
     Answer::new(200, "text/plain; charset=utf-8", document.to_string().into_bytes())

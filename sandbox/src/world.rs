@@ -226,7 +226,7 @@ impl World {
         let now = self.clock.now();
         let mut inner = self.lock();
         let result = match request.service {
-            Service::Metadata => (metadata::answer(&mut inner, request, now), Seen::default()),
+            Service::Metadata => (metadata::answer(&mut inner, request, now, self.clock.told()), Seen::default()),
             Service::Handle => (handle::answer(&mut inner, request, now), Seen::default()),
             // SMQ is answered in `smq::serve`.
             Service::Ros | Service::Smq | Service::Control => api::answer(&mut inner, request, scripted, now, self.clock.told()),

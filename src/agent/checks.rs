@@ -59,7 +59,10 @@ impl Core {
         for run in old.into_values() {
             self.cancel(run.running);
         }
-        self.agenda = self.checks.values().filter_map(|run| Some((run.due?, Arc::clone(&run.check.name)))).collect();
+        self.agenda.clear();
+        for (run, due) in self.checks.values().filter_map(|run| Some((run, run.due?))) {
+            self.agenda.entry(run.check.probe.kind()).or_default().insert((due, Arc::clone(&run.check.name)));
+        }
     }
 
     fn note_serving(&mut self) {
@@ -74,10 +77,11 @@ impl Core {
     /// Plans the next run of a check, or none: the one place where that changes.
     pub(super) fn plan_run(&mut self, name: &Name, due: Option<BootMs>) {
         let Some(run) = self.checks.get_mut(name).filter(|run| run.due != due) else { return };
+        let agenda = self.agenda.entry(run.check.probe.kind()).or_default();
         if let Some(before) = std::mem::replace(&mut run.due, due) {
-            self.agenda.remove(&(before, Arc::clone(name)));
+            agenda.remove(&(before, Arc::clone(name)));
         }
-        self.agenda.extend(due.map(|due| (due, Arc::clone(name))));
+        agenda.extend(due.map(|due| (due, Arc::clone(name))));
     }
 
     fn due_of(&self, name: &Name) -> Option<BootMs> {
@@ -115,15 +119,44 @@ impl Core {
 
     fn cancel(&mut self, running: Option<u64>) {
         if let Some(run) = running {
-            self.in_flight.remove(&run);
+            self.over(run);
             self.effects.push(Effect::Cancel { run });
         }
+    }
+
+    /// The check of a run that is in flight no more.
+    fn over(&mut self, run: u64) -> Option<Name> {
+        let (name, kind) = self.in_flight.remove(&run)?;
+        if let Some(taken) = self.taken.get_mut(kind) {
+            *taken = taken.saturating_sub(1);
+        }
+        Some(name)
     }
 
     pub(super) fn cancel_runs(&mut self) {
         let running: Vec<_> = self.checks.values_mut().filter_map(|run| run.running.take()).collect();
         for run in running {
             self.cancel(Some(run));
+        }
+    }
+
+    /// Nothing that was seen before counts any more: runs that began before are made again now, healthy times begin anew, and a composite says
+    /// nothing before its members were seen.
+    pub(super) fn look_anew(&mut self) {
+        let now = self.now();
+        let interrupted: Vec<_> = self.checks.iter().filter(|(_, run)| run.running.is_some()).map(|(name, _)| Arc::clone(name)).collect();
+        self.cancel_runs();
+        for name in &interrupted {
+            self.plan_run(name, Some(now));
+        }
+        let members: BTreeSet<_> = self.checks.values().flat_map(|run| run.check.members()).cloned().collect();
+        let began: BTreeMap<_, _> = self.checks.iter().map(|(name, run)| (Arc::clone(name), self.period_start(&run.check))).collect();
+        for (name, run) in &mut self.checks {
+            run.state.unwatched(&run.check, now);
+            if members.contains(name) && !run.check.probe.is_passive() {
+                run.state = CheckState::new(began.get(name).copied().unwrap_or(now));
+                self.states_changed = true;
+            }
         }
     }
 
@@ -134,7 +167,7 @@ impl Core {
     }
 
     pub(super) fn observed(&mut self, run_id: u64, observation: Observation) {
-        let Some(name) = self.in_flight.remove(&run_id) else { return };
+        let Some(name) = self.over(run_id) else { return };
         let now = self.now();
         let pace = self.checks.get(&name).map_or(0, |run| self.pace(&run.check));
         if let Some(run) = self.checks.get_mut(&name) {
@@ -188,8 +221,9 @@ impl Core {
     pub(super) fn expire_ttls(&mut self) {
         let now = self.now();
         let silent: Vec<_> = self
-            .overdue()
-            .filter_map(|run| {
+            .overdue(Probe::TTL)
+            .filter_map(|name| {
+                let run = self.checks.get(name)?;
                 let Probe::Ttl(ttl) = run.check.probe else { return None };
                 let said = run.state.last().map_or("", |seen| seen.observation.message.as_str());
                 let said = said.rsplit_once("; last: ").map_or(said, |(_, last)| last);
@@ -213,25 +247,19 @@ impl Core {
         }
     }
 
-    /// Starts what is due and fits into the slots of its kind, longest overdue first: kinds that are slow never hold up others.
+    /// Starts what is due and fits into the slots of its kind, longest overdue first: kinds that are slow never hold up others. What finds
+    /// no slot is not looked at: with a thousand checks that are due together that would be a thousand looks at each of them.
     pub(super) fn run_checks(&mut self) {
         if self.stopping {
             return;
         }
         let held_up = self.held_up_checks();
-        let due = self.overdue().filter(|run| !held_up.contains(&run.check.name));
-        let due: Vec<_> = due.map(|run| (Arc::clone(&run.check.name), run.check.probe.kind())).collect();
-        if due.is_empty() {
-            return;
-        }
-        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
-        for run in self.in_flight.values().filter_map(|name| self.checks.get(name)) {
-            *taken.entry(run.check.probe.kind()).or_default() += 1;
-        }
-        for (name, kind) in due {
-            let taken = taken.entry(kind).or_default();
-            if *taken < self.plan.agent.slots(kind) {
-                *taken += 1;
+        let kinds: Vec<_> = self.agenda.keys().copied().collect();
+        for kind in kinds {
+            let free = self.plan.agent.slots(kind).saturating_sub(self.taken.get(kind).copied().unwrap_or(0));
+            let due = self.overdue(kind).filter(|name| !held_up.contains(*name)).take(free);
+            let due: Vec<_> = due.cloned().collect();
+            for name in due {
                 self.start(&name);
             }
         }
@@ -245,10 +273,10 @@ impl Core {
         signals.flat_map(|signal| signal.runs()).cloned().collect()
     }
 
-    /// Checks that are due, longest overdue first.
-    fn overdue(&self) -> impl Iterator<Item = &CheckRun> {
+    /// Checks of this kind that are due, longest overdue first.
+    fn overdue(&self, kind: &str) -> impl Iterator<Item = &Name> {
         let now = self.now();
-        self.agenda.iter().take_while(move |(due, _)| *due <= now).filter_map(|(_, name)| self.checks.get(name))
+        self.agenda.get(kind).into_iter().flatten().take_while(move |(due, _)| *due <= now).map(|(_, name)| name)
     }
 
     fn start(&mut self, name: &Name) {
@@ -265,7 +293,9 @@ impl Core {
             attempt: run.runs,
             deadline_ms,
         });
-        self.in_flight.insert(id, Arc::clone(name));
+        let kind = run.check.probe.kind();
+        self.in_flight.insert(id, (Arc::clone(name), kind));
+        *self.taken.entry(kind).or_default() += 1;
         self.plan_run(name, None);
     }
 
@@ -328,6 +358,9 @@ impl Core {
     /// When time alone makes a check do something. What is overdue waits for a slot, which an observation frees, not time.
     pub(super) fn check_wake(&self) -> Option<BootMs> {
         let later = (self.now().saturating_add(1), Name::default());
-        if self.stopping { None } else { self.agenda.range(later..).next().map(|(due, _)| *due) }
+        if self.stopping {
+            return None;
+        }
+        self.agenda.values().filter_map(|agenda| agenda.range(&later..).next().map(|(due, _)| *due)).min()
     }
 }

@@ -111,9 +111,17 @@ impl Core {
             return;
         }
         let now = self.now();
-        for index in 0..self.rounds.len() {
-            let is_due = |confirming: &Confirming| matches!(confirming.phase, Phase::Due(at) if at <= now);
-            let Some(active) = self.rounds.get(index).filter(|active| active.confirming.as_ref().is_some_and(is_due)) else { continue };
+        let due = |active: &Active| match active.confirming.as_ref()?.phase {
+            Phase::Due(at) if at <= now => Some(at),
+            _ => None,
+        };
+        let mut overdue: Vec<_> = self.rounds.iter().enumerate().filter_map(|(index, active)| Some((due(active)?, index))).collect();
+        overdue.sort_unstable();
+        for (_, index) in overdue {
+            if self.is_yielding() {
+                return;
+            }
+            let Some(active) = self.rounds.get(index) else { continue };
             let signal =
                 self.plan.signal(&active.round.signal).filter(|signal| self.is_to_confirm(signal) && self.is_planned(index)).cloned();
             let learned = active.round.learned.as_ref().and_then(|learned| learned.facts.condition.clone());
@@ -127,13 +135,14 @@ impl Core {
             };
             confirming.phase = Phase::Looking(confirm);
             let condition = signal.condition.clone().or(learned);
+            self.asks_aside();
             self.effects.push(Effect::Confirm { confirm, target, condition, unique_id, said });
         }
     }
 
     pub(super) fn confirm_wake(&self, active: &Active) -> Option<BootMs> {
         match active.confirming.as_ref()?.phase {
-            Phase::Due(at) if !self.stopping => Some(at),
+            Phase::Due(at) if !self.stopping => Some(self.after_yielding(at)),
             _ => None,
         }
     }
@@ -142,6 +151,10 @@ impl Core {
         let is_it = |active: &Active| active.confirming.as_ref().is_some_and(|confirming| confirming.phase == Phase::Looking(confirm));
         let Some(index) = self.rounds.iter().position(is_it) else { return };
         let wants_it = self.rounds.get(index).and_then(|active| self.plan.signal(&active.round.signal)).map(|signal| signal.confirm);
+        self.judge_pressure(match &sighting {
+            Sighting::Missed { class, .. } => Some(*class),
+            _ => None,
+        });
         let loudly = wants_it == Some(Confirm::On);
         match sighting {
             Sighting::Counted(why) => self.confirmed(index, Outcome::Counted { why }),
@@ -152,7 +165,7 @@ impl Core {
             Sighting::Denied(why) => self.look_on(index, &why, Wait { missing: false, denied: true, asked_ms: LONGEST_MS }),
             Sighting::NotCounted(why) => self.look_on(index, &why, Wait { missing: true, denied: false, asked_ms: 0 }),
             Sighting::Waiting(why) => self.look_on(index, &why, Wait { missing: false, denied: false, asked_ms: 0 }),
-            Sighting::Missed { why, retry_after } => {
+            Sighting::Missed { why, retry_after, .. } => {
                 let asked_ms = retry_after.map_or(0, |wait| millis(wait.min(LONGEST_HINT)));
                 self.look_on(index, &why, Wait { missing: false, denied: false, asked_ms });
             }

@@ -5,10 +5,11 @@ use super::rounds::Active;
 use super::{Core, Effect, NoteLevel};
 use crate::clock::{BootMs, millis};
 use crate::plan::{OnUnwritable, Resignal, Transport};
-use crate::retry::{Pace, Schedule, Schedules};
+use crate::retry::{self, Pace, Schedule, Schedules};
 use crate::signal::{Answer, Class, Refusal, Settlement, SignalRequest, Target, client_token};
 use crate::stack::Look;
 use crate::stack::sight::Mark;
+use crate::verdict::Timers;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ const LOOKS_BEFORE_BLIND: u32 = 3;
 const ROOM_TO_SEND_MS: BootMs = 15_000;
 /// How long a denied look is not repeated.
 pub(super) const LOOKS_DENIED_FOR_MS: BootMs = 600_000;
+/// While ROS throttles, an attempt is repeated without another look for this long after the last one: a second call for each attempt would halve what
+/// a fleet gets through.
+const LOOK_HOLDS_MS: BootMs = 600_000;
 /// A ledger that has not answered for this long counts as unwritable.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,6 +41,14 @@ pub(super) struct Delivery {
     at_once: u32,
     /// Looks in a row that failed.
     blind: u32,
+    /// When the look or the attempt in flight began.
+    began: BootMs,
+    /// When a look has last let an attempt go out, if the one after it has not said otherwise.
+    looked: Option<BootMs>,
+    /// The last look that was answered said that it is not the turn of the condition.
+    not_now: bool,
+    /// The last answer was that there are too many calls.
+    throttled: bool,
     /// Nothing is sent before this time, not even at the end: ROS has asked for it, or the stack is busy.
     not_before: BootMs,
     /// The last attempt was definitely rejected, so a reload that drops the target may supersede the intent. Not durable: a crash
@@ -81,6 +93,10 @@ impl Delivery {
             attempts: 0,
             at_once: 0,
             blind: 0,
+            began: now,
+            looked: None,
+            not_now: false,
+            throttled: false,
             not_before: now,
             rejected: false,
             schedules: Schedules::default(),
@@ -197,6 +213,12 @@ impl Durability {
     }
 }
 
+/// What becomes of a wait that ROS did not ask for.
+fn fit(delay: Duration, class: Class, began: BootMs, timers: Option<Timers>, now: BootMs) -> Duration {
+    let span = |from: BootMs, to: BootMs| Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
+    retry::fit(delay, class, span(began, now), timers.map_or(Duration::ZERO, |timers| span(now, timers.last)))
+}
+
 impl Core {
     pub(super) fn recorded(&mut self, generation: u64) {
         self.durability.written = self.durability.written.max(generation);
@@ -275,7 +297,8 @@ impl Core {
             }
             let hook = matches!(self.transport(active), Transport::LifecycleHook(_));
             let can_look = active.round.target.as_ref().is_some_and(Target::is_known);
-            if hook || can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now) {
+            let wants_look = can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now);
+            if hook || wants_look && !self.look_holds(active) {
                 self.look(index);
             } else {
                 self.send_blind(index);
@@ -292,11 +315,23 @@ impl Core {
         self.now().saturating_sub(active.delivery.decided) >= millis(give_up)
     }
 
+    /// Whether an attempt that was throttled is repeated without a look. Where operations of the stack are told apart, and where a lifecycle hook is to be
+    /// found, each look counts.
+    fn look_holds(&self, active: &Active) -> bool {
+        if matches!(self.transport(active), Transport::LifecycleHook(_)) {
+            return false;
+        }
+        let looked = active.delivery.looked.filter(|_| active.delivery.throttled && !self.resignals(&active.round.signal));
+        looked.is_some_and(|looked| self.now().saturating_sub(looked) < LOOK_HOLDS_MS)
+    }
+
     fn look(&mut self, index: usize) {
         let look = self.id();
+        let now = self.now();
         let Some(active) = self.rounds.get_mut(index) else { return };
         let Some(target) = active.round.target.clone() else { return };
         active.delivery.phase = Phase::Looking(look);
+        active.delivery.began = now;
         if self.look_at_hook(index, look) {
             return;
         }
@@ -309,6 +344,7 @@ impl Core {
 
     fn send(&mut self, index: usize) {
         let send = self.id();
+        let now = self.now();
         let Some(transport) = self.rounds.get(index).map(|active| self.transport(active)) else { return };
         let Some(active) = self.rounds.get_mut(index) else { return };
         let (Some(target), Some(intent)) = (&active.round.target, &active.round.intent) else { return };
@@ -323,6 +359,7 @@ impl Core {
             report: active.delivery.report.clone(),
         };
         active.delivery.phase = Phase::Sending(send);
+        active.delivery.began = now;
         active.delivery.attempts = active.delivery.attempts.saturating_add(1);
         self.effects.push(Effect::Send { send, request });
     }
@@ -332,10 +369,14 @@ impl Core {
         if let (Some(shown), Some(target)) = (shown, self.rounds.get(index).and_then(|active| active.round.target.clone())) {
             self.shown_before_a_send(&target, shown);
         }
+        let now = self.now();
         if !matches!(result, Look::Failed { .. } | Look::NoCredentials(_))
             && let Some(active) = self.rounds.get_mut(index)
         {
             active.delivery.blind = 0;
+            active.delivery.throttled = false;
+            active.delivery.not_now = matches!(result, Look::NotNow(_));
+            active.delivery.looked = matches!(result, Look::Waiting | Look::WaitingSince { .. }).then_some(now);
         }
         match result {
             Look::Waiting => self.send_if_durable(index),
@@ -344,7 +385,7 @@ impl Core {
                     self.send_if_durable(index);
                 }
             }
-            Look::Failed { why, retry_after } => self.look_failed(index, &why, retry_after),
+            Look::Failed { why, class, retry_after } => self.look_failed(index, &why, class, retry_after),
             Look::NoCredentials(why) => self.looked_without_credentials(index, &why),
             Look::NotYet(why) => self.not_yet(index, why),
             // The attempt is refused likewise, with the statement to grant.
@@ -385,27 +426,49 @@ impl Core {
                 self.note_signal(&name, NoteLevel::Debug, text);
                 self.send_blind(index);
             }
-            None => self.look_failed(index, why, None),
+            None => self.look_failed(index, why, Class::Transient, None),
         }
     }
 
     /// A look that fails now may succeed in a moment, and tell that nobody waits: a stray signal can be counted in a later update. After
-    /// a few, when stopping, or when waiting would carry it past the deadline, the signal goes out without: silence is worse.
-    fn look_failed(&mut self, index: usize, why: &str, retry_after: Option<Duration>) {
+    /// a few, when stopping, or when waiting would carry it past the deadline, the signal goes out without: silence is worse. A few are not enough where
+    /// the last one that was answered said that it is too soon.
+    fn look_failed(&mut self, index: usize, why: &str, class: Class, retry_after: Option<Duration>) {
         let random = self.random();
         let now = self.now();
+        let throttled = class == Class::Throttled;
+        let asked_ros = !self.rounds.get(index).is_some_and(|active| matches!(self.transport(active), Transport::LifecycleHook(_)));
+        if throttled && asked_ros {
+            self.yield_to_others();
+        }
         let timers = self.rounds.get(index).and_then(|active| self.timers(active));
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.delivery.blind = active.delivery.blind.saturating_add(1);
-        let delay = millis(active.delivery.schedules.next(Class::Transient, random, retry_after));
+        active.delivery.throttled = throttled;
+        let class = if throttled { class } else { Class::Transient };
+        // What goes out without a look draws its wait then.
+        let mut schedules = active.delivery.schedules.clone();
+        let mut delay = schedules.next(class, random, retry_after);
+        if retry_after.is_none() {
+            delay = fit(delay, class, active.delivery.began, timers, now);
+        }
+        let delay = millis(delay);
         let too_late = timers.is_some_and(|timers| now.saturating_add(delay) > timers.last.saturating_sub(ROOM_TO_SEND_MS));
         let at_the_end = self.stopping && retry_after.is_none();
-        if active.delivery.blind > LOOKS_BEFORE_BLIND || too_late || at_the_end {
+        let enough = active.delivery.blind > LOOKS_BEFORE_BLIND && !active.delivery.not_now;
+        if enough || too_late {
+            active.delivery.looked = Some(now);
+        }
+        // Throttled, the next attempt is made without a look, and if there is time for it not this one: it would be refused as well.
+        let next_time = self.rounds.get(index).is_some_and(|active| self.look_holds(active));
+        let Some(active) = self.rounds.get_mut(index) else { return };
+        if enough && !next_time || too_late || at_the_end {
             if self.was_seen_over(index).is_none() {
                 self.note(NoteLevel::Warn, format!("the stack could not be looked at before sending, so a signal may come late: {why}"));
             }
             return self.send_blind(index);
         }
+        active.delivery.schedules = schedules;
         if retry_after.is_some() {
             active.delivery.not_before = now.saturating_add(delay);
         }
@@ -470,8 +533,16 @@ impl Core {
         let random = self.random();
         let needs = if refusal.definite { self.durability.next() } else { 0 };
         let now = self.now();
+        let throttled = refusal.class == Class::Throttled;
+        // The service of a handle's URL and that of scaling groups have limits of their own.
+        let asked_ros = self.rounds.get(index).is_some_and(|active| matches!(self.transport(active), Transport::Api));
+        if throttled && asked_ros {
+            self.yield_to_others();
+        }
+        let timers = self.rounds.get(index).and_then(|active| self.timers(active));
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.delivery.rejected = refusal.definite;
+        active.delivery.throttled = throttled;
         active.delivery.not_before = refusal.retry_after.map_or(now, |wait| now.saturating_add(millis(wait)));
         if refusal.definite {
             active.round.series = active.round.series.saturating_add(1);
@@ -483,6 +554,10 @@ impl Core {
             (true, _) => refusal.retry_after.unwrap_or(Duration::ZERO),
             (false, Class::Immediate) => active.delivery.schedules.next(Class::Permanent, random, refusal.retry_after),
             (false, class) => active.delivery.schedules.next(class, random, refusal.retry_after),
+        };
+        let delay = match refusal.retry_after {
+            None => fit(delay, refusal.class, active.delivery.began, timers, now),
+            Some(_) => delay,
         };
         let name = Arc::clone(&active.round.signal);
         let attempt = active.delivery.attempts;

@@ -12,7 +12,7 @@
 //! - with a valid plan every round is decided by its deadline, unless held, stopped, or the identity of the host is unknown.
 //!
 //! Rooms: `identity` finds out who this host is, `checks` schedules runs, `composites` judges what is made of other checks, `handles` knows whom a handle's URL tells, `rounds` opens rounds and makes intents, `report` says what a person needs before a FAILURE, `delivery` gets
-//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `watch` follows the stack, `updates` knows which operation of it a round belongs to, `hooks` orders operators' commands, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal.
+//! intents acknowledged, `lifecycle` knows the hooks of scaling groups, `watch` follows the stack, `updates` knows which operation of it a round belongs to, `hooks` orders operators' commands, `command` serves the operator, `status` explains it all. Beside the main way `template` asks what the stack's template says, and `confirmation` looks what became of an acknowledged signal; `yielding` holds such questions back while ROS throttles.
 
 mod checks;
 mod command;
@@ -32,6 +32,7 @@ mod tests;
 mod turn;
 mod updates;
 mod watch;
+mod yielding;
 
 pub use command::{Command, Denied, Done};
 pub use handles::Places;
@@ -39,7 +40,7 @@ pub use report::Draft;
 pub(crate) use rounds::MANUAL;
 pub use turn::{About, Effect, Identity, Input, Note, NoteLevel, Turn};
 
-use crate::clock::{BootMs, Stamp};
+use crate::clock::{BootMs, Stamp, millis};
 use crate::hooks::HookRecord;
 use crate::plan::{Name, Plan};
 use crate::retry::Random;
@@ -54,9 +55,13 @@ use std::fmt;
 use std::sync::Arc;
 use template::Asking;
 use watch::Watching;
+use yielding::Yielding;
 
 /// What to do about a signal without a target.
 const UNRESOLVED: &str = "stack id or region unknown: the metadata service does not show them; hint: set stack_id and region under [stack]";
+
+/// What comes so much too late was slept through: the agent was stopped, or the host suspended.
+const OVERSLEPT_MS: BootMs = 5_000;
 
 /// How the entry of the history begins that tells of a reboot.
 const BOOTED_AGAIN: &str = "the host was booted again";
@@ -76,10 +81,12 @@ pub struct Core {
     handles: Places,
     ledger_owner: Option<String>,
     checks: BTreeMap<Name, CheckRun>,
-    /// Checks by when they are due, as [`CheckRun::due`] says.
-    agenda: BTreeSet<(BootMs, Name)>,
-    /// Checks by their run in flight, as [`CheckRun::running`] says.
-    in_flight: BTreeMap<u64, Name>,
+    /// Checks of each kind by when they are due, as [`CheckRun::due`] says.
+    agenda: BTreeMap<&'static str, BTreeSet<(BootMs, Name)>>,
+    /// Checks and their kinds by their run in flight, as [`CheckRun::running`] says.
+    in_flight: BTreeMap<u64, (Name, &'static str)>,
+    /// How many of each kind are in flight.
+    taken: BTreeMap<&'static str, usize>,
     /// For each check of the plan the signals for which it runs.
     serving: BTreeMap<Name, Vec<Name>>,
     rounds: Vec<Active>,
@@ -110,6 +117,7 @@ pub struct Core {
     look_denied_told: bool,
     watching: Watching,
     asking: Asking,
+    yielding: Yielding,
     next_id: u64,
     effects: Vec<Effect>,
 }
@@ -133,8 +141,9 @@ impl Core {
             handles: Places::new(),
             ledger_owner: document.instance_id.clone(),
             checks: BTreeMap::new(),
-            agenda: BTreeSet::new(),
+            agenda: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            taken: BTreeMap::new(),
             serving: BTreeMap::new(),
             rounds: Vec::new(),
             states_changed: true,
@@ -155,6 +164,7 @@ impl Core {
             look_denied_told: false,
             watching: Watching::default(),
             asking: Asking::default(),
+            yielding: Yielding::default(),
             next_id: 0,
             effects: Vec::new(),
         };
@@ -171,9 +181,13 @@ impl Core {
 
     /// Takes one input at one moment and says what is to be done about it, in order.
     pub fn step(&mut self, turn: Turn, input: Input) -> Vec<Effect> {
+        let overslept = self.has_overslept(turn.now.boot_ms);
         let before = std::mem::replace(&mut self.turn, turn).now;
         self.luck = luck(turn);
         self.notice_jump(before);
+        if overslept {
+            self.overslept();
+        }
         // Of observations `see` knows whether they matter; an event, of which there may be thousands in a second, is no more than a hint to look.
         let is_news = !matches!(input, Input::Tick | Input::Observed { .. } | Input::Changed { .. } | Input::Arrived { .. });
         if is_news {
@@ -214,14 +228,32 @@ impl Core {
         self.beat();
         self.run_hooks();
         self.run_checks();
-        self.learn();
-        self.look_for_confirmation();
         if is_news {
             self.fit_watch();
         }
-        self.watch();
+        self.ask_aside();
         self.record();
         std::mem::take(&mut self.effects)
+    }
+
+    /// Whether `now` is much later than something had to be done, or a run in flight had to end.
+    fn has_overslept(&self, now: BootMs) -> bool {
+        if now.saturating_sub(self.now()) <= OVERSLEPT_MS {
+            return false;
+        }
+        let in_flight = self.in_flight.values().filter_map(|(name, _)| self.checks.get(name));
+        let ends = in_flight.map(|run| self.now().saturating_add(millis(run.check.longest_run())));
+        self.wake().into_iter().chain(ends).min().is_some_and(|due| now.saturating_sub(due) > OVERSLEPT_MS)
+    }
+
+    /// Nobody has looked for a while, nor decided when it was time: what was seen before proves nothing about now.
+    fn overslept(&mut self) {
+        self.look_anew();
+        self.undecided = true;
+        // Who holds verdicts gives that chance when he lets go of them.
+        if !self.held {
+            self.extend_overdue(|margin| margin / 2);
+        }
     }
 
     /// When time alone will make the next step do something; none: never.

@@ -168,7 +168,12 @@ impl Core {
             (true, false) => format!("ran out, {} before its end", span(timers.last.saturating_sub(now))),
             (false, false) => format!("has not run out: {} were left to decide", span(timers.decide_by.saturating_sub(now))),
         };
-        let _ = writeln!(text, "  deadline = {deadline}, less margin = {margin}: {standing}");
+        let _ = if timers.from_template {
+            let decides = span(timers.decide_by.saturating_sub(timers.started));
+            writeln!(text, "  {decides} from the start of the round, by the Timeout in the template: {standing}")
+        } else {
+            writeln!(text, "  deadline = {deadline}, less margin = {margin}: {standing}")
+        };
         let _ = writeln!(
             text,
             "  running since {since}, {} ago, {} after boot",

@@ -227,7 +227,7 @@ impl Core {
         let owner = owner.unwrap_or_else(|| "unknown".to_owned());
         self.note(NoteLevel::Warn, format!("the ledger belongs to instance {owner}, this is {instance_id}: it is set aside"));
         self.effects.push(Effect::SetAside { owner });
-        self.rounds.clear();
+        let before = std::mem::take(&mut self.rounds);
         self.history.clear();
         self.boots = 1;
         self.forget_stacks();
@@ -240,11 +240,16 @@ impl Core {
             for active in &mut self.rounds {
                 active.round.started = self.planned_since.clone();
                 active.started = self.planned_since.boot_ms;
+                // The chance that they were given meanwhile stays theirs; what the other instance was given does not.
+                let same = before.iter().rev().find(|before| before.round.signal == active.round.signal);
+                let given = same.filter(|before| before.extended.is_some_and(|at| at > self.planned_since.boot_ms));
+                active.extended = given.and_then(|before| before.extended);
+                active.round.extended = given.and_then(|before| before.round.extended.clone());
             }
         }
     }
 
-    /// A deadline that passed while the host, or the agent, was off gives the checks one more margin, once. Where only the time of
+    /// A deadline that passed while the host, or the agent, was off or stopped gives the checks one more margin, once. Where only the time of
     /// deciding has passed, or less than `room` of the margin is left until then, what is left until the deadline is halved: the checks
     /// are seen at all, and a FAILURE still comes before it.
     pub(super) fn extend_overdue(&mut self, room: fn(BootMs) -> BootMs) {

@@ -11,7 +11,7 @@ use crate::clock::{BootMs, millis, rfc3339};
 use crate::events::SourceView;
 use crate::plan::{ClockTrust, Level};
 use crate::signal::{HistoryEntry, Settlement, SignalStatus};
-use crate::verdict::{Standing, healthy_since, is_healthy, not_ready};
+use crate::verdict::{Standing, degraded, healthy_since, is_healthy, not_ready};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -456,12 +456,26 @@ impl Core {
             None if self.identity.known.is_some() && active.round.target.is_none() => {
                 let _ = write!(text, ", {}", self.why_unresolved(&signal.name));
             }
-            None => {
+            None if !self.is_healthy(active) => {
                 text.push_str(", waiting for min_healthy_time");
                 if let Some((check, message)) = just_failed(&standings) {
                     let _ = write!(text, " again after {check}: {message}");
                 }
             }
+            None if self.held => text.push_str(", healthy, no verdict until resume"),
+            None if self.identity.known.is_none() || self.identity.is_in_doubt() => {
+                text.push_str(", healthy, but which instance this is is not known");
+            }
+            None => match active.round.target.as_ref().and_then(|target| self.is_held_up(&target.stack_id)) {
+                Some(record) => {
+                    let _ = write!(text, ", healthy, waiting for hook {}", record.hook);
+                }
+                None => {
+                    let degraded = degraded(&standings);
+                    let _ =
+                        if degraded.is_empty() { write!(text, ", healthy") } else { write!(text, ", healthy, but degraded: {degraded}") };
+                }
+            },
         }
         if let Some(timers) = self.timers(active) {
             let _ = write!(text, ", {} left", seconds(timers.decide_by.saturating_sub(self.now()).max(0)));

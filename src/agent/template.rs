@@ -54,11 +54,14 @@ impl Core {
     /// Asks for the template for the first round that wants it.
     pub(super) fn learn(&mut self) {
         let now = self.now();
-        if self.learning_blocked() || self.asking.denied_until.is_some_and(|until| until > now) {
+        if self.learning_blocked() || self.is_yielding() || self.asking.denied_until.is_some_and(|until| until > now) {
             return;
         }
-        for index in 0..self.rounds.len() {
-            let Some(active) = self.rounds.get(index).filter(|active| active.learning.due.is_some_and(|due| due <= now)) else { continue };
+        let due = |active: &Active| active.learning.due.filter(|due| *due <= now);
+        let mut overdue: Vec<_> = self.rounds.iter().enumerate().filter_map(|(index, active)| Some((due(active)?, index))).collect();
+        overdue.sort_unstable();
+        for (_, index) in overdue {
+            let Some(active) = self.rounds.get(index) else { continue };
             if !self.may_learn(active) {
                 continue;
             }
@@ -72,6 +75,7 @@ impl Core {
             };
             active.learning.asked = Some(learn);
             self.asking.in_flight = Some(learn);
+            self.asks_aside();
             self.effects.push(Effect::Learn { learn, target, condition: signal.condition.clone() });
             return;
         }
@@ -92,7 +96,7 @@ impl Core {
     /// When time alone makes a round ask.
     pub(super) fn learn_wake(&self, active: &Active) -> Option<BootMs> {
         let due = active.learning.due.filter(|_| !self.learning_blocked() && self.may_learn(active))?;
-        Some(due.max(self.asking.denied_until.unwrap_or(due)))
+        Some(self.after_yielding(due.max(self.asking.denied_until.unwrap_or(due))))
     }
 
     /// After another plan all that was given up is asked again.
@@ -114,6 +118,11 @@ impl Core {
         let Some(active) = self.rounds.get_mut(index) else { return };
         active.learning.asked = None;
         let name = Arc::clone(&active.round.signal);
+        self.judge_pressure(match &lesson {
+            Lesson::Failed { class, .. } => Some(*class),
+            _ => None,
+        });
+        let Some(active) = self.rounds.get_mut(index) else { return };
         match lesson {
             Lesson::Learned { facts, left_ms } => {
                 active.learning.due = None;
@@ -139,7 +148,7 @@ impl Core {
                     self.note(NoteLevel::Info, text);
                 }
             }
-            Lesson::Failed { why, retry_after } => {
+            Lesson::Failed { why, retry_after, .. } => {
                 let delay = millis(active.learning.schedule.next(random, retry_after));
                 active.learning.due = Some(now.saturating_add(delay));
                 self.note_signal(&name, NoteLevel::Debug, format!("the template of the stack was not read: {why}"));

@@ -100,6 +100,12 @@ impl CheckState {
         self.commit(health, at)
     }
 
+    /// Until `now` nobody looked for longer than was meant: the healthy time begins anew, with the next good observation. What is passive
+    /// says still what it said.
+    pub fn unwatched(&mut self, check: &Check, now: BootMs) {
+        self.good_since = self.good_since.filter(|_| check.probe.is_passive()).map(|_| now);
+    }
+
     /// Whether an observation at `at` may count beside the last one that did. What is pushed counts whenever it comes.
     fn is_spaced(&self, check: &Check, at: BootMs) -> bool {
         let pace = millis(check.start_interval.min(check.interval));

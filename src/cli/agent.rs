@@ -6,6 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::io;
@@ -92,9 +93,12 @@ impl Agent {
     }
 
     async fn answer<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<T, Trouble> {
+        // What is asked for, `--json` gives on as it is; the commands that tell it in words mind the terminal.
+        let as_it_is = method == Method::GET;
         let response = self.response(method, path, body).await?;
         let body = transport::read_body(response, BODY_LIMIT, "the agent").await.map_err(|trouble| self.broken(trouble.message))?;
-        serde_json::from_slice(&body).map_err(|error| self.broken(format!("{error}; are agent and command of one version?")))
+        let read = if as_it_is { serde_json::from_slice(&body) } else { decoded(&body) };
+        read.map_err(|error| self.broken(format!("{error}; are agent and command of one version?")))
     }
 
     /// The head of a good answer; what is not one is an error.
@@ -110,7 +114,7 @@ impl Agent {
             return Ok(response);
         }
         let body = transport::read_body(response, BODY_LIMIT, "the agent").await.map_err(|trouble| self.broken(trouble.message))?;
-        match serde_json::from_slice(&body) {
+        match decoded(&body) {
             Ok(problem) => Err(Trouble::Refused { status, problem }),
             Err(_) => Err(self.broken(format!("HTTP {}", status.as_u16()))),
         }
@@ -175,6 +179,26 @@ impl Lines {
     }
 }
 
+/// JSON of the agent. Its texts are shown to root, and may be those of somebody who has become the agent's user and sits at the socket in its
+/// place: nothing in them may speak to the terminal.
+pub(super) fn decoded<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_value(harmless(serde_json::from_slice(text)?))
+}
+
+fn harmless(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(harmless_text(&text)),
+        Value::Array(items) => items.into_iter().map(harmless).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (harmless_text(&name), harmless(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+/// Lines stay lines.
+pub(super) fn harmless_text(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c }).collect()
+}
+
 fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     for _ in 0..16 {
@@ -195,4 +219,16 @@ pub(super) fn until(end: Instant) -> Duration {
 /// `text` for the query of a path.
 pub(super) fn quoted(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_in_the_place_of_the_agent_does_not_speak_to_the_terminal_of_root() {
+        let text = r#"{"done": "a\u001b]0;b\u0007\n\tc", "\u001bname": [{"x": "\u009b2J\u007f"}, 18446744073709551615]}"#;
+        let value: Value = decoded(text.as_bytes()).unwrap();
+        assert_eq!(value, serde_json::json!({"done": "a ]0;b \n\tc", " name": [{"x": " 2J "}, u64::MAX]}));
+    }
 }

@@ -1,6 +1,6 @@
 //! `report`: the last failure report, or how it would be now.
 
-use super::agent::{ANSWER, Trouble, quoted};
+use super::agent::{ANSWER, Trouble, harmless_text, quoted};
 use super::arguments::{Global, ReportArguments};
 use super::failure::Failure;
 use super::output::Output;
@@ -28,9 +28,8 @@ pub(super) fn run(global: &Global, arguments: &ReportArguments, out: &mut Output
         }
         out.json(&value)?;
     } else {
-        // Lines stay lines; nothing else in them may speak to the terminal.
-        let harmless = |c: char| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c };
-        out.line(view.text.chars().map(harmless).collect::<String>())?;
+        // Also those of a file.
+        out.line(harmless_text(&view.text))?;
     }
     Ok(Exit::Ok)
 }

@@ -26,7 +26,8 @@ pub(super) fn run(global: &Global) -> anyhow::Result<Exit> {
         log: global.filter().is_none().then_some(log),
     };
     block_on(async {
-        match daemon::run(options).await {
+        // A task of its own: to wake the future that the runtime blocks on takes a write to a descriptor each time.
+        match tokio::spawn(daemon::run(options)).await.context("the agent has ended without a result")? {
             Ok(()) => Ok(Exit::Ok),
             Err(Failure::Configuration(errors)) => Err(Invalid(errors).into()),
             Err(failure) => Err(failure.into()),

@@ -10,6 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value as Toml};
 
+/// In a text of so many bytes, and so closely behind the first error of a longer one, all errors are gathered.
+const CLOSE: usize = 64 * 1024;
+/// Syntax is looked at before keys that stand there twice.
+const ROUNDS: usize = 4;
+
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
@@ -100,7 +105,7 @@ pub(super) fn parse(sources: &mut Sources, file: usize, errors: &mut Vec<Diagnos
     let Some(source) = sources.get(file) else {
         return Table::default();
     };
-    let (document, syntax) = DeTable::parse_recoverable(&source.text);
+    let (document, syntax) = document(&source.text);
     let mut secrets = Vec::new();
     let root = document.into_inner();
     note_secrets(&root, &mut Vec::new(), &mut secrets);
@@ -123,6 +128,81 @@ pub(super) fn parse(sources: &mut Sources, file: usize, errors: &mut Vec<Diagnos
         Data::Table(table) => table,
         _ => Table::default(),
     }
+}
+
+/// The document, and its errors. Each error takes some hundred bytes and a wrong file may have one in every second byte, so of a long text
+/// that is wrong no more is read than the first error and what follows it closely.
+fn document(text: &str) -> (Spanned<DeTable<'_>>, Vec<toml::de::Error>) {
+    if text.len() <= CLOSE {
+        return DeTable::parse_recoverable(text);
+    }
+    let (mut sound, mut first) = (text, None);
+    for _ in 0..ROUNDS {
+        let Err(error) = DeTable::parse(sound) else { break };
+        if is_of_the_cut(&error, sound, text) {
+            break;
+        }
+        let at = begin_of(&error);
+        first = Some((at, error));
+        // What is told first need not stand first.
+        sound = sound.get(..at).and_then(|before| Some(before.split_at(before.rfind('\n')? + 1).0)).unwrap_or_default();
+    }
+    let Some((at, error)) = first else { return DeTable::parse_recoverable(text) };
+    let close = close_to(text, at);
+    let (document, mut errors) = DeTable::parse_recoverable(close);
+    errors.retain(|error| !is_of_the_cut(error, close, text));
+    if errors.is_empty() {
+        errors.push(error);
+    }
+    (document, errors)
+}
+
+/// Where it begins.
+fn begin_of(error: &toml::de::Error) -> usize {
+    error.span().map_or(0, |span| span.start)
+}
+
+/// Whether an error of `part`, the beginning of `text`, comes from where that was cut: a string, an array or a table goes on there. Of what goes
+/// on behind the cut nobody knows whether it is secret, so nothing may be said of a line there.
+fn is_of_the_cut(error: &toml::de::Error, part: &str, text: &str) -> bool {
+    if part.len() == text.len() {
+        return false;
+    }
+    let Some(rest) = part.get(begin_of(error)..).filter(|rest| !rest.is_empty()) else { return true };
+    let says_something = |line: &str| !matches!(line.trim_start().chars().next(), None | Some('#'));
+    error.message().starts_with("unclosed") && !rest.lines().any(says_something)
+}
+
+/// Adds to `table` what the header `[name]` holds in a text that is wrong and long, so that [`parse`] need not have come to it. What is there
+/// already stays. It has no place in the file.
+pub(super) fn complete(table: &mut Table, name: &str, text: &str) {
+    if text.len() <= CLOSE {
+        return;
+    }
+    let header = |line: &str| line.trim_start().strip_prefix('[').map(|rest| rest.split(']').next().unwrap_or_default().trim() == name);
+    let lines = text.split_inclusive('\n').skip_while(|line| header(line) != Some(true));
+    let mut alone = String::new();
+    for line in lines {
+        let ends = !alone.is_empty() && header(line).is_some();
+        if ends || alone.len() + line.len() > CLOSE {
+            break;
+        }
+        alone.push_str(line);
+    }
+    let (document, _) = DeTable::parse_recoverable(&alone);
+    let data = convert(DeValue::Table(document.into_inner()), Place::Default, &mut |_| Place::Default).data;
+    if let Data::Table(alone) = data {
+        let understood = std::mem::replace(table, alone);
+        merge(table, understood);
+    }
+}
+
+/// `text` to not much more than [`CLOSE`] bytes behind `at`, in whole lines where there are any.
+fn close_to(text: &str, at: usize) -> &str {
+    let most = at.saturating_add(CLOSE).min(text.len());
+    let line = text.as_bytes().get(at..most).and_then(|near| near.iter().rposition(|byte| *byte == b'\n'));
+    let end = line.map_or(most, |end| at + end + 1);
+    (0..=end).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// What a syntax error often comes from.

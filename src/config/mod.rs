@@ -162,7 +162,11 @@ fn path_of_agent(layout: &Layout, key: &str) -> Option<PathBuf> {
     let mut sources = layout.read(&Owners::system(), &mut unheard);
     let mut root = Table::default();
     for file in 0..sources.0.len() {
-        let table = fragment::parse(&mut sources, file, &mut unheard);
+        let before = unheard.len();
+        let mut table = fragment::parse(&mut sources, file, &mut unheard);
+        if let Some(source) = sources.get(file).filter(|_| unheard.len() > before) {
+            fragment::complete(&mut table, "agent", &source.text);
+        }
         fragment::merge(&mut root, table);
     }
     let Data::Table(agent) = &root.0.get("agent")?.value.data else { return None };

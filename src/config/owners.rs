@@ -82,18 +82,20 @@ impl Owners {
         facts
     }
 
-    /// Why root does not read the drop-ins of `directory` for what it runs itself: somebody else can change a directory on the way there, and
-    /// so could put a link in its place, to files that root alone may read, or that were never meant as configuration. The runtime
-    /// directory of the agent is such a one. Never for others than root.
+    /// Why a command of root's does not read the drop-ins of `directory`, whomever it judges exec checks for: somebody else can change a directory on the way there, and
+    /// so could put a link in its place, to files that root alone may read, or that were never meant as configuration, or have root ask a
+    /// server of his with its own credentials. The runtime directory of the agent is such a one. Never for others than root.
     pub(super) fn distrust_way(&self, directory: &Path) -> Option<(String, String)> {
-        if self.agent() != 0 {
-            return None;
-        }
+        let root = match self {
+            Self::System { .. } if rustix::process::geteuid().is_root() => Self::System { agent: 0 },
+            Self::Given { agent: 0, .. } => self.clone(),
+            Self::System { .. } | Self::Given { .. } => return None,
+        };
         let known = |path: &Path| {
             let metadata = std::fs::metadata(path).ok()?;
-            Some(Facts { path: path.to_owned(), owner: self.owner(path, &metadata), directory: true })
+            Some(Facts { path: path.to_owned(), owner: root.owner(path, &metadata), directory: true })
         };
-        self.distrust(&directory.ancestors().filter_map(known).collect::<Vec<_>>())
+        root.distrust(&directory.ancestors().filter_map(known).collect::<Vec<_>>())
     }
 
     fn owner(&self, path: &Path, metadata: &Metadata) -> Owner {

@@ -33,7 +33,7 @@ const SEALED: [&str; 5] = ["headers", "body", "environment", "send", "uri"];
 
 /// Whether all that stands under the key `name` is kept from being shown; a typing error in such a name counts as the name.
 pub(super) fn is_sealed(name: &str) -> bool {
-    SEALED.contains(&name) || (!keys::all().any(|section| section.key(name).is_some()) && keys::nearest(name, SEALED).is_some())
+    SEALED.contains(&name) || (keys::nearest(name, SEALED).is_some() && !keys::all().any(|section| section.key(name).is_some()))
 }
 
 /// Whether the value at this dotted path is kept from being shown. A check or signal may have such a word for its name.
@@ -124,8 +124,9 @@ fn is_word(c: char) -> bool {
 
 /// Longest line that is searched for secrets, in bytes. Longer ones are never shown.
 pub(super) const LINE_LIMIT: usize = 4096;
-/// Most lines of one string or array that are searched for its beginning.
+/// Most lines of one string or array that are searched for its beginning, and most bytes of them: each of many errors looks there.
 const LINES_LIMIT: usize = 200;
+const LINES_BYTES: usize = 4 * LINE_LIMIT;
 
 /// Whether a line that follows `earlier` lines, the nearest first, may be the rest of a secret that began there: a string, array or
 /// table over several lines. If it cannot be known it may be one.
@@ -139,8 +140,10 @@ pub(super) fn continues_secret<'a>(line: &str, earlier: impl Iterator<Item = &'a
     if begins_statement(line) {
         return false;
     }
+    let mut bytes = 0;
     for (count, line) in earlier.enumerate() {
-        if count >= LINES_LIMIT || line.len() > LINE_LIMIT || secret_in_line_at(line).is_some() {
+        bytes += line.len();
+        if count >= LINES_LIMIT || line.len() > LINE_LIMIT || bytes > LINES_BYTES || secret_in_line_at(line).is_some() {
             return true;
         }
         if begins_statement(line) {

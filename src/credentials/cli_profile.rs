@@ -102,7 +102,8 @@ pub(super) fn recipe(settings: &plan::Profile, around: &Around) -> Result<(Recip
     let named = settings.name.clone().or_else(|| around.profile.clone());
     let name = named.or_else(|| config.current.clone()).filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| in_file("no profile is current, and none is named".to_owned()))?;
-    let mine_alone = about.mode() & 0o022 == 0;
+    let mine = about.uid() == 0 || about.uid() == rustix::process::geteuid().as_raw();
+    let mine_alone = mine && about.mode() & 0o022 == 0;
     let reading = Reading { config: &config, settings, around, mine_alone };
     reading.recipe(&name).map_err(|refused| Refused { why: format!("{}: {}", path.display(), refused.why), ..refused })
 }
@@ -111,7 +112,7 @@ struct Reading<'a> {
     config: &'a Config<'a>,
     settings: &'a plan::Profile,
     around: &'a Around,
-    /// Nobody but the owner can have written the file.
+    /// Nobody but root and this user can have written the file.
     mine_alone: bool,
 }
 
@@ -167,9 +168,8 @@ impl Reading<'_> {
                 let token = Token::complete(profile.oidc_provider_arn.clone(), file, self.around)?;
                 Ok(Base::Oidc(token, self.role(profile)?))
             }
-            "External" if !self.mine_alone => {
-                Err(Refused::new("its command is not run, because others may write the file").hinting("set mode 0600"))
-            }
+            "External" if !self.mine_alone => Err(Refused::new("its command is not run, because others may write the file")
+                .hinting("it must be root's or this user's own, with mode 0600")),
             "External" => profile.process_command.map(Base::External).ok_or_else(|| lacks("process_command")),
             other => {
                 let hint = "use the RAM role of the instance, or a profile with mode AK, StsToken, RamRoleArn, EcsRamRole, OIDC, ChainableRamRoleArn or External";

@@ -20,6 +20,7 @@ use super::source::Refused;
 use super::sts::{Role, RoleSettings};
 use crate::plan;
 use crate::secret::Secret;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The values of one section by key.
@@ -60,9 +61,9 @@ pub(super) fn recipe(settings: &plan::Profile, around: &Around) -> Result<(Recip
 fn section(path: &Path, name: &str) -> Result<Section, String> {
     let text = file::read(path, file::PROFILES_LIMIT, Readers::Few)?;
     let mut sections = parse(&text)?;
-    let position = sections.iter().position(|(title, _)| title == name);
+    let position = sections.iter().position(|(title, _)| *title == name);
     let position = position.ok_or_else(|| format!("there is no profile {}", crate::transport::clean(name)))?;
-    Ok(sections.swap_remove(position).1)
+    Ok(kept(sections.swap_remove(position).1))
 }
 
 fn of_section(name: &str, section: &Section, settings: &plan::Profile, around: &Around) -> Result<(Recipe, String), Refused> {
@@ -101,9 +102,17 @@ fn of_section(name: &str, section: &Section, settings: &plan::Profile, around: &
     Ok((Recipe { base, roles }, source))
 }
 
-/// All sections of a file; what is wrong is told by the number of its line.
-fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
-    let mut sections: Vec<(String, Section)> = Vec::new();
+/// A section as it stands in the file: a key, and the pieces of its value line by line.
+type Written<'a> = Vec<(String, Vec<&'a str>)>;
+
+/// Sections by their names.
+type Sections<'a> = Vec<(&'a str, Written<'a>)>;
+
+/// All sections of a file; what is wrong is told by the number of its line. Takes time in proportion to the text: the file may be a MiB
+/// of the shortest lines there are.
+fn parse(text: &str) -> Result<Sections<'_>, String> {
+    let mut sections = Sections::new();
+    let (mut titles, mut keys) = (HashSet::new(), HashSet::new());
     let mut goes_on = false;
     for (line, number) in text.trim_start_matches('\u{feff}').lines().zip(1_usize..) {
         let trimmed = line.trim();
@@ -113,29 +122,35 @@ fn parse(text: &str) -> Result<Vec<(String, Section)>, String> {
         let open = sections.last_mut();
         if goes_on && line.starts_with([' ', '\t']) {
             if let Some((_, value)) = open.and_then(|(_, section)| section.last_mut()) {
-                *value = Secret::new(format!("{}\n{}", value.expose(), uncommented(trimmed)));
+                value.push(uncommented(trimmed));
             }
             continue;
         }
         if let Some(title) = trimmed.strip_prefix('[') {
             let title = title.split_once(']').map(|(title, _)| title).ok_or_else(|| format!("line {number} has [ without ]"))?;
-            if sections.iter().any(|(other, _)| other == title) {
+            if !titles.insert(title) {
                 return Err(format!("line {number} begins a profile that was there before"));
             }
-            sections.push((title.to_owned(), Section::new()));
+            sections.push((title, Vec::new()));
+            keys.clear();
             goes_on = false;
             continue;
         }
         let (_, section) = open.ok_or_else(|| format!("line {number} stands before the first [profile]"))?;
         let (key, value) = trimmed.split_once(['=', ':']).ok_or_else(|| format!("line {number} is not of the form key = value"))?;
         let key = key.trim().to_lowercase();
-        if section.iter().any(|(other, _)| *other == key) {
+        if !keys.insert(key.clone()) {
             return Err(format!("line {number} has a key that was there before"));
         }
-        section.push((key, Secret::new(uncommented(value))));
+        section.push((key, vec![uncommented(value)]));
         goes_on = true;
     }
     Ok(sections)
+}
+
+/// Its values, from here on as secrets.
+fn kept(written: Written<'_>) -> Section {
+    written.into_iter().map(|(key, value)| (key, Secret::new(value.join("\n")))).collect()
 }
 
 fn uncommented(value: &str) -> &str {
@@ -148,7 +163,7 @@ mod tests {
 
     fn shown(text: &str) -> Vec<(String, Vec<(String, String)>)> {
         let plain = |section: Section| section.into_iter().map(|(key, value)| (key, value.expose().to_owned())).collect();
-        parse(text).unwrap().into_iter().map(|(name, section)| (name, plain(section))).collect()
+        parse(text).unwrap().into_iter().map(|(name, written)| (name.to_owned(), plain(kept(written)))).collect()
     }
 
     #[test]

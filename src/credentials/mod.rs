@@ -11,6 +11,8 @@ mod cli_profile;
 mod document;
 mod external;
 mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod ini_profile;
 mod oidc;
 mod ram_role;

@@ -93,7 +93,7 @@ fn is_region(text: &str) -> bool {
 }
 
 /// `STS_ENDPOINT`. Plain http would show what is signed to everybody on the way.
-fn overridden(endpoint: &str) -> Result<Url, Refused> {
+pub(super) fn overridden(endpoint: &str) -> Result<Url, Refused> {
     let bad = |why: &str| Refused::new(format!("STS_ENDPOINT {why}")).hinting("write a host, such as sts.cn-hangzhou.aliyuncs.com");
     let text = if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
     let url = Url::parse(&text).map_err(|_| bad("is not a host"))?;

@@ -35,7 +35,7 @@ pub(super) async fn find(given: Option<&Secret>, around: &Around) -> Result<Foun
     let asking = async {
         http.prepare().await;
         // The URL may hold a secret of its own: only its host is ever named.
-        let response = match http.client.get(url.as_str()).send().await {
+        let response = match http.client().map_err(trouble)?.get(url.as_str()).send().await {
             Ok(response) => response,
             Err(error) => return Err(trouble(http.explain(&error, &host, None, deadline).await)),
         };
@@ -54,7 +54,7 @@ pub(super) async fn find(given: Option<&Secret>, around: &Around) -> Result<Foun
     }
 }
 
-fn parse(text: &str) -> Result<Url, Refused> {
+pub(super) fn parse(text: &str) -> Result<Url, Refused> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url = url.ok_or_else(|| Refused::new("the URI is not an http or https URL"))?;
     if !url.username().is_empty() || url.password().is_some() {

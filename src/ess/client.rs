@@ -114,10 +114,7 @@ impl Client {
             Ok(Found::NotYet(why)) => Look::NotYet(why),
             Ok(Found::Several(why)) => Look::NotNow(why),
             Err(refusal) if refusal.class == Class::Permission => Look::Denied(refusal.explained()),
-            Err(refusal) => {
-                let retry_after = refusal.retry_after;
-                Look::Failed { why: refusal.explained(), retry_after }
-            }
+            Err(refusal) => Look::Failed { class: refusal.class, retry_after: refusal.retry_after, why: refusal.explained() },
         }
     }
 

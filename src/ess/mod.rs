@@ -3,6 +3,8 @@
 
 mod action;
 mod client;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hosts;
 mod operations;
 

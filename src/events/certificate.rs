@@ -182,7 +182,7 @@ async fn fetch_until(reach: &Reach, address: &str, host: &str, deadline: Instant
     };
     let http = made.await.map_err(|_| "the HTTP client was not made".to_owned())?.map_err(|error| error.to_string())?;
     http.prepare().await;
-    let response = match http.client.get(address).timeout(FETCH_TIMEOUT).send().await {
+    let response = match http.client().map_err(|trouble| trouble.message)?.get(address).timeout(FETCH_TIMEOUT).send().await {
         Ok(response) => response,
         Err(error) => return Err(http.explain(&error, host, None, deadline).await.message),
     };

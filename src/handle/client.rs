@@ -296,7 +296,7 @@ impl Client {
         };
         // What takes too long here is noticed below.
         let _ = tokio::time::timeout_at(deadline, http.prepare()).await;
-        let request = http.client.post(url).headers(headers(document, target)).body(message.body());
+        let request = http.client().map_err(silent)?.post(url).headers(headers(document, target)).body(message.body());
         let response = match tokio::time::timeout_at(deadline, request.send()).await {
             Err(_) => return Err(timed_out("waiting for the answer of")),
             Ok(Err(error)) => return Err(silent(http.explain(&error, &host, None, deadline).await)),

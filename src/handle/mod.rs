@@ -6,6 +6,8 @@
 mod answer;
 mod client;
 mod document;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 
 pub use client::{Client, Message};
 pub use document::{Document, Invalid};

@@ -82,7 +82,7 @@ pub fn reset(dir: &Path, root: Option<&Path>, mind: Mind, others: impl Fn(&str) 
     for name in &names {
         rustix::fs::unlinkat(&opened, name.as_str(), AtFlags::empty()).map_err(io("remove", dir.join(name)))?;
     }
-    if let Some(lock) = &lock {
+    if let Some(lock) = lock.as_ref().filter(|lock| is_own(lock, owner)) {
         // The process id in it means nothing any more.
         lock.set_len(0).map_err(|source| ResetError::Io { doing: "empty", path: dir.join(LOCK), source })?;
     }
@@ -91,6 +91,11 @@ pub fn reset(dir: &Path, root: Option<&Path>, mind: Mind, others: impl Fn(&str) 
         Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(names),
         Err(error) => Err(io("sync", dir.to_owned())(error)),
     }
+}
+
+/// Root empties no file that the owner of the directory may have linked there, but could not write himself.
+fn is_own(lock: &File, owner: u32) -> bool {
+    rustix::fs::fstat(lock).is_ok_and(|stat| stat.st_uid == owner && stat.st_nlink == 1)
 }
 
 fn is_of_ledger(name: &str) -> bool {
@@ -148,4 +153,21 @@ fn names(opened: &OwnedFd, is_ours: impl Fn(&str) -> bool) -> Result<Vec<String>
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_a_link_to_another_file_empties_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let (other, state) = (home.path().join("other"), home.path().join("state"));
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(&other, "of somebody else").unwrap();
+        std::fs::hard_link(&other, state.join(LOCK)).unwrap();
+        std::fs::write(state.join("ledger.json"), "{}").unwrap();
+        assert_eq!(reset(&state, None, Mind::Remove, |_| false).unwrap(), ["ledger.json"]);
+        assert_eq!(std::fs::read_to_string(other).unwrap(), "of somebody else");
+    }
 }

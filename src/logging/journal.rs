@@ -12,8 +12,8 @@
 //!
 //! Values are escaped into one line each, as in the other formats, so the binary form of a field is never needed and nobody can write
 //! fields of his own. What a journal does not take within [`PATIENCE`] goes to standard error as a line, which is the journal too but has
-//! no fields; what that does not take at once is lost, and how much it was is said when one of the two takes lines again. So the loop
-//! never waits long for a journal that is stuck.
+//! no fields, and until it takes one again nobody waits for it; what standard error does not take at once is lost, and how much it was is
+//! said when one of the two takes lines again. So the loop does not wait for a journal that is stuck.
 
 use super::{Escaping, bounded, cut};
 use rustix::net::{SendFlags, send};
@@ -22,7 +22,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tracing::Event;
 use tracing::field::{Field, Visit};
@@ -91,6 +91,8 @@ pub(super) struct Journal {
     /// Standard error: a stream socket to the journal.
     stream: OwnedFd,
     lost: AtomicU64,
+    /// It took nothing within [`PATIENCE`]: until it does again nobody waits for it.
+    stuck: AtomicBool,
 }
 
 impl Journal {
@@ -105,14 +107,29 @@ impl Journal {
     fn at(path: PathBuf, stream: OwnedFd) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, path, stream, lost: AtomicU64::new(0) })
+        Ok(Self { socket, path, stream, lost: AtomicU64::new(0), stuck: AtomicBool::new(false) })
     }
 
     fn take(&self, entry: &[u8]) -> io::Result<()> {
         // By path each time: journald may have been started again at a new socket.
         match self.socket.send_to(entry, &self.path) {
-            Ok(_) => Ok(()),
-            Err(_) => self.take_line(entry),
+            Ok(_) => {
+                self.is_stuck(false);
+                Ok(())
+            }
+            Err(error) => {
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.is_stuck(true);
+                }
+                self.take_line(entry)
+            }
+        }
+    }
+
+    fn is_stuck(&self, stuck: bool) {
+        if self.stuck.swap(stuck, Ordering::Relaxed) != stuck {
+            // It does not fail for a socket; if it did, lines would be waited for, or not, as before.
+            let _ = self.socket.set_nonblocking(stuck);
         }
     }
 
@@ -161,6 +178,7 @@ impl<'w> MakeWriter<'w> for Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Moment;
     use crate::logging::{Format, subscriber};
     use std::io::Read;
     use std::os::unix::net::UnixStream;
@@ -272,11 +290,15 @@ mod tests {
         });
         let sent = sent.count();
         assert_eq!(before, 2, "after {sent}");
+        let begun = Moment::now();
+        (0..200).for_each(|_| put(&journal, &"x".repeat(4000)));
+        let took = Moment::now().boot_ms - begun.boot_ms;
+        assert!(took < 100 * crate::clock::millis(PATIENCE), "only the first line waits: {took} ms");
         assert!(!desk.entries().is_empty());
         assert!(desk.line().starts_with("<6>xxx"), "what the socket does not take is a line");
         put(&journal, "again");
         let entries = desk.entries();
         assert_eq!(entries[0], entry("again"));
-        assert!(entries[1].contains("MESSAGE=logging: 2 lines were lost"), "{entries:?}");
+        assert!(entries[1].contains("MESSAGE=logging: 202 lines were lost"), "{entries:?}");
     }
 }

@@ -360,11 +360,23 @@ pub struct Check {
 impl Check {
     /// Checks that must be known before this one can be judged: its dependencies, and the members of a composite.
     pub fn needs(&self) -> impl Iterator<Item = &Name> {
-        let members = match &self.probe {
-            Probe::Composite(composite) => composite.of.as_slice(),
+        self.depends_on.iter().chain(self.members())
+    }
+
+    /// The members of a composite.
+    pub fn members(&self) -> &[Name] {
+        match &self.probe {
+            Probe::Composite(composite) => &composite.of,
             _ => &[],
-        };
-        self.depends_on.iter().chain(members)
+        }
+    }
+
+    /// The longest that a run takes: beyond the timeout a program has its time to end, and to die.
+    pub fn longest_run(&self) -> Duration {
+        match &self.probe {
+            Probe::Exec(exec) => self.timeout.saturating_add(exec.kill_grace).saturating_add(Duration::from_secs(3)),
+            _ => self.timeout,
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Probe {
 impl Probe {
     /// The kind whose runs are children.
     pub const EXEC: &'static str = "exec";
+    /// The kind that is pushed.
+    pub const TTL: &'static str = "ttl";
     /// The kinds whose runs look at files, file systems or /proc, which may hang. They limit themselves, so that those that hang count no more.
     pub const OF_FILES: [&'static str; 8] = ["cloud-init", "disk", "file", "load", "memory", "mount", "port", "process"];
 
@@ -64,7 +66,7 @@ impl Probe {
             Self::Exec(_) => Self::EXEC,
             Self::Container(_) => "container",
             Self::Systemd(_) => "systemd",
-            Self::Ttl(_) => "ttl",
+            Self::Ttl(_) => Self::TTL,
             Self::Composite(_) => "composite",
             Self::File(_) => "file",
             Self::CloudInit(_) => "cloud-init",

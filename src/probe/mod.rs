@@ -19,6 +19,8 @@ mod dns;
 pub mod exec;
 mod failure;
 mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod grpc;
 mod http;
 mod inotify;

@@ -1,21 +1,23 @@
 //! Threads for blocking work that can hang: a dead file server, a silent name server.
 //!
-//! A thread lives for one piece of work: in steady state there is none. Work that hangs keeps its thread until the kernel lets it go; it
-//! never holds up the loop, the ledger or ROS. Each check has one piece of work at most in each of these:
+//! Work that hangs keeps its thread until the kernel lets it go; it never holds up the loop, the ledger or ROS. Threads come when there is
+//! work and end soon after it: in steady state there is none, or one where checks look at files all the time. Each check has one piece of
+//! work at most in each of these:
 //!
 //! - A [`Pool`] has a number of seats. When all are taken the caller waits, within the timeout of its check; the next run of a check waits
 //!   for what still hangs of the last one, and takes no second seat.
 //! - [`Apart`] is for kinds of checks that look at files. It has no common limit that checks of a dead file server could use up: its bound
-//!   is one thread for each check (and path, should a reload change that). Looks take turns only as long as they are quick, and the next
-//!   run of a check that hangs answers at once.
+//!   is one thread for each check (and path, should a reload change that). Quick looks are taken one after the other by one thread, since
+//!   to make one costs more than to look; what waits some milliseconds gets another. Looks take turns only as long as they are quick, and
+//!   the next run of a check that hangs answers at once.
 
 use super::failure;
 use super::progress::{Doing, Progress};
 use crate::check::{Health, Observation};
-use std::collections::HashMap;
-use std::fmt::Display;
+use std::collections::{HashMap, VecDeque};
+use std::fmt::{self, Debug, Display};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
@@ -133,16 +135,109 @@ const TURNS: usize = 32;
 /// For so long a look has its turn: what takes longer hangs, or waits for a disk.
 const QUICK: Duration = Duration::from_millis(100);
 
-/// A thread for each check that looks at files; clones share them. At most one for each check and path, hung ones included.
+/// After so long without a result another thread is made, if there is work that waits for one.
+const BUSY: Duration = Duration::from_millis(5);
+
+/// How long the last thread stays when there is no work.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Threads for checks that look at files; clones share them. At most one for each check and path, hung ones included, and one that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Apart {
     looks: Looks,
     turns: Arc<Semaphore>,
+    hands: Arc<Hands>,
 }
 
 impl Default for Apart {
     fn default() -> Self {
-        Self { looks: Looks::default(), turns: Arc::new(Semaphore::new(TURNS)) }
+        Self { looks: Looks::default(), turns: Arc::new(Semaphore::new(TURNS)), hands: Arc::default() }
+    }
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Work that waits, and the threads that take it.
+#[derive(Default)]
+struct Hands {
+    bench: Mutex<Bench>,
+    called: Condvar,
+}
+
+#[derive(Default)]
+struct Bench {
+    waiting: VecDeque<Work>,
+    /// Threads that live, and those of them that have nothing to do.
+    threads: usize,
+    idle: usize,
+    /// When one has last taken work.
+    taken: Option<Instant>,
+}
+
+impl Debug for Hands {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hands").finish_non_exhaustive()
+    }
+}
+
+impl Hands {
+    fn bench(&self) -> MutexGuard<'_, Bench> {
+        self.bench.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over `work`; makes a thread if there is none that may take it soon.
+    fn give(self: &Arc<Self>, work: Work) -> io::Result<()> {
+        let mut bench = self.bench();
+        let all_hang = bench.idle == 0 && bench.waiting.is_empty() && bench.taken.is_none_or(|taken| taken.elapsed() > BUSY);
+        if bench.threads == 0 || all_hang {
+            drop(bench);
+            return self.start(Some(work));
+        }
+        bench.waiting.push_back(work);
+        self.called.notify_one();
+        Ok(())
+    }
+
+    /// Makes another thread, if work waits for one.
+    fn help(self: &Arc<Self>) -> io::Result<()> {
+        if self.bench().waiting.is_empty() { Ok(()) } else { self.start(None) }
+    }
+
+    fn start(self: &Arc<Self>, first: Option<Work>) -> io::Result<()> {
+        let mut bench = self.bench();
+        bench.threads += 1;
+        if first.is_some() {
+            bench.taken = Some(Instant::now());
+        }
+        drop(bench);
+        let hands = Arc::clone(self);
+        let started = start("apart", move || {
+            let mut next = first;
+            while let Some(work) = next.take().or_else(|| hands.next()) {
+                work();
+            }
+        });
+        if started.is_err() {
+            self.bench().threads -= 1;
+        }
+        started
+    }
+
+    /// What to do next; none: the thread has to go.
+    fn next(&self) -> Option<Work> {
+        let mut bench = self.bench();
+        if bench.waiting.is_empty() && bench.idle == 0 {
+            bench.idle += 1;
+            let waited = self.called.wait_timeout_while(bench, LINGER, |bench| bench.waiting.is_empty());
+            bench = waited.unwrap_or_else(PoisonError::into_inner).0;
+            bench.idle -= 1;
+        }
+        let work = bench.waiting.pop_front();
+        if work.is_some() {
+            bench.taken = Some(Instant::now());
+        }
+        bench.threads -= usize::from(work.is_none());
+        work
     }
 }
 
@@ -170,8 +265,8 @@ impl Drop for Entered {
 }
 
 impl Apart {
-    /// Does `work` of the check `owner`, which looks at `path`, on a thread of its own, and says in `progress` that it does. If the caller
-    /// goes away, the result is dropped there.
+    /// Does `work` of the check `owner`, which looks at `path`, on a thread where it holds up nobody, and says in `progress` that it does. If
+    /// the caller goes away, the result is dropped there.
     ///
     /// # Errors
     /// The observation to give: critical at once when the work of an earlier run still hangs, unknown when there is no thread.
@@ -187,14 +282,23 @@ impl Apart {
         let trouble = |error: &dyn Display| Observation::new(Health::Unknown, format!("no thread to look at {path}: {error}"));
         let turn = self.turns.acquire().await.map_err(|error| trouble(&error))?;
         let (done, mut result) = oneshot::channel();
-        let started = start("apart", move || {
+        let given = self.hands.give(Box::new(move || {
+            // Who went away before this began did not call for help: it must not stand before the work of others, who did.
+            if done.is_closed() {
+                return;
+            }
             let value = work();
             drop(entered);
             // An error means that nobody waits any more: the value is dropped, which is all there is to do.
             let _ = done.send(value);
-        });
-        started.map_err(|error| trouble(&error))?;
-        let looked = match tokio::time::timeout(QUICK, &mut result).await {
+        }));
+        given.map_err(|error| trouble(&error))?;
+        let mut looked = tokio::time::timeout(BUSY, &mut result).await;
+        if looked.is_err() {
+            self.hands.help().map_err(|error| trouble(&error))?;
+            looked = tokio::time::timeout(QUICK, &mut result).await;
+        }
+        let looked = match looked {
             Ok(looked) => looked,
             Err(_) => {
                 drop(turn);
@@ -221,6 +325,9 @@ impl Apart {
             };
             // Only the closing of the channel ends the waiting: nothing is ever sent.
             if tokio::time::timeout_at(earlier.since + YOUNG, earlier.over.changed()).await.is_err() {
+                // It may never have begun: who looked may have been given up before he called for help, or none was to be had.
+                let trouble = |error| Observation::new(Health::Unknown, format!("no thread to look at {path}: {error}"));
+                self.hands.help().map_err(trouble)?;
                 return Err(failure::of_hung_look(path, earlier.since.elapsed()));
             }
         }
@@ -240,7 +347,9 @@ mod tests {
     use super::*;
     use crate::check::Health;
     use crate::probe::within;
+    use std::pin::Pin;
     use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
     #[tokio::test]
@@ -275,10 +384,21 @@ mod tests {
             let (apart, held) = (apart.clone(), Arc::clone(&held));
             async move {
                 let progress = Progress::default();
+                let (begun, has_begun) = oneshot::channel();
                 let look = async {
-                    let look = apart.look(&owner, "/nfs/flag", &progress, move || held.lock().unwrap().recv().is_ok()).await;
+                    let hang = move || {
+                        begun.send(()).unwrap();
+                        held.lock().unwrap().recv().is_ok()
+                    };
+                    let look = apart.look(&owner, "/nfs/flag", &progress, hang).await;
                     look.map(|_| panic!("nobody let it go")).unwrap_or_else(|observation| observation)
                 };
+                let mut look = std::pin::pin!(look);
+                tokio::select! {
+                    biased;
+                    seen = &mut look => return seen,
+                    begun = has_begun => begun.unwrap(),
+                }
                 within(Duration::from_millis(5), &progress, look).await
             }
         };
@@ -312,12 +432,51 @@ mod tests {
         let apart = Apart::default();
         let (owner, progress): (Arc<str>, _) = (Arc::from("web"), Progress::default());
         let (let_go, held) = mpsc::channel::<()>();
-        {
-            let mut given_up = Box::pin(apart.look(&owner, "/flag", &progress, move || held.recv().is_ok()));
-            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx).is_pending())).await);
+        let (begun, has_begun) = oneshot::channel();
+        tokio::select! {
+            _ = apart.look(&owner, "/flag", &progress, move || (begun.send(()), held.recv())) => panic!("it hangs"),
+            begun = has_begun => begun.unwrap(),
         }
         let again = apart.look(&owner, "/flag", &progress, || 8);
         let letting = async { let_go.send(()).unwrap() };
         assert_eq!(tokio::join!(again, letting).0.unwrap(), 8);
+    }
+
+    fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_look_that_was_given_up_before_it_began_holds_up_no_other_and_not_itself() {
+        // However slow this machine: the second is behind the first.
+        tokio::time::pause();
+        let apart = Apart::default();
+        let (let_go, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let hang = |owner: &'static str| {
+            let (apart, held) = (apart.clone(), Arc::clone(&held));
+            async move { apart.look(&Arc::from(owner), "/nfs/flag", &Progress::default(), move || held.lock().unwrap().recv().is_ok()).await }
+        };
+        let (second_owner, progress): (Arc<str>, _) = (Arc::from("second"), Progress::default());
+        // The first has the thread; the second waits for one when it is given up, before it has called for another.
+        let mut first = Box::pin(hang("first"));
+        let mut second = Box::pin(hang("second"));
+        assert!(poll_once(&mut first).is_pending());
+        assert!(poll_once(&mut second).is_pending());
+        drop(second);
+        let again = || apart.look(&second_owner, "/nfs/flag", &progress, || 6);
+        assert_eq!(again().await.unwrap_err().health, Health::Critical, "it seems to hang");
+        while apart.looks.lock().unwrap().len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(again().await.unwrap(), 6, "it had not even begun");
+        let mut third = Box::pin(hang("third"));
+        assert!(poll_once(&mut third).is_pending());
+        drop(third);
+        tokio::time::resume();
+        let well = Arc::from("well");
+        let seen = tokio::time::timeout(Duration::from_secs(30), apart.look(&well, "/etc/flag", &progress, || 5)).await;
+        assert_eq!(seen.expect("nothing is in its way").unwrap(), 5);
+        drop(let_go);
     }
 }

@@ -8,6 +8,8 @@
 //! at once, [`PRINTED`] and [`KEPT`] bytes, one thread for the disk and one for the console: reports of signals that fail together take turns
 //! at all of this, and one whose turn does not come in time is not printed, or not kept, or tells no units, and the log or the report says so.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gather;
 mod redact;
 mod shelf;

@@ -64,9 +64,10 @@ impl Redactor {
     pub fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for _ in 0..PASSES {
-            let mut hidden = vec![false; text.len()];
-            self.mark_known(&text, &mut hidden);
-            mark_patterns(&text, &mut hidden);
+            let mut marks = Marks::of(&text);
+            self.mark_known(&text, &mut marks);
+            mark_patterns(&text, &mut marks);
+            let hidden = marks.bytes();
             if !hidden.contains(&true) {
                 break;
             }
@@ -75,12 +76,12 @@ impl Redactor {
         text
     }
 
-    fn mark_known(&self, text: &str, hidden: &mut [bool]) {
+    fn mark_known(&self, text: &str, marks: &mut Marks) {
         for secret in &self.whole {
             let secret = secret.as_str();
             let mut from = 0;
             while let Some(found) = text.get(from..).and_then(|rest| rest.find(secret)) {
-                mark(hidden, from + found..from + found + secret.len());
+                marks.add(from + found..from + found + secret.len());
                 // Occurrences may overlap.
                 from += found + text.get(from + found..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
             }
@@ -90,16 +91,68 @@ impl Redactor {
         }
         for (at, piece) in text.as_bytes().windows(PIECE).enumerate() {
             if self.pieces.contains(piece) {
-                mark(hidden, at..at + PIECE);
+                marks.add(at..at + PIECE);
             }
         }
     }
 }
 
-fn mark(hidden: &mut [bool], range: Range<usize>) {
-    let end = range.end.min(hidden.len());
-    if let Some(range) = hidden.get_mut(range.start..end) {
-        range.fill(true);
+/// Stretches that are to be hidden, which may overlap: how many begin at each byte, less how many end there.
+struct Marks(Vec<i64>);
+
+impl Marks {
+    fn of(text: &str) -> Self {
+        Self(vec![0; text.len() + 1])
+    }
+
+    fn add(&mut self, range: Range<usize>) {
+        let end = range.end.min(self.0.len() - 1);
+        if range.start >= end {
+            return;
+        }
+        for (at, change) in [(range.start, 1), (end, -1)] {
+            if let Some(count) = self.0.get_mut(at) {
+                *count += change;
+            }
+        }
+    }
+
+    /// Whether each byte is hidden.
+    fn bytes(self) -> Vec<bool> {
+        let mut open = 0;
+        let length = self.0.len() - 1;
+        let hidden = self.0.into_iter().take(length).map(|change| {
+            open += change;
+            open > 0
+        });
+        hidden.collect()
+    }
+}
+
+/// The next place of something, found once for all that ask on the way there. Whoever writes into a log must not make this slow: each
+/// name of a secret, or each `://`, in a long line would look through the rest of it.
+struct Ahead<'a> {
+    text: &'a str,
+    find: fn(&str) -> Option<usize>,
+    /// From where to where nothing is.
+    known: Range<usize>,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(text: &'a str, find: fn(&str) -> Option<usize>) -> Self {
+        // Nothing is known yet: no place is in here.
+        Self { text, find, known: text.len() + 1..text.len() + 1 }
+    }
+
+    /// The first place at `from` or behind it; the end of the text where there is none. Asked in ascending order, each byte is looked at once.
+    fn at(&mut self, from: usize) -> usize {
+        if from < self.known.start || from > self.known.end {
+            let found = self.text.get(from..).and_then(self.find);
+            self.known = from..found.map_or(self.text.len(), |found| from + found);
+            #[cfg(test)]
+            tests::LOOKED_THROUGH.set(tests::LOOKED_THROUGH.get() + self.known.len());
+        }
+        self.known.end
     }
 }
 
@@ -119,36 +172,38 @@ fn without(text: &str, hidden: &[bool]) -> String {
     shown
 }
 
-fn mark_patterns(text: &str, hidden: &mut [bool]) {
+fn mark_patterns(text: &str, marks: &mut Marks) {
+    let mut values = Values::of(text);
     for (at, byte) in text.bytes().enumerate() {
         let value = match byte {
-            b'=' | b':' => text.get(..at).and_then(named_before).and_then(|name| value_at(text, at + 1, &name)),
+            b'=' | b':' => text.get(..at).and_then(named_before).and_then(|name| values.at(at + 1, &name)),
             b' ' => behind_blank(text, at),
             _ => None,
         };
         if let Some(value) = value.filter(|value| !is_hidden_already(text, value)) {
-            mark(hidden, value);
+            marks.add(value);
         }
     }
+    let mut urls = Urls::of(text);
     for (at, _) in text.match_indices("://") {
-        if let Some(user) = user_information(text, at + 3).filter(|user| !is_hidden_already(text, user)) {
-            mark(hidden, user);
+        if let Some(user) = urls.user_information(at + 3).filter(|user| !is_hidden_already(text, user)) {
+            marks.add(user);
         }
     }
+    let mut ends = Ahead::new(text, |text| text.find("-----END "));
     for (at, begin) in text.match_indices("-----BEGIN ") {
         let rest = text.get(at + begin.len()..).unwrap_or_default();
         let label = rest.split("-----").next().unwrap_or_default();
         if label.ends_with("PRIVATE KEY") && label.len() < 64 {
-            let end = rest.find("-----END ").map_or(text.len(), |end| at + begin.len() + end);
-            mark(hidden, at..end);
+            marks.add(at..ends.at(at + begin.len()));
         }
     }
 }
 
 /// So that a second pass ends, and hides no more than the first.
 fn is_hidden_already(text: &str, range: &Range<usize>) -> bool {
-    text.get(range.clone())
-        .is_none_or(|value| value.is_empty() || value.trim_end_matches([',', ';', ')', '}', ']', '"', '\'']) == "[hidden")
+    let ends = |c: char| matches!(c, ',' | ';' | ')' | '}' | ']' | '"' | '\'');
+    text.get(range.clone()).is_none_or(|value| value.is_empty() || value.strip_prefix("[hidden").is_some_and(|rest| rest.chars().all(ends)))
 }
 
 /// The name, if it is that of a secret, that ends `before`, perhaps in quotes: `password`, `"api-key"`.
@@ -167,32 +222,44 @@ fn named_before(before: &str) -> Option<String> {
     secret.then_some(name)
 }
 
-/// Where the value begins and ends whose name ended before `from`.
-fn value_at(text: &str, from: usize, name: &str) -> Option<Range<usize>> {
-    let rest = text.get(from..)?;
-    let line = rest.lines().next().unwrap_or_default();
-    let value = line.trim_start_matches([' ', '\t', '>', '\\']);
-    let start = from + (line.len() - value.len());
-    if let Some(quote @ ('"' | '\'')) = value.chars().next() {
-        // Inside of a string that is escaped itself the end is an escaped quote too.
-        let nested = line.get(..line.len() - value.len()).is_some_and(|before| before.ends_with('\\'));
-        let mut escaped = false;
-        let inner = value.char_indices().skip(1).find(|(_, c)| {
-            let ends = *c == quote && (nested || !escaped);
-            escaped = *c == '\\' && !escaped;
-            ends
-        });
-        return Some(start + 1..start + inner.map_or(value.len(), |(at, _)| at));
+/// Values behind the names of secrets.
+struct Values<'a> {
+    text: &'a str,
+    lines: Ahead<'a>,
+    words: Ahead<'a>,
+}
+
+impl<'a> Values<'a> {
+    fn of(text: &'a str) -> Self {
+        let lines = Ahead::new(text, |text| text.find('\n'));
+        let words = Ahead::new(text, |text| text.find(|c: char| c.is_whitespace() || c == '"' || c == '\''));
+        Self { text, lines, words }
     }
-    let whole_line = name.contains("authorization") || name.contains("cookie");
-    // A passphrase may have blanks in it; behind `password=` it has none.
-    let spaced = line.starts_with([' ', '\t']) && name.contains("pass");
-    let length = if whole_line || spaced {
-        value.len()
-    } else {
-        value.find(|c: char| c.is_whitespace() || c == '"' || c == '\'').unwrap_or(value.len())
-    };
-    Some(start..start + length)
+
+    /// Where the value begins and ends whose name ended before `from`.
+    fn at(&mut self, from: usize, name: &str) -> Option<Range<usize>> {
+        let end = self.lines.at(from);
+        let line = self.text.get(from..end)?;
+        let line = line.strip_suffix('\r').filter(|_| end < self.text.len()).unwrap_or(line);
+        let value = line.trim_start_matches([' ', '\t', '>', '\\']);
+        let start = from + (line.len() - value.len());
+        if let Some(quote @ ('"' | '\'')) = value.chars().next() {
+            // Inside of a string that is escaped itself the end is an escaped quote too.
+            let nested = line.get(..line.len() - value.len()).is_some_and(|before| before.ends_with('\\'));
+            let mut escaped = false;
+            let inner = value.char_indices().skip(1).find(|(_, c)| {
+                let ends = *c == quote && (nested || !escaped);
+                escaped = *c == '\\' && !escaped;
+                ends
+            });
+            return Some(start + 1..start + inner.map_or(value.len(), |(at, _)| at));
+        }
+        let whole_line = name.contains("authorization") || name.contains("cookie");
+        // A passphrase may have blanks in it; behind `password=` it has none.
+        let spaced = line.starts_with([' ', '\t']) && name.contains("pass");
+        let end = start + value.len();
+        Some(start..if whole_line || spaced { end } else { self.words.at(start).min(end) })
+    }
 }
 
 /// What stands behind `Bearer `, `Basic ` or `--password `, whose blank is at `at`.
@@ -211,24 +278,45 @@ fn behind_blank(text: &str, at: usize) -> Option<Range<usize>> {
     hide.then_some(at + 1..at + 1 + length)
 }
 
-/// `user:password` of the URL whose authority begins at `from`.
-fn user_information(text: &str, from: usize) -> Option<Range<usize>> {
-    let rest = text.get(from..)?;
-    let url = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')).next()?;
-    let authority = url.split(['/', '?', '#']).next()?;
-    if let Some(end) = authority.rfind('@') {
-        return Some(from..from + end);
+/// User information in URLs.
+struct Urls<'a> {
+    text: &'a str,
+    ends: Ahead<'a>,
+    authorities: Ahead<'a>,
+    ats: Ahead<'a>,
+}
+
+impl<'a> Urls<'a> {
+    fn of(text: &'a str) -> Self {
+        let ends = Ahead::new(text, |text| text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')));
+        let authorities = Ahead::new(text, |text| text.find(['/', '?', '#']));
+        Self { text, ends, authorities, ats: Ahead::new(text, |text| text.find('@')) }
     }
-    // A password with a `/` in it that nobody encoded.
-    let (_, port) = authority.split_once(':')?;
-    let end = url.find('@').filter(|_| port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()))?;
-    Some(from..from + end)
+
+    /// `user:password` of the URL whose authority begins at `from`.
+    fn user_information(&mut self, from: usize) -> Option<Range<usize>> {
+        let end = self.ends.at(from);
+        let authority = self.text.get(from..self.authorities.at(from).min(end))?;
+        if let Some(at) = authority.rfind('@') {
+            return Some(from..from + at);
+        }
+        // A password with a `/` in it that nobody encoded.
+        let (_, port) = authority.split_once(':')?;
+        let at = Some(self.ats.at(from)).filter(|at| *at < end && (port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit())))?;
+        Some(from..at)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Bytes in which something was looked for, by [`Ahead`].
+        pub(super) static LOOKED_THROUGH: Cell<usize> = const { Cell::new(0) };
+    }
 
     fn clean(text: &str) -> String {
         Redactor::new([]).clean(text)
@@ -282,6 +370,25 @@ mod tests {
         let known = Redactor::new([Secret::new(secret)]);
         assert_eq!(known.clean(&format!("[12 bytes cut]\n{} end", &secret[9..])), "[12 bytes cut]\n[hidden] end");
         assert_eq!(known.clean("k3yk3y is not it"), "k3yk3y is not it");
+    }
+
+    /// Whoever could write such a line into a journal held up the whole agent for half a minute, just before a FAILURE.
+    #[test]
+    fn a_line_full_of_what_may_be_secret_is_looked_through_once() {
+        for (unit, shown, sieves) in [
+            ("://", None, 3),
+            ("://x:", None, 3),
+            ("password=", Some("password=[hidden]"), 2),
+            ("authorization: ", Some("authorization: [hidden]"), 1),
+            ("-----BEGIN PRIVATE KEY-----", Some(HIDDEN), 1),
+        ] {
+            let line = unit.repeat(64 * 1024 / unit.len());
+            LOOKED_THROUGH.set(0);
+            assert_eq!(clean(&line), shown.unwrap_or(&line), "{unit}");
+            // The second pass has little more to do than to see that nothing is left.
+            let looked_through = LOOKED_THROUGH.get();
+            assert!((line.len() / 2..=line.len() * sieves + 64).contains(&looked_through), "{unit}: {looked_through} bytes");
+        }
     }
 
     proptest! {

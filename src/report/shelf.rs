@@ -46,7 +46,7 @@ impl Filed {
         format!("{FIRST_LINE}\nsignal: {signal}\ninstance: {instance_id}\nat: {at}\n\n{text}")
     }
 
-    fn understood(document: &str) -> Option<Self> {
+    pub(super) fn understood(document: &str) -> Option<Self> {
         let (head, text) = document.split_once("\n\n")?;
         let mut lines = head.lines();
         (lines.next()? == FIRST_LINE).then_some(())?;

@@ -41,8 +41,12 @@ impl Client {
         match tokio::time::timeout(QUESTION_TIMEOUT, self.learn_unbounded(target, condition)).await {
             Ok(Ok(lesson)) => lesson,
             Ok(Err(refusal)) if refusal.class == Class::Permission => Lesson::Denied(refusal.explained()),
-            Ok(Err(refusal)) => Lesson::Failed { retry_after: refusal.retry_after, why: refusal.explained() },
-            Err(_) => Lesson::Failed { why: format!("no answer within {}s", QUESTION_TIMEOUT.as_secs()), retry_after: None },
+            Ok(Err(refusal)) => Lesson::Failed { retry_after: refusal.retry_after, class: refusal.class, why: refusal.explained() },
+            Err(_) => Lesson::Failed {
+                why: format!("no answer within {}s", QUESTION_TIMEOUT.as_secs()),
+                class: Class::Transient,
+                retry_after: None,
+            },
         }
     }
 
@@ -98,8 +102,12 @@ impl Client {
         match tokio::time::timeout(QUESTION_TIMEOUT, self.confirm_unbounded(target, condition, unique_id, said)).await {
             Ok(Ok(sighting)) => sighting,
             Ok(Err(refusal)) if refusal.class == Class::Permission => Sighting::Denied(refusal.explained()),
-            Ok(Err(refusal)) => Sighting::Missed { retry_after: refusal.retry_after, why: refusal.explained() },
-            Err(_) => Sighting::Missed { why: format!("no answer within {}s", QUESTION_TIMEOUT.as_secs()), retry_after: None },
+            Ok(Err(refusal)) => Sighting::Missed { retry_after: refusal.retry_after, class: refusal.class, why: refusal.explained() },
+            Err(_) => Sighting::Missed {
+                why: format!("no answer within {}s", QUESTION_TIMEOUT.as_secs()),
+                class: Class::Transient,
+                retry_after: None,
+            },
         }
     }
 
@@ -167,12 +175,12 @@ fn is_not_there(refusal: &Refusal) -> bool {
 }
 
 /// `Status` and `StatusReason`, fit for messages.
-fn shown(body: &Body) -> (String, Option<String>) {
+pub(super) fn shown(body: &Body) -> (String, Option<String>) {
     (transport::clean(body.member("Status").unwrap_or_default()), body.member("StatusReason").map(transport::clean))
 }
 
 /// `2019-08-01T05:16:31`, in UTC, with or without a Z.
-fn ros_time_ms(text: &str) -> Option<i64> {
+pub(super) fn ros_time_ms(text: &str) -> Option<i64> {
     let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
     let time = time::PrimitiveDateTime::parse(text.trim_end_matches('Z'), format).ok()?;
     time.assume_utc().unix_timestamp().checked_mul(1000)

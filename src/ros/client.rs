@@ -201,7 +201,7 @@ impl Client {
             Ok(look) => look,
             Err(_) => {
                 let why = format!("no answer about the stack within {}s", LOOK_TIMEOUT.as_secs());
-                Look::Failed { why, retry_after: None }
+                Look::Failed { why, class: Class::Transient, retry_after: None }
             }
         };
         (look, shown)
@@ -220,8 +220,7 @@ impl Client {
                 return Look::NobodyWaits("the stack was deleted".to_owned());
             }
             Err(refusal) => {
-                let retry_after = refusal.retry_after;
-                return Look::Failed { why: refusal.explained(), retry_after };
+                return Look::Failed { class: refusal.class, retry_after: refusal.retry_after, why: refusal.explained() };
             }
         };
         let look = stack::read(&stack.status, None);
@@ -236,8 +235,7 @@ impl Client {
             Ok(resource) => stack::read(&stack.status, Some(&resource.status)),
             // Whether it still is the same operation is worth another look; that is not known by the stack alone.
             Err(refusal) if since && !is_final(&refusal) => {
-                let retry_after = refusal.retry_after;
-                Look::Failed { why: refusal.explained(), retry_after }
+                Look::Failed { class: refusal.class, retry_after: refusal.retry_after, why: refusal.explained() }
             }
             // The stack alone says: send. That it says so without its condition is no reason not to.
             Err(refusal) => {
@@ -301,14 +299,7 @@ impl Client {
     /// The refusal.
     pub(crate) async fn handle_attributes(&self, target: &Target) -> Result<Vec<(String, Secret)>, Refusal> {
         let body = mended(|| self.attempt(target, operations::get_handle(target))).await?;
-        let listed =
-            serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(body.member("ResourceAttributes").unwrap_or("[]"));
-        let pair = |item: serde_json::Map<String, serde_json::Value>| {
-            let key = item.get("ResourceAttributeKey")?.as_str()?.to_owned();
-            let value = item.get("ResourceAttributeValue")?;
-            Some((key, Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned))))
-        };
-        Ok(listed.unwrap_or_default().into_iter().filter_map(pair).collect())
+        Ok(attributes(&body))
     }
 
     /// One attempt at the host of the moment, and what can be mended afterwards.
@@ -424,6 +415,17 @@ fn is_final(refusal: &Refusal) -> bool {
 pub(super) fn updated(body: &Body) -> Option<String> {
     let given = |name| body.member(name).map(transport::clean).filter(|text| !matches!(text.as_str(), "" | "null"));
     ["UpdateTime", "UpdatedTime", "CreateTime", "CreationTime"].into_iter().find_map(given)
+}
+
+/// The attributes of a resource, as GetStackResource shows them.
+pub(super) fn attributes(body: &Body) -> Vec<(String, Secret)> {
+    let listed = serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(body.member("ResourceAttributes").unwrap_or("[]"));
+    let pair = |item: serde_json::Map<String, serde_json::Value>| {
+        let key = item.get("ResourceAttributeKey")?.as_str()?.to_owned();
+        let value = item.get("ResourceAttributeValue")?;
+        Some((key, Secret::new(value.as_str().map_or_else(|| value.to_string(), str::to_owned))))
+    };
+    listed.unwrap_or_default().into_iter().filter_map(pair).collect()
 }
 
 pub(super) fn status(body: &Body) -> Result<String, Refusal> {

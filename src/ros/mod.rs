@@ -4,6 +4,8 @@
 mod asides;
 mod client;
 mod endpoint;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hosts;
 mod operations;
 mod remembered;

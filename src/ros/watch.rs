@@ -96,7 +96,7 @@ fn sha256(text: &str) -> String {
     hex(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
-fn facts(target: &Target, body: &Body) -> Result<StackFacts, Refusal> {
+pub(super) fn facts(target: &Target, body: &Body) -> Result<StackFacts, Refusal> {
     let text = |name| body.member(name).filter(|text| !matches!(*text, "" | "null")).map(clean);
     Ok(StackFacts {
         region: target.region.clone(),
@@ -109,7 +109,7 @@ fn facts(target: &Target, body: &Body) -> Result<StackFacts, Refusal> {
 }
 
 /// Whether `eventbridge` is among the `NotificationURLs`: a list as the page has it, a list in a text, or one address.
-fn notifies(body: &Body) -> Option<bool> {
+pub(super) fn notifies(body: &Body) -> Option<bool> {
     let is_it = |url: &str| url.trim().eq_ignore_ascii_case("eventbridge");
     let text = body.member("NotificationURLs")?;
     match serde_json::from_str(text) {

@@ -47,7 +47,7 @@ pub(super) async fn exchange(
     server_ms: Option<i64>,
 ) -> Result<Reply, Trouble> {
     let sent = Moment::now();
-    let request = http.client.post(prepared.url.expose()).headers(prepared.headers.clone());
+    let request = http.client()?.post(prepared.url.expose()).headers(prepared.headers.clone());
     let request = match &prepared.form {
         Some(form) => request.body(form.expose().to_owned()),
         // An empty POST says so (RFC 9110 section 8.6); some gateways answer 411 otherwise.

@@ -7,6 +7,8 @@ mod body;
 mod caller;
 mod codes;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod reach;
 mod refusal;
 mod request;

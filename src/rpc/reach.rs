@@ -43,13 +43,23 @@ pub struct Reach {
     /// A witness of the time.
     metadata: Option<Arc<Metadata>>,
     encrypted: Arc<Mutex<Option<reqwest::Client>>>,
+    certificates: Certificates,
+}
+
+/// When certificates are read, which takes longer than sending a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Certificates {
+    /// When a client is made, so that trouble with them shows at once.
+    AtOnce,
+    /// With the first request.
+    WhenNeeded,
 }
 
 /// An HTTP client with what is needed to explain its troubles.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
-    /// To send requests with.
-    pub(crate) client: reqwest::Client,
+    /// None before certificates are needed.
+    client: Option<reqwest::Client>,
     reach: Reach,
     plain: bool,
 }
@@ -65,6 +75,7 @@ impl Reach {
             agent: tls::USER_AGENT.to_owned(),
             metadata: None,
             encrypted: Arc::default(),
+            certificates: Certificates::AtOnce,
         }
     }
 
@@ -78,6 +89,7 @@ impl Reach {
             agent: tls::USER_AGENT.to_owned(),
             metadata: None,
             encrypted: Arc::default(),
+            certificates: Certificates::AtOnce,
         }
     }
 
@@ -111,9 +123,24 @@ impl Reach {
         }
     }
 
+    /// For clients that are perhaps never asked anything: certificates are read with the first request, which blocks then.
+    #[must_use]
+    pub(crate) fn with_certificates_when_needed(self) -> Self {
+        Self { certificates: Certificates::WhenNeeded, ..self }
+    }
+
     /// The time of the metadata service, if certificates are to be judged by it.
     fn trusted(&self) -> Option<&Arc<Metadata>> {
         self.metadata.as_ref().filter(|_| self.trust == ClockTrust::Metadata)
+    }
+
+    /// The client for what is encrypted, which all share.
+    fn encrypted(&self) -> Result<reqwest::Client, ClientError> {
+        let mut shared = self.encrypted.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            Some(client) => Ok(client.clone()),
+            None => Ok(shared.insert(self.build(false)?).clone()),
+        }
     }
 
     /// A client that was not made before: blocks on files of certificates, unless for `plain`.
@@ -148,19 +175,31 @@ impl Reach {
 /// # Errors
 /// If certificates cannot be read, or the client cannot be made.
 pub(crate) fn http_client(plain: bool, reach: &Reach) -> Result<Http, ClientError> {
-    let client = if plain {
-        reach.build(true)?
-    } else {
-        let mut shared = reach.encrypted.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*shared {
-            Some(client) => client.clone(),
-            None => shared.insert(reach.build(false)?).clone(),
-        }
+    let client = match (plain, reach.certificates) {
+        (true, _) => Some(reach.build(true)?),
+        (false, Certificates::AtOnce) => Some(reach.encrypted()?),
+        (false, Certificates::WhenNeeded) => None,
     };
     Ok(Http { client, reach: reach.clone(), plain })
 }
 
 impl Http {
+    /// To send requests with.
+    ///
+    /// # Errors
+    /// If certificates were not needed before, and cannot be read.
+    pub(crate) fn client(&self) -> Result<reqwest::Client, Trouble> {
+        match &self.client {
+            Some(client) => Ok(client.clone()),
+            None => self.reach.encrypted().map_err(|error| {
+                let text = error.to_string();
+                let (message, hint) =
+                    text.split_once("\nhint: ").map_or((text.as_str(), None), |(said, hint)| (said, Some(hint.to_owned())));
+                Trouble { connected: false, message: message.to_owned(), hint }
+            }),
+        }
+    }
+
     /// Before an attempt: where certificates are judged by the time of the metadata service, that is known and not old.
     pub(crate) async fn prepare(&self) {
         if let Some(metadata) = self.reach.trusted().filter(|_| !self.plain) {

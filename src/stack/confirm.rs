@@ -2,7 +2,7 @@
 //!
 //! HTTP 200 means accepted, not counted. `Data` and `ErrorData` of a WaitCondition are JSON objects by signal id (page 48502 of the ROS documentation). Whether `Data` is shown while the condition still waits is not documented: then only its end tells.
 
-use crate::signal::SignalStatus;
+use crate::signal::{Class, SignalStatus};
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub enum Sighting {
     Missed {
         /// Why, for a person.
         why: String,
+        /// What kind of failure.
+        class: Class,
         /// How long ROS asks us to wait before anything is asked again, if it asks.
         retry_after: Option<Duration>,
     },

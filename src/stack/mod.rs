@@ -8,6 +8,7 @@ pub mod template;
 pub mod transition;
 mod yaml;
 
+use crate::signal::Class;
 use std::time::Duration;
 
 /// What a look at the stack tells before a send.
@@ -36,6 +37,8 @@ pub enum Look {
     Failed {
         /// Why, for a person.
         why: String,
+        /// What kind of failure, for the pace of what comes next.
+        class: Class,
         /// How long ROS asks us to wait before anything is asked again, if it asks.
         retry_after: Option<Duration>,
     },
@@ -59,6 +62,8 @@ pub enum Lesson {
     Failed {
         /// Why, for a person.
         why: String,
+        /// What kind of failure.
+        class: Class,
         /// How long ROS asks us to wait before anything is asked again, if it asks.
         retry_after: Option<Duration>,
     },

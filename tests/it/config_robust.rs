@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use ros_signal_agent::config::{Environment, Layout, Owners, Severity, default_file, load};
+use ros_signal_agent::config::{self, Environment, Layout, Owners, Severity, default_file, load};
 
 /// Loads `bytes` and checks what holds for every outcome.
 fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
@@ -41,6 +41,73 @@ fn the_configuration_that_is_mutilated_below_is_a_good_one() {
     let owners = Owners::Given { agent: 990, paths: [].into() };
     let loaded = load(&Layout::file(path), &owners, &Environment::default()).expect("a good configuration");
     assert!(loaded.plan.checks.len() >= 5);
+}
+
+/// All errors of a wrong file of 1 MiB took 340 MiB, more than the unit of the agent may have, so that a reload killed it.
+#[test]
+fn of_a_long_file_that_is_wrong_the_first_error_and_what_is_close_to_it_are_told() {
+    let lines_told = |text: &str| -> Vec<usize> {
+        let root = tempfile::TempDir::new().unwrap();
+        let path = root.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        let loaded = load(&Layout::file(path), &Owners::Given { agent: 990, paths: [].into() }, &Environment::default());
+        let told = loaded.err().unwrap_or_default();
+        told.iter().filter_map(|diagnostic| Some(diagnostic.position.as_ref()?.line)).collect()
+    };
+    let comments = |lines: usize| "# a comment\n".repeat(lines);
+    let (twice, broken) = ("[agent]\nlog = \"info\"\nlog = \"info\"\n", "no_value\n");
+    assert!(lines_told(&comments(80_000)).is_empty());
+    assert_eq!(lines_told(&format!("{}{broken}", comments(80_000))), [80_001]);
+    assert_eq!(lines_told(&format!("{}{broken}{broken}{}", comments(40_000), comments(40_000))), [40_001, 40_002]);
+    assert_eq!(lines_told(&format!("{twice}{}{broken}", comments(80_000))), [3], "though the syntax at the end is looked at first");
+    assert_eq!(lines_told(&format!("{broken}{}{broken}", comments(80_000))), [1], "the rest once this is right");
+    assert_eq!(lines_told(&"=".repeat(1024 * 1024)), [1]);
+    assert_eq!(lines_told(&format!("x = \"{}", "é".repeat(500 * 1024))), [1]);
+    assert!((50..=200).contains(&lines_told(&"=\n".repeat(500 * 1024)).len()));
+}
+
+/// A file that is wrong in its second line and goes on for more than the program reads closely behind that, with `opening` and what follows it
+/// where that ends.
+fn cut_within(opening: &str, line: &str, closing: &str) -> String {
+    let before = "[check.web]\nwrong = nope\n".to_owned() + &"# a comment\n".repeat(5000);
+    format!("{before}{opening}\n{}{closing}\n", format!("{line}\n").repeat(1000))
+}
+
+#[test]
+fn where_a_long_wrong_file_is_cut_no_secret_is_shown_and_no_error_is_made() {
+    for (opening, line, closing) in [
+        ("body = \"\"\"", "key = hunter2", "\"\"\""),
+        ("body = \"\"\"", "[hunter2", "\"\"\""),
+        ("send = '''", "[hunter2]", "'''"),
+        ("password = [", "\"hunter2\",", "]"),
+        ("headers = {", "a = \"hunter2\",", "}"),
+        ("body = \"\"\"", "key = hunter2 \\q", "\"\"\""),
+    ] {
+        let root = tempfile::TempDir::new().unwrap();
+        let path = root.path().join("config.toml");
+        std::fs::write(&path, cut_within(opening, line, closing)).unwrap();
+        let told = load(&Layout::file(path), &Owners::Given { agent: 990, paths: [].into() }, &Environment::default()).unwrap_err();
+        let shown: String = told.iter().map(ToString::to_string).collect();
+        assert!(!shown.contains("hunter2") && !shown.contains("unclosed"), "{opening} {line}: {shown}");
+        assert!(shown.contains(":2:9: error: "), "{shown}");
+    }
+}
+
+#[test]
+fn where_the_agent_is_can_be_read_far_behind_the_error_of_a_long_file() {
+    let root = tempfile::TempDir::new().unwrap();
+    let path = root.path().join("config.toml");
+    let comments = "# a comment\n".repeat(8000);
+    let agent = "[agent] # the second of this host\nsocket = \"/run/two/control.sock\"\nstate_dir = \"/var/lib/two\"\n[check.a]\nsocket = \"/no\"\n";
+    for text in
+        [format!("no_value\n{comments}{agent}"), format!("{agent}{comments}no_value\n{comments}"), format!("{comments}{agent}no_value\n")]
+    {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(config::socket(&Layout::file(path.clone())).unwrap().to_str(), Some("/run/two/control.sock"));
+        assert_eq!(config::state_dir(&Layout::file(path.clone()), &Environment::default()).to_str(), Some("/var/lib/two"));
+    }
+    std::fs::write(&path, format!("[agent]\nlog = \"info\"\n[check.a]\nbody = '''\n{agent}'''\n{comments}")).unwrap();
+    assert_eq!(config::socket(&Layout::file(path)), None, "what only looks like it, in a file that can be read");
 }
 
 fn word() -> impl Strategy<Value = String> {

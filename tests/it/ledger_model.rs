@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// The call fails and does nothing.
     Error(Errno),
@@ -27,6 +27,30 @@ pub(crate) enum Fault {
     CrashAfter,
     /// The process ends when a write has taken so many bytes.
     CrashAt(usize),
+    /// From this call on the disk is so.
+    Becomes(Condition),
+}
+
+/// How a disk is for longer than one call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Condition {
+    /// Nothing more can be written; names can still be made.
+    Full,
+    /// Nothing can be changed; what is there can be read.
+    ReadOnly,
+    /// Every call fails.
+    Broken(Errno),
+}
+
+impl Condition {
+    fn refuses(self, call: &str) -> Option<Errno> {
+        match (self, call) {
+            (Self::Full, "write") => Some(Errno::NOSPC),
+            (Self::ReadOnly, "create" | "write" | "rename" | "rename_new" | "remove") => Some(Errno::ROFS),
+            (Self::Broken(errno), _) => Some(errno),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -68,6 +92,9 @@ pub(crate) struct World {
     locked: bool,
     dead: bool,
     fault: Option<(usize, Fault)>,
+    condition: Option<Condition>,
+    /// Says that it has synced, and has not.
+    lying: bool,
     /// What was called so far; for a write, with how many bytes.
     pub(crate) calls: Vec<(&'static str, usize)>,
 }
@@ -95,7 +122,33 @@ impl World {
 
     fn reborn(&self, live: BTreeMap<String, usize>, contents: impl FnMut(&Inode) -> Vec<u8>) -> Self {
         let inodes = self.inodes.iter().map(contents).map(|bytes| Inode { durable: bytes.clone(), live: bytes }).collect();
-        Self { inodes, durable: live.clone(), live, ..Self::default() }
+        Self { inodes, durable: live.clone(), live, lying: self.lying, ..Self::default() }
+    }
+
+    /// One of the things that may be found after a power loss: `choice` says which, bit by bit.
+    pub(crate) fn power_loss(&self, mut choice: u64) -> Self {
+        let mut bit = || {
+            choice = choice.rotate_right(1);
+            choice >> 63 == 1
+        };
+        let mut names = self.durable.clone();
+        for change in &self.pending {
+            if bit() {
+                change.apply(&mut names);
+            }
+        }
+        let (kept, whole, zeroed) = (bit(), bit(), bit());
+        self.reborn(names, |inode| match (inode.live == inode.durable || !kept, whole, zeroed) {
+            (true, _, _) => inode.durable.clone(),
+            (_, true, _) => inode.live.clone(),
+            (_, _, true) => vec![0; inode.live.len()],
+            _ => inode.live[..inode.live.len() / 2].to_vec(),
+        })
+    }
+
+    /// The same disk, which says that it has synced and has not.
+    pub(crate) fn lying(self) -> Self {
+        Self { lying: true, ..self }
     }
 
     /// The process is gone, the machine is not: nothing is lost, but nothing became durable either.
@@ -163,6 +216,33 @@ impl Observer {
         world.fault = fault.map(|fault| (world.calls.len(), fault));
     }
 
+    /// How many calls there were, and whether a fault has ended the process.
+    pub(crate) fn glance(&self) -> (usize, bool) {
+        let world = self.0.lock().unwrap();
+        (world.calls.len(), world.dead)
+    }
+
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, is_such: impl Fn(&str) -> bool) -> bool {
+        self.0.lock().unwrap().live.keys().any(|name| is_such(name))
+    }
+
+    /// What a file holds after the worst power loss.
+    pub(crate) fn durable(&self, name: &str) -> Option<Vec<u8>> {
+        let world = self.0.lock().unwrap();
+        world.durable.get(name).map(|inode| world.inodes[*inode].durable.clone())
+    }
+
+    /// The disk is so from now on.
+    pub(crate) fn set_condition(&self, condition: Option<Condition>) {
+        self.0.lock().unwrap().condition = condition;
+    }
+
+    /// The fault strikes at the call with this number.
+    pub(crate) fn fail_at(&self, at: usize, fault: Fault) {
+        self.0.lock().unwrap().fault = Some((at, fault));
+    }
+
     pub(crate) fn second_process(&self) -> Sim {
         Sim { world: Arc::clone(&self.0), owns_lock: false, stall: None }
     }
@@ -188,8 +268,15 @@ impl Sim {
         let at = world.calls.len();
         world.calls.push((name, bytes));
         let hits = |(from, fault): &(usize, Fault)| *from == at || (*from < at && matches!(fault, Fault::Broken(_)));
-        match world.fault.filter(hits).map(|(_, fault)| fault) {
-            None | Some(Fault::Short | Fault::CrashAt(_)) => effect(&mut world),
+        let fault = world.fault.filter(hits).map(|(_, fault)| fault);
+        if let Some(Fault::Becomes(condition)) = fault {
+            world.condition = Some(condition);
+        }
+        if let Some(errno) = world.condition.and_then(|condition| condition.refuses(name)) {
+            return Err(errno.into());
+        }
+        match fault {
+            None | Some(Fault::Becomes(_) | Fault::Short | Fault::CrashAt(_)) => effect(&mut world),
             Some(Fault::Error(errno) | Fault::Broken(errno)) => Err(errno.into()),
             Some(Fault::ErrorAfter(errno)) => effect(&mut world).and(Err(errno.into())),
             Some(Fault::CrashBefore) => {
@@ -293,6 +380,9 @@ impl Storage for Sim {
         }
         let file = *file;
         self.call("sync", 0, |world| {
+            if world.lying {
+                return Ok(());
+            }
             let inode = &mut world.inodes[file];
             inode.durable = inode.live.clone();
             Ok(())
@@ -328,6 +418,9 @@ impl Storage for Sim {
 
     fn sync_dir(&mut self) -> io::Result<()> {
         self.call("sync_dir", 0, |world| {
+            if world.lying {
+                return Ok(());
+            }
             world.durable = world.live.clone();
             world.pending.clear();
             Ok(())

@@ -24,6 +24,7 @@ mod examples;
 mod handle;
 mod host;
 mod ledger;
+#[allow(dead_code, reason = "shared with tests/campaign, which needs other parts of it")]
 mod ledger_model;
 mod mounted;
 mod operations;

@@ -63,13 +63,13 @@ async fn scenario_30_the_report_tells_checks_units_and_journal_survives_the_agen
     let text = asked["text"].as_str().unwrap();
     let parts = [
         "FAILURE report of signal web (WebReady): check app will never pass: no database: password=[hidden]\n",
-        "timer\n  deadline = 15m, less margin = 30s: has not run out: ",
+        " from the start of the round, by the Timeout in the template: has not run out: ",
         "app (exec, required): critical for ",
         "no database: password=[hidden]",
         "| second line",
         "verdict FAILURE: ",
         "units\n  app.service",
-        "journal\n  app.service\n    | -u app.service -n 7 -o short-iso --no-pager TOKEN=[hidden]\n  db.service\n    | -u db.service",
+        "journal\n  app.service\n    | -b -u app.service -n 7 -o short-iso --no-pager TOKEN=[hidden]\n  db.service\n    | -b -u db.service",
     ];
     for part in parts {
         assert!(text.contains(part), "no {part:?} in {text}");

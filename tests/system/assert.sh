@@ -72,25 +72,29 @@ logged() { [ -n "$(line_at "$@")" ]; }
 # ---------------------------------------------------------------- the stand-in for Alibaba Cloud, in the guest
 
 readonly STACK=4a6c9851-3b0f-4f5f-b4ca-a14bf6910000 INSTANCE=i-bp1a2b3c4d5e6f7g8h9i
+# Where it says that it listens: in the guest, or beside it (cloud=outside).
+WHERE=/run/cloud/where
+[ ! -e /opt/system/cloud ] || WHERE=/opt/system/cloud
+readonly WHERE
 
-# start_cloud: as the unit cloud.service; this instance has its RAM role.
+# start_cloud [ARGUMENT...]: as the unit cloud.service; this instance has its RAM role.
 start_cloud() {
-  install -d -m 755 /run/cloud
-  systemd-run --quiet --unit=cloud -E ROS_SANDBOX_ACCESS_KEY_SECRET=testAccessKeySecret -p StandardOutput=file:/run/cloud/where \
-    -- /usr/local/bin/ros-sandbox --access-key-id testAccessKeyId
-  until_true 10 grep -q control /run/cloud/where
+  install -d -m 755 "${WHERE%/*}"
+  systemd-run --quiet --unit=cloud -E ROS_SANDBOX_ACCESS_KEY_SECRET=testAccessKeySecret -p "StandardOutput=file:$WHERE" \
+    -- /usr/local/bin/ros-sandbox --access-key-id testAccessKeyId "$@"
+  until_true 30 grep -q control "$WHERE"
   control PUT /metadata/meta-data/instance-id "$INSTANCE" >/dev/null
 }
 
 # address NAME: of what the stand-in prints, such as `ros`.
-address() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' /run/cloud/where; }
+address() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' "$WHERE"; }
 
 # control METHOD PATH [BODY]: asks the stand-in, README.md of sandbox/.
 control() {
   python3 - "$(address control)$2" "$1" "${3-}" <<'END'
 import sys, urllib.request
 url, method, body = sys.argv[1:]
-with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=10) as answer:
+with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=20) as answer:
     sys.stdout.write(answer.read().decode())
 END
 }

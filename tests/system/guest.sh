@@ -5,7 +5,7 @@
 # namespace and everything that is mounted in one mount namespace, that of its keeper, so that all of it ends with the keeper, whatever
 # happens. Its clocks of boot time and its boot id are its own, new at each boot: the overlay is what a reboot leaves.
 
-readonly BOOT_SECONDS=60 STOP_SECONDS=20 BOOTS=20 LAYER=1024m
+readonly BOOT_SECONDS=180 STOP_SECONDS=20 BOOTS=20 LAYER=1024m
 # What `reboot_guest` and `power_cut_guest` of assert.sh exit with.
 readonly REBOOT=42 POWER_CUT=43
 readonly CGROUPS=/sys/fs/cgroup
@@ -27,6 +27,8 @@ cgroup_folders() {
 
 make_cgroups() {
   local folder file made=''
+  [ "$cgroup" != hybrid ] || grep -Eq '^[0-9]+:([^:]*,)?memory(,[^:]*)?:' /proc/self/cgroup ||
+    die "$CHECK limits memory, by cgroups of version 1, which this machine does not have; name the checks that do not"
   while read -r folder; do
     [ -e "${folder%/*}/cgroup.procs" ] || continue
     mkdir -p "$folder"

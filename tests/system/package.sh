@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the checks of packages, after assert.sh: Alibaba Cloud's stand-in, a configuration for it, and what an administrator looks at
-# after each step.
+# Sourced by the checks of packages, after assert.sh: stacks, a configuration for them, and what an administrator looks at after each step.
 
 # shellcheck disable=SC2034 # for those who source it
 readonly SERVICE=ros-signal-agent.service CONFIG=/etc/ros-signal-agent/config.toml STATE=/var/lib/ros-signal-agent
@@ -9,28 +8,8 @@ readonly DROP_INS=/etc/ros-signal-agent/conf.d
 # ---------------------------------------------------------------- the stand-in
 
 begin_cloud() {
-  mkdir -p /opt/system/cloud
-  cat >/etc/systemd/system/cloud.service <<END
-[Service]
-Environment=ROS_SANDBOX_ACCESS_KEY_SECRET=testAccessKeySecret
-ExecStart=/usr/local/bin/ros-sandbox --access-key-id testAccessKeyId --smq-listen 127.0.0.1:8181
-StandardOutput=file:/opt/system/cloud/where
-END
-  systemctl daemon-reload
-  systemctl start cloud.service
-  until_true 10 grep -q control /opt/system/cloud/where
+  start_cloud --smq-listen 127.0.0.1:8181
   control PUT /topics/ros-events >/dev/null
-}
-
-address() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' /opt/system/cloud/where; }
-
-control() { # control METHOD PATH [BODY]: asks the stand-in
-  python3 - "$(address control)$2" "$1" "${3-}" <<'END'
-import sys, urllib.request
-url, method, body = sys.argv[1:]
-with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=10) as answer:
-    sys.stdout.write(answer.read().decode())
-END
 }
 
 # stack NUMBER: the id of a stack.
@@ -95,7 +74,6 @@ endpoint = "$(address smq)"
 END
 }
 
-property() { systemctl show --value -p "$1" "$SERVICE"; }
 says() { grep -Eq -- "$1" <<<"$(property StatusText)"; }
 runs() { systemctl is-active --quiet "$SERVICE"; }
 

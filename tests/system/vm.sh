@@ -57,6 +57,7 @@ Before=system-test.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+TimeoutStartSec=120
 ExecStart=/bin/bash -c 'until ip link set eth0 up; do sleep 0.2; done'
 ExecStart=/sbin/ip address add 10.0.2.15/24 dev eth0
 END
@@ -64,7 +65,7 @@ END
   printf '[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd 10.0.2.2:%%i\n' >"$units/neighbour@.service"
   mkdir -p "$units/sockets.target.wants"
   ln -s ../neighbours.service "$units/multi-user.target.wants/"
-  for port in $(grep -o '127.0.0.1:[0-9]*' "$1/opt/system/cloud" | cut -d: -f2); do
+  for port in $(grep -o '127.0.0.1:[0-9]*' "$1/opt/system/cloud" | cut -d: -f2 | sort -u); do
     ln -s ../neighbour@.socket "$units/sockets.target.wants/neighbour@$port.socket"
   done
 }
@@ -106,7 +107,7 @@ cut_power() {
 
 # keep_machine: the keeper of a virtual machine. The check's time is that of all boots.
 keep_machine() {
-  local root=$RUN/root deadline=$((SECONDS + timeout)) heard=0 boots=1 status tail
+  local root=$RUN/root deadline=$((SECONDS + timeout)) heard=0 boots=1 status alive listening tail
   ip link set lo up
   mount -t tmpfs -o mode=755,size=3g tmpfs "$RUN/layer"
   mkdir "$RUN/layer/upper" "$RUN/layer/work"
@@ -118,7 +119,10 @@ keep_machine() {
   make_disk "$root" || return 2
   umount "$root"
   touch "$RUN/output" "$RUN/status"
-  tail -n +1 -f "$RUN/output" &
+  sleep infinity &
+  listening=$!
+  # To the last line: it looks once more after that process has ended.
+  tail -n +1 -s 0.2 --pid "$listening" -f "$RUN/output" &
   tail=$!
   start_machine
   status=2
@@ -128,8 +132,10 @@ keep_machine() {
       status=1
       break
     fi
+    # In this order: a machine may end as soon as it has told.
+    if kill -0 "$MACHINE" 2>/dev/null; then alive=yes; else alive=''; fi
     if [ "$(wc -l <"$RUN/status")" -le "$heard" ]; then
-      kill -0 "$MACHINE" 2>/dev/null || { status=2 && break; }
+      [ -n "$alive" ] || { status=2 && break; }
       sleep 0.1
       continue
     fi
@@ -145,8 +151,8 @@ keep_machine() {
   done
   [ "$status" = 0 ] || [ ! -s "$RUN/console" ] || { say "the end of its console:" && tail -n 15 "$RUN/console" >&2; }
   cut_power
-  sleep 0.2
-  kill "$tail" 2>/dev/null || true
+  kill "$listening" 2>/dev/null || true
+  wait "$listening" "$tail" 2>/dev/null || true
   [ -s "$RUN/journal" ] || rm -f "$RUN/journal"
   case $status in 0 | 2) return "$status" ;; *) return 1 ;; esac
 }

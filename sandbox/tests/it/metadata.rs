@@ -99,3 +99,18 @@ async fn without_a_role_there_is_none() {
     assert_eq!(get(&sandbox, "meta-data/ram/security-credentials/").await.0, 404);
     assert_eq!(get(&sandbox, "meta-data/ram/security-credentials/SandboxRole").await.0, 404);
 }
+
+#[tokio::test]
+async fn credentials_end_by_the_clock_that_the_outside_is_told() {
+    let sandbox = sandbox().await;
+    sandbox.set_credential_lifetime(Duration::from_secs(3600));
+    sandbox.set_skew_seconds(-2 * 366 * 86_400);
+    let path = "/latest/meta-data/ram/security-credentials/SandboxRole";
+    let reply = metadata(&sandbox, "GET", path, &[]).await.unwrap();
+    let document: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    let date = time::macros::format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let told = time::PrimitiveDateTime::parse(reply.header("date").unwrap(), date).unwrap();
+    let zulu = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    let ends = time::PrimitiveDateTime::parse(document["Expiration"].as_str().unwrap(), zulu).unwrap();
+    assert!((3590..=3600).contains(&(ends - told).whole_seconds()), "told {told}, ends {ends}");
+}

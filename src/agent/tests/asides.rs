@@ -65,6 +65,11 @@ fn scenario_6_a_stack_that_waits_for_less_than_the_usual_deadline_still_hears_a_
     world.happen(&taught(600, Some(240_000)));
     world.pass(184_000);
     assert_eq!(view(&world).verdict, Some(SignalStatus::Failure), "60s before the stack gives up");
+    let report = world.reports.first().unwrap();
+    assert!(
+        report.contains("  3m2s from the start of the round, by the Timeout in the template: ran out, ") && !report.contains("deadline = "),
+        "{report}"
+    );
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn a_denied_look_at_a_hook_does_not_keep_others_from_looking() {
 fn an_intent_for_a_hook_goes_to_no_stack_although_its_signal_has_another_transport_now() {
     let mut desk = Desk::new(Duration::from_secs(900));
     let ms = desk.healthy(0);
-    desk.looked(ms, Look::Failed { why: "timed out".into(), retry_after: None });
+    desk.looked(ms, Look::Failed { why: "timed out".into(), class: Class::Transient, retry_after: None });
     let mut other = testing::signal("scaling", "WebReady", &["a"]);
     other.deadline = Duration::from_secs(900);
     desk.step(ms + 10, Input::Replan(Arc::new(testing::plan(vec![other], vec![testing::check("a")]))));

@@ -9,6 +9,7 @@ mod properties;
 mod report;
 mod stories;
 mod targets;
+mod throttled;
 mod updates;
 mod watch;
 mod world;

@@ -13,6 +13,10 @@ fn plain_plan() -> Plan {
 
 const PLAIN: Switches = Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored };
 
+fn at(ms: i64) -> Turn {
+    Turn { now: Moment { boot_ms: 20_000 + ms, wall_ms: 1_790_000_000_000 + ms }, dice: 1 }
+}
+
 fn world(plan: Plan) -> World {
     World::new(plan, PLAIN, 7)
 }
@@ -129,7 +133,9 @@ fn scenario_12_nothing_is_sent_under_an_unknown_identity() {
     world.happen(&Happening::Truth(0, true));
     world.pass(60_000);
     assert_eq!(state(&world), "pending");
-    assert!(world.core.summary().contains("identity unknown (the metadata service does not answer)"));
+    let summary = world.core.summary();
+    assert!(summary.contains("identity unknown (the metadata service does not answer)"), "{summary}");
+    assert!(summary.contains("1/1 checks passing, healthy, but which instance this is is not known, "), "{summary}");
     world.happen(&Happening::Metadata(true));
     world.pass(61_000);
     assert_eq!(state(&world), "acknowledged");
@@ -182,6 +188,176 @@ fn a_deadline_that_passed_while_the_host_was_off_gives_the_checks_one_more_margi
     late.happen(&Happening::Reboot(3_600));
     late.pass(31_000);
     assert_eq!(late.core.status().signals[0].verdict, Some(SignalStatus::Failure), "one margin, not more");
+}
+
+#[test]
+fn a_deadline_that_passed_while_the_agent_was_stopped_or_the_host_suspended_gives_the_checks_one_more_margin() {
+    for (healthy, input, verdict) in [
+        (true, Input::Tick, SignalStatus::Success),
+        (true, Input::Resumed, SignalStatus::Success),
+        (false, Input::Tick, SignalStatus::Failure),
+    ] {
+        let mut world = world(plain_plan());
+        world.pass(10_000);
+        world.now = world.now.plus(std::time::Duration::from_secs(3 * 3_600));
+        world.step(input);
+        assert_eq!(state(&world), "pending", "nothing was seen for three hours");
+        world.happen(&Happening::Truth(0, healthy));
+        world.pass(31_000);
+        assert_eq!(world.core.status().signals[0].verdict, Some(verdict));
+    }
+}
+
+#[test]
+fn what_was_seen_before_the_agent_was_stopped_is_no_part_of_min_healthy_time() {
+    let mut world = world(plain_plan());
+    world.happen(&Happening::Truth(0, true));
+    world.pass(3_000);
+    world.now = world.now.plus(std::time::Duration::from_secs(60));
+    world.step(Input::Tick);
+    world.pass(4_000);
+    assert_eq!(state(&world), "pending", "four seconds of five");
+    world.pass(4_000);
+    assert_eq!(state(&world), "acknowledged");
+    world.judge();
+}
+
+#[test]
+fn what_was_seen_before_a_stop_proves_nothing_even_if_its_result_comes_after_it_and_before_any_deadline() {
+    let mut core = Core::new(Arc::new(plain_plan()), Arc::from("b"), LedgerDocument::empty(), at(0));
+    let begun =
+        |effects: Vec<Effect>| effects.iter().find_map(|effect| if let Effect::Probe { run, .. } = effect { Some(*run) } else { None });
+    let seen = |run| Input::Observed { run, observation: Observation::new(Health::Passing, "seen") };
+    let identity = Identity { instance_id: INSTANCE.into(), region: Some("cn-hangzhou".into()), stack_id: None, names: Vec::new() };
+    core.step(at(0), Input::Tick);
+    let (mut now, mut flying) = (10, begun(core.step(at(10), Input::Identified(Ok(identity)))));
+    // Until a run is in flight when five seconds of health are over.
+    while now < 7_000 || flying.is_none() {
+        assert_eq!(core.status().signals[0].verdict, None);
+        let healthy_for = core.checks["a"].state.healthy_since().map_or(0, |since| 20_000 + now - since);
+        match flying.take() {
+            Some(run) if healthy_for < 4_500 => {
+                now += 50;
+                core.step(at(now), seen(run));
+            }
+            Some(run) => {
+                now += 1_000;
+                core.step(at(now), Input::Tick);
+                flying = Some(run);
+            }
+            None => {
+                now = core.wake().unwrap() - 20_000;
+                flying = begun(core.step(at(now), Input::Tick));
+            }
+        }
+    }
+    core.step(at(120_000), seen(flying.unwrap()));
+    assert_eq!(core.status().signals[0].verdict, None, "two minutes nobody has looked");
+}
+
+#[test]
+fn after_a_stop_a_composite_says_nothing_before_its_members_were_seen() {
+    let mut both = testing::check("both");
+    both.probe = crate::plan::Probe::Composite(Composite { rule: Rule::All, of: vec![Arc::from("a"), Arc::from("b")] });
+    let checks = vec![testing::check("a"), testing::check("b"), both];
+    let mut world = world(testing::plan(vec![testing::signal("web", "WebReady", &["both"])], checks));
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Truth(1, true));
+    world.pass(3_000);
+    assert_eq!(world.core.checks["both"].state.committed(), Some(Health::Passing));
+    world.now = world.now.plus(std::time::Duration::from_secs(60));
+    world.happen(&Happening::Truth(1, false));
+    world.step(Input::Tick);
+    assert_eq!(world.core.checks["both"].state.committed(), None, "nobody has looked");
+    world.pass(20_000);
+    assert_eq!(state(&world), "pending", "one of its members fails since, which takes three runs to be sure of");
+    world.happen(&Happening::Truth(1, true));
+    world.pass(10_000);
+    assert_eq!(state(&world), "acknowledged");
+    world.judge();
+}
+
+#[test]
+fn a_program_that_takes_its_time_to_end_is_no_sleep() {
+    let mut check = testing::check("a");
+    check.probe = crate::plan::Probe::Exec(crate::plan::Exec {
+        command: vec!["/bin/true".to_owned()],
+        exit_codes: crate::plan::ExitCodes::Zero,
+        fatal: Vec::new(),
+        kill_grace: std::time::Duration::from_secs(60),
+        environment: std::collections::BTreeMap::new(),
+        working_directory: "/".into(),
+    });
+    let mut signal = testing::signal("web", "WebReady", &["a"]);
+    signal.min_healthy_time = std::time::Duration::from_secs(120);
+    let mut core = Core::new(Arc::new(testing::plan(vec![signal], vec![check])), Arc::from("b"), LedgerDocument::empty(), at(0));
+    let begun =
+        |effects: Vec<Effect>| effects.iter().find_map(|effect| if let Effect::Probe { run, .. } = effect { Some(*run) } else { None });
+    let seen = |run| Input::Observed { run, observation: Observation::new(Health::Passing, "seen") };
+    let identity = Identity { instance_id: INSTANCE.into(), region: Some("cn-hangzhou".into()), stack_id: None, names: Vec::new() };
+    let next = |core: &mut Core| loop {
+        let wake = core.wake().unwrap() - 20_000;
+        if let Some(run) = begun(core.step(at(wake), Input::Tick)) {
+            return (wake, run);
+        }
+    };
+    core.step(at(0), Input::Tick);
+    core.step(at(0), Input::Identified(Ok(identity)));
+    let (now, run) = next(&mut core);
+    core.step(at(now + 10), seen(run));
+    let healthy_since = core.checks["a"].state.healthy_since();
+    let (mut now, slow) = next(&mut core);
+    let ends = now + 5_000 + 55_000;
+    while let Some(wake) = core.wake().map(|wake| wake - 20_000).filter(|wake| *wake < ends) {
+        now = wake.max(now + 1);
+        core.step(at(now), Input::Tick);
+    }
+    core.step(at(ends), seen(slow));
+    assert!(healthy_since.is_some());
+    assert_eq!(core.checks["a"].state.healthy_since(), healthy_since);
+}
+
+#[test]
+fn a_copy_has_not_used_the_chance_that_the_other_instance_was_given() {
+    let stamp = at(0).now.stamp(&Arc::from("another boot"));
+    let mut round = crate::signal::Round::first(Arc::from("web"), "WebReady", None, stamp.clone());
+    round.extended = Some(stamp);
+    let document = LedgerDocument { rounds: vec![round], instance_id: Some("i-other".to_owned()), ..LedgerDocument::empty() };
+    let mut core = Core::new(Arc::new(plain_plan()), Arc::from("b"), document, at(0));
+    core.step(at(0), Input::Tick);
+    let identity = Identity { instance_id: INSTANCE.into(), region: Some("cn-hangzhou".into()), stack_id: None, names: Vec::new() };
+    core.step(at(1_000), Input::Identified(Ok(identity)));
+    assert!(core.rounds.iter().all(|active| active.extended.is_none() && active.round.extended.is_none()));
+}
+
+#[test]
+fn a_deadline_that_was_slept_through_before_the_first_answer_waits_also_if_the_ledger_is_set_aside_then() {
+    let stamp = at(0).now.stamp(&Arc::from("another boot"));
+    let round = crate::signal::Round::first(Arc::from("web"), "WebReady", None, stamp);
+    let document = LedgerDocument { rounds: vec![round], ..LedgerDocument::empty() };
+    let mut core = Core::new(Arc::new(plain_plan()), Arc::from("b"), document, at(0));
+    core.step(at(0), Input::Tick);
+    let identity = Identity { instance_id: INSTANCE.into(), region: Some("cn-hangzhou".into()), stack_id: None, names: Vec::new() };
+    let effects = core.step(at(3_600_000), Input::Identified(Ok(identity)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::SetAside { .. })), "{effects:?}");
+    assert_eq!(core.status().signals[0].verdict, None, "the checks have not even run");
+}
+
+#[test]
+fn what_was_pushed_holds_over_a_stop_and_its_healthy_time_begins_anew() {
+    let mut check = testing::check("a");
+    check.probe = crate::plan::Probe::Ttl(crate::plan::Ttl { ttl: std::time::Duration::from_secs(600) });
+    let mut world = world(testing::plan(vec![testing::signal("web", "WebReady", &["a"])], vec![check]));
+    world.pass(1_000);
+    let command = Command::Push { check: "a".into(), health: Health::Passing, text: "pushed".into() };
+    world.step(Input::Command { id: 1, command });
+    world.pass(3_000);
+    world.now = world.now.plus(std::time::Duration::from_secs(60));
+    world.step(Input::Tick);
+    world.pass(4_000);
+    assert_eq!(state(&world), "pending");
+    world.pass(2_000);
+    assert_eq!(state(&world), "acknowledged");
 }
 
 #[test]
@@ -270,7 +446,8 @@ fn hold_pauses_verdicts_and_survives_a_restart() {
     world.happen(&Happening::Crash);
     world.pass(20_000);
     assert_eq!(state(&world), "pending");
-    assert!(world.core.summary().starts_with("HELD"));
+    let summary = world.core.summary();
+    assert!(summary.starts_with("HELD") && summary.contains("1/1 checks passing, healthy, no verdict until resume, "), "{summary}");
     world.happen(&Happening::Hold(false));
     world.pass(1_000);
     assert_eq!(state(&world), "acknowledged");

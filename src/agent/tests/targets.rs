@@ -107,7 +107,10 @@ fn a_stack_id_that_was_corrected_before_a_restart_is_the_one_that_is_told() {
     let mut second = Desk::new(plan(Some("S2"), None), first.document, 1_000);
     second.identify(1_050, "i-1", Some("cn-hangzhou"), None);
     assert_eq!(second.stands(), pair("S2", "pending"));
-    second.step(2_000_000, Input::Tick);
+    for _ in 0..10 {
+        let Some(due) = second.core.wake().filter(|_| second.stands() == pair("S2", "pending")) else { break };
+        second.step((due - NOW.boot_ms).unsigned_abs(), Input::Tick);
+    }
     assert_eq!(second.stands(), pair("S2", "sending"), "it is decided by its deadline");
     assert!(second.core.wake().is_none_or(|at| at > second.core.now()), "and nothing is overdue for ever");
 }

@@ -519,7 +519,7 @@ impl World {
                 let completed = self.received.get(&key(&target)).is_some_and(|signals| !signals.is_empty());
                 let result = match self.looks {
                     Looks::Denied => Look::Denied("Forbidden.RAM".to_owned()),
-                    Looks::Failing => Look::Failed { why: "timed out".to_owned(), retry_after: None },
+                    Looks::Failing => Look::Failed { why: "timed out".to_owned(), class: Class::Transient, retry_after: None },
                     Looks::Busy => Look::NotNow("the stack is CHECK_IN_PROGRESS".to_owned()),
                     Looks::Answered if completed => Look::NobodyWaits("the stack is CREATE_COMPLETE".to_owned()),
                     Looks::Answered => Look::Waiting,

@@ -259,11 +259,11 @@ impl Core {
             return;
         }
         let now = self.now();
-        for index in 0..self.watching.stacks.len() {
-            let Some(watched) = self.watching.stacks.get(index) else { continue };
-            if !matches!(watched.phase, Phase::Due(at) if at <= now) {
+        for index in self.due_looks() {
+            let Some(watched) = self.watching.stacks.get(index).filter(|watched| self.next_look(watched).is_some_and(|at| at <= now))
+            else {
                 continue;
-            }
+            };
             let target = watched.target.clone();
             let mut resources = self.conditions(&target);
             let needs_condition = !resources.is_empty();
@@ -277,6 +277,7 @@ impl Core {
             watched.for_hint = std::mem::take(&mut watched.hinted);
             watched.read.clone_from(&resources);
             watched.asked_for.append(&mut watched.waiting);
+            self.asks_aside();
             self.effects.push(Effect::Watch { watch, target, unless, resources });
         }
     }
@@ -299,8 +300,28 @@ impl Core {
         if self.watching_blocked() {
             return None;
         }
-        let due = |watched: &Watched| if let Phase::Due(at) = watched.phase { Some(at) } else { None };
-        self.watching.stacks.iter().filter_map(due).min()
+        self.watching.stacks.iter().filter_map(|watched| self.next_look(watched)).min()
+    }
+
+    /// The stacks to look at, longest overdue first.
+    fn due_looks(&self) -> Vec<usize> {
+        let now = self.now();
+        let due = |watched: &Watched| if let Phase::Due(at) = watched.phase { Some(at).filter(|at| *at <= now) } else { None };
+        let mut due: Vec<_> = self.watching.stacks.iter().enumerate().filter_map(|(index, watched)| Some((due(watched)?, index))).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// When a stack is looked at next; none: a look is under way, or there is none any more. While ROS throttles that is later, but where looks open
+    /// rounds not later than at a stack at rest.
+    fn next_look(&self, watched: &Watched) -> Option<BootMs> {
+        let Phase::Due(at) = watched.phase else { return None };
+        let yielded = self.after_yielding(at);
+        if yielded == at || self.conditions(&watched.target).is_empty() {
+            return Some(yielded);
+        }
+        let at_rest = self.interval(watched).1.max(pace::USUAL_MS);
+        Some(yielded.min(watched.asked_at.map_or(at, |asked| at.max(asked.saturating_add(at_rest)))))
     }
 
     /// Tells those who follow events.
@@ -373,10 +394,7 @@ impl Core {
             updated: facts.map_or_else(|| handled.and_then(|mark| mark.updated.clone()), |facts| facts.updated.clone()),
             state: state.to_owned(),
             looked_at: watched.looked_at_ms.map(rfc3339),
-            next_look_ms: match watched.phase {
-                Phase::Due(at) => Some(at.saturating_sub(self.now()).max(0)),
-                _ => None,
-            },
+            next_look_ms: self.next_look(watched).map(|at| at.saturating_sub(self.now()).max(0)),
             error: watched.trouble.clone(),
             notifies_eventbridge: watched.seen.as_ref().and_then(|seen| seen.notifies_eventbridge),
             warnings: self.stack_warnings(watched, deleted),

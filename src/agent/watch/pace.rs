@@ -7,7 +7,7 @@ use crate::stack::transition;
 use std::time::Duration;
 
 /// Between looks while nothing happens, with a fifth more or less.
-const USUAL_MS: BootMs = 300_000;
+pub(super) const USUAL_MS: BootMs = 300_000;
 
 /// The same once nothing has moved for [`STABLE_AFTER_MS`].
 const STABLE_MS: BootMs = 900_000;
@@ -44,7 +44,7 @@ impl Core {
     }
 
     /// The least and the most until the next look.
-    fn interval(&self, watched: &Watched) -> (BootMs, BootMs) {
+    pub(super) fn interval(&self, watched: &Watched) -> (BootMs, BootMs) {
         if self.is_quick(watched) {
             return (QUICK_MS, 2 * QUICK_MS);
         }

@@ -29,6 +29,10 @@ impl Core {
                 watched.read.clear();
             }
         }
+        self.judge_pressure(match &sight {
+            Sight::Failed { class, .. } => Some(*class),
+            _ => None,
+        });
         match sight {
             Sight::Seen(seen) => self.seen(index, *seen),
             Sight::Missing { host } => self.missed(index, &host),

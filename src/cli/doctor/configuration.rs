@@ -140,3 +140,35 @@ pub(super) fn programs(plan: &Plan) -> Vec<PathBuf> {
     let of_hooks = of_hooks.filter_map(|hook| hook.command.first().map(PathBuf::from));
     plan.checks.iter().filter_map(|check| program(&check.probe)).chain(of_hooks).collect()
 }
+
+/// What checks look at by its path, or connect to.
+pub(super) fn looked_at(plan: &Plan) -> Vec<PathBuf> {
+    let path = |probe: &Probe| match probe {
+        // What must not be there cannot be hidden from anybody.
+        Probe::File(file) => file.present.as_ref().map(|_| file.path.clone()),
+        Probe::Disk(disk) => Some(disk.path.clone()),
+        Probe::Mount(mount) => Some(mount.path.clone()),
+        Probe::Process(process) => process.pid_file.clone(),
+        Probe::Container(container) => container.socket.clone(),
+        Probe::Http(http) => http.unix_socket.clone(),
+        _ => None,
+    };
+    plan.checks.iter().filter_map(|check| path(&check.probe)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment, Layout, Owners};
+
+    #[test]
+    fn paths_of_checks_are_among_those_that_the_agent_must_see() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[check.a]\ntype = \"file\"\npath = \"/usr/lib/modules/a.ko\"\n[check.b]\ntype = \"disk\"\npath = \"/data\"\ncrit = \"10:\"\n\
+                    [check.c]\ntype = \"file\"\npath = \"/run/nologin\"\nexists = false\n\
+                    [check.d]\ntype = \"http\"\nurl = \"http://x/\"\nunix_socket = \"/run/app.sock\"\n";
+        std::fs::write(file.path(), text).unwrap();
+        let plan = config::load(&Layout::file(file.path()), &Owners::system(), &Environment::default()).unwrap().plan;
+        assert_eq!(looked_at(&plan), ["/usr/lib/modules/a.ko", "/data", "/run/app.sock"].map(PathBuf::from));
+    }
+}

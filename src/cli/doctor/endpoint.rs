@@ -424,7 +424,7 @@ async fn answer(url: &Url, means: &Means) -> (Step, Option<Heard>) {
     let asked = tokio::time::timeout_at(deadline, async {
         http.prepare().await;
         let sent = Moment::now();
-        let response = match http.client.get(url.clone()).send().await {
+        let response = match http.client()?.get(url.clone()).send().await {
             Ok(response) => response,
             Err(error) => return Err(http.explain(&error, &host, None, deadline).await),
         };

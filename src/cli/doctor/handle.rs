@@ -204,7 +204,8 @@ async fn health(url: &Url, settings: &Ros) -> Result<u16, String> {
     let reach = Reach::of(&Ros { proxy: None, ..settings.clone() });
     let http = apart(HEALTH_TIMEOUT, move || rpc::http_client(plain, &reach)).await?.map_err(|error| error.to_string())?;
     let host = rpc::host_name(&url);
-    let asked = tokio::time::timeout(HEALTH_TIMEOUT, http.client.get(url).send()).await;
+    let client = http.client().map_err(|trouble| trouble.message)?;
+    let asked = tokio::time::timeout(HEALTH_TIMEOUT, client.get(url).send()).await;
     match asked {
         Ok(Ok(response)) => Ok(response.status().as_u16()),
         Ok(Err(error)) => Err(crate::transport::describe(&error, &host).message),

@@ -142,8 +142,9 @@ fn how_it_is(status: &Status) -> Step {
 
 /// What `/proc` shows of the agent.
 async fn process(pid: u32, loaded: Option<&Loaded>) -> Vec<Step> {
-    let paths =
-        loaded.map(|loaded| [loaded.files.clone(), configuration::named(&loaded.plan), configuration::programs(&loaded.plan)].concat());
+    let paths = loaded.map(|Loaded { plan, files, .. }| {
+        [files.clone(), configuration::named(plan), configuration::programs(plan), configuration::looked_at(plan)].concat()
+    });
     let here = variables(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))));
     let looked = apart(TIMEOUT, move || vec![environment(pid, &here), view(pid, &paths.unwrap_or_default()), limits(pid)]).await;
     looked.unwrap_or_else(|why| [ENVIRONMENT, VIEW, LIMITS].map(|name| Step::skipped(name, format!("/proc/{pid}: {why}"))).into())
@@ -199,8 +200,8 @@ fn view(pid: u32, paths: &[PathBuf]) -> Step {
         return Step::ok(VIEW, "the agent sees the files that the configuration names");
     }
     Step::failed(VIEW, format!("hidden from the agent: {}", hidden.join(", ")))
-        .because("its unit hides them: ProtectHome=, PrivateTmp=, InaccessiblePaths=, TemporaryFileSystem= or RootDirectory=")
-        .remedy("move the files, or except them in a drop-in of the unit: BindReadOnlyPaths=PATH")
+        .because("its unit hides them: ProtectHome=, PrivateTmp=, ProtectKernelModules=, InaccessiblePaths=, TemporaryFileSystem= or RootDirectory=")
+        .remedy("move the files, or take what hides them back in a drop-in of the unit, or except them there: BindReadOnlyPaths=PATH")
 }
 
 fn limits(pid: u32) -> Step {

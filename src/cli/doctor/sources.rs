@@ -134,7 +134,7 @@ fn unreachable_host(why: String) -> Step {
 /// Any answer will do: there is nothing at its root.
 async fn answers(host: &str, reach: &Reach) -> Result<(), String> {
     let http = http_client(false, reach).map_err(|error| error.to_string())?;
-    let asked = http.client.head(format!("https://{host}/")).send().await;
+    let asked = http.client().map_err(|trouble| trouble.message)?.head(format!("https://{host}/")).send().await;
     asked.map(|_| ()).map_err(|error| transport::describe(&error, host).message)
 }
 

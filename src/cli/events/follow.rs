@@ -1,7 +1,7 @@
 //! `events [follow]`: the lines that the agent keeps, then those that come, until the agent ends or the reader does. An interrupt ends it
 //! at once: there is nothing to put away.
 
-use crate::cli::agent::ANSWER;
+use crate::cli::agent::{ANSWER, decoded, harmless_text};
 use crate::cli::arguments::{FollowArguments, Global};
 use crate::cli::output::{Output, notice};
 use crate::cli::paint::{Paint, Style};
@@ -20,8 +20,8 @@ pub(super) fn run(global: &Global, arguments: &FollowArguments, out: &mut Output
         let mut any = false;
         while let Some(line) = lines.next().await {
             any = true;
-            let read = match (arguments.json, serde_json::from_slice::<Line>(&line)) {
-                (true, _) => out.line(String::from_utf8_lossy(&line))?,
+            let read = match (arguments.json, decoded::<Line>(&line)) {
+                (true, _) => out.line(harmless_text(&String::from_utf8_lossy(&line)))?,
                 (false, Ok(line)) => out.line(told(&line, out.paint))?,
                 // Of a later version, perhaps.
                 (false, Err(_)) => out.line(clean(&String::from_utf8_lossy(&line)))?,

@@ -10,7 +10,7 @@
 use super::kinds;
 use super::sign::{self, Headers};
 use crate::agent::status::Status;
-use crate::cli::agent::{ANSWER, Agent, Lines};
+use crate::cli::agent::{ANSWER, Agent, Lines, decoded};
 use crate::cli::arguments::{Global, SendArguments, SendTo};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, notice};
@@ -303,7 +303,7 @@ fn drop_into(spool: &SpoolSource, id: &str, body: &str) -> anyhow::Result<std::p
 /// The line that says what was made of the event.
 async fn about(id: &str, lines: &mut Lines) -> Option<Line> {
     loop {
-        let Ok(line) = serde_json::from_slice::<Line>(&lines.next().await?) else { continue };
+        let Ok(line) = decoded::<Line>(&lines.next().await?) else { continue };
         if line.event.as_ref().is_some_and(|event| event.id == id) {
             return Some(line);
         }

@@ -89,7 +89,7 @@ async fn rehearse(global: &Global, arguments: &RehearseArguments, out: &mut Outp
 /// What is to be rehearsed: the given configuration, or the built-in example, which has its file in `place`.
 async fn rehearsed(global: &Global, place: &Path) -> anyhow::Result<(Loaded, Option<Example>)> {
     if global.config.is_some() || global.root.is_some() {
-        return Ok((global.load()?, None));
+        return Ok((global.load_to_run()?, None));
     }
     let example = Example::start().await.context("the example's service cannot be started")?;
     let file = place.join("config.toml");

@@ -71,6 +71,11 @@ pub(super) async fn send_by(way: Way, loaded: &Loaded, wanted: &Wanted, override
     let metadata = Arc::new(Metadata::new(&plan.instance, &environment)?);
     let mut random = Random::from_kernel();
     let reach = Reach::new(plan, &metadata).calling_itself(&environment);
+    let reach = match way {
+        Way::Api => reach,
+        // ROS is asked only where the URL is missing or spent.
+        Way::Handle(_) | Way::File(_) | Way::Given(_) => reach.with_certificates_when_needed(),
+    };
     let handles = handle::Client::reaching(&plan.ros, &reach, &environment).map_err(anyhow::Error::msg)?;
     let own = way.document(&handles)?;
     let place = own.as_ref().map(|document| document.place().clone());

@@ -499,6 +499,8 @@ pub(crate) fn nearest<'a>(wrong: &str, words: impl IntoIterator<Item = &'a str>)
     let limit = (wrong.chars().count() / 3).max(1);
     words
         .into_iter()
+        // So many letters more or fewer are as many mistakes.
+        .filter(|word| word.chars().count().abs_diff(wrong.chars().count()) <= limit)
         .map(|word| (strsim::damerau_levenshtein(&wrong, &word.to_lowercase()), word))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= limit)

@@ -72,6 +72,12 @@ impl Callback {
         Self { path: Kept::new(), rate: Mutex::default(), large: Semaphore::new(LARGE_PLACES), inlet }
     }
 
+    #[cfg(fuzzing)]
+    pub(super) fn for_fuzzing(path: &str, inlet: Inlet) -> Self {
+        let path = Kept::of(Sealed::new(path.trim_start_matches('/')).expect("random bytes"));
+        Self { path, rate: Mutex::default(), large: Semaphore::new(LARGE_PLACES), inlet }
+    }
+
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
         let Some(path) = self.path.get() else {
             self.inlet.health().refused("not ready");

@@ -109,7 +109,26 @@ pub(crate) async fn http(source: HttpSource, inlet: Inlet, needs: Needs) {
 }
 
 impl Intake {
-    /// The instance's own region, where none are configured.
+    /// Fetches nothing, and expects no token.
+    #[cfg(fuzzing)]
+    pub(super) fn for_fuzzing(url: &str, test_secret: &str, inlet: Inlet) -> Self {
+        let key = Key::of_certificate(include_bytes!("../../../tests/fixtures/events/signing-certificate.pem")).expect("the fixture");
+        let troubles = Troubles::new(inlet.health());
+        Self {
+            url: url.to_owned(),
+            allow_v1: true,
+            keys: Keys::Pinned(Kept::of(key)),
+            token: None,
+            allowed_origin: Some("eventbridge".to_owned()),
+            test_secret: Secret::new(test_secret),
+            replay: Mutex::default(),
+            budget: Mutex::default(),
+            large: Semaphore::new(LARGE_PLACES),
+            inlet,
+            troubles,
+        }
+    }
+
     /// Until what is needed to judge events was read and asked for once.
     async fn is_ready(&self) {
         if let Some(token) = &self.token {
@@ -124,6 +143,7 @@ impl Intake {
         }
     }
 
+    /// The instance's own region, where none are configured.
     async fn learn_region(self: Arc<Self>, around: Around) {
         let Keys::Fetched { regions, .. } = &self.keys else { return };
         while regions.borrow().is_none() {

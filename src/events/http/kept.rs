@@ -25,6 +25,11 @@ impl<T: Send + Sync + 'static> Kept<T> {
         Arc::new(Self { thing: Mutex::new(None), tried: watch::Sender::new(false) })
     }
 
+    #[cfg(fuzzing)]
+    pub(super) fn of(thing: T) -> Arc<Self> {
+        Arc::new(Self { thing: Mutex::new(Some(Arc::new(thing))), tried: watch::Sender::new(true) })
+    }
+
     /// None: it could not be read yet.
     pub(super) fn get(&self) -> Option<Arc<T>> {
         self.thing.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -199,7 +199,7 @@ async fn connection(stream: TcpStream, tls: Tls, door: Arc<Door>, slot: OwnedSem
     drop(slot);
 }
 
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, door: Arc<Door>) {
+pub(super) async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, door: Arc<Door>) {
     let service = hyper::service::service_fn(move |request| {
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }

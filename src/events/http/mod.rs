@@ -8,6 +8,8 @@
 mod answer;
 mod budget;
 mod callback;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod inherited;
 mod intake;
 mod kept;

@@ -289,7 +289,7 @@ impl Client {
             Some(value)
         };
         let url = Secret::new(format!("{}{}", self.place.base.as_str().trim_end_matches('/'), target.expose()));
-        let mut request = self.http.client.request(call.method.clone(), url.expose()).header("date", date);
+        let mut request = self.http.client().map_err(of_trouble)?.request(call.method.clone(), url.expose()).header("date", date);
         for (name, value) in headers {
             request = request.header(name, value);
         }

@@ -12,6 +12,8 @@
 
 mod body;
 mod client;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod leftovers;
 mod own;
 mod place;

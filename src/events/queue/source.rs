@@ -80,7 +80,7 @@ struct Reading<'a> {
 impl<'a> Reader<'a> {
     fn new(settings: &'a QueueSource, inlet: &'a Inlet) -> Self {
         let floor = Duration::from_millis(500);
-        let pace = Pace { initial: Duration::from_secs(1), multiplier: 2.0, max: Duration::from_secs(30), floor };
+        let pace = Pace { initial: Duration::from_secs(1), multiplier: 2.0, max: Duration::from_secs(30), floor, steady: 0.0 };
         Self { settings, inlet, random: Random::from_kernel(), schedules: Schedules::default(), hasty: Schedule::new(pace), mended: 0 }
     }
 

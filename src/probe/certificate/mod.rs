@@ -4,6 +4,8 @@
 //! have, so that the dates of every chain can be read; trust is judged afterwards, by the same verifiers as everywhere ([`crate::tls`]).
 //! Revocation is not looked at.
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod judge;
 
 use super::progress::Doing;

@@ -64,7 +64,7 @@ fn request() -> Vec<u8> {
     request
 }
 
-fn parse(answer: &[u8]) -> Option<Tracking> {
+pub(super) fn parse(answer: &[u8]) -> Option<Tracking> {
     let u16_at = |at: usize| Some(u16::from_be_bytes(answer.get(at..at + 2)?.try_into().ok()?));
     let u32_at = |at: usize| Some(u32::from_be_bytes(answer.get(at..at + 4)?.try_into().ok()?));
     let float_at = |at: usize| u32_at(at).map(float);
@@ -88,8 +88,10 @@ fn parse(answer: &[u8]) -> Option<Tracking> {
 /// Chrony's own: 7 bits of exponent and 25 of coefficient, both signed.
 fn float(bits: u32) -> f64 {
     let signed = |value: u32, half: u32| if value < half { f64::from(value) } else { f64::from(value) - 2.0 * f64::from(half) };
-    let exponent = signed(bits >> 25, 1 << 6) - 25.0;
-    signed(bits & 0x01ff_ffff, 1 << 24) * exponent.exp2()
+    // Two to the power of it, as IEEE 754 writes that (bias 1023). exp2 would be all that this program wants of libm, which takes 350 KiB of memory.
+    let exponent = u64::from(bits >> 25);
+    let biased = 1023 - 25 + exponent - if exponent < 1 << 6 { 0 } else { 1 << 7 };
+    signed(bits & 0x01ff_ffff, 1 << 24) * f64::from_bits(biased << 52)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! clocks, which `SystemCallFilter=@system-service` and `ProtectClock=` forbid, perhaps by killing who calls.
 
 mod chronyd;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 use super::http::Clients;
 use super::measured::{judged, plain};

@@ -5,6 +5,8 @@
 //! are links to /var/lib/cloud/data, read up to 1 MiB, on a thread apart. What happened in this boot counts before what is forbidden for
 //! the next: the marks that disable cloud-init are asked only where neither file is.
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod report;
 
 use super::progress::Progress;

@@ -43,14 +43,14 @@ pub(in crate::probe) fn follow(name: Name, container: Container, changes: Change
 
 /// The line that is still arriving.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     begun: Vec<u8>,
     too_long: bool,
 }
 
 impl Lines {
     /// Takes what arrived. True if a line that is now complete tells of a change.
-    fn push(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
         let mut news = false;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.too_long |= self.begun.len() + piece.len() > LINE_LIMIT;

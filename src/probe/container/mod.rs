@@ -5,6 +5,8 @@
 
 mod engine;
 mod follow;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod inspect;
 
 use super::progress::Progress;

@@ -4,6 +4,8 @@
 //! name servers are asked directly: `server`, or those of `/etc/resolv.conf`. Either way a silent server holds up nobody else.
 
 mod exchange;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod judge;
 mod message;
 mod servers;

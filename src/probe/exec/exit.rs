@@ -13,6 +13,11 @@ const SIGKILL: i32 = 9;
 /// Room for ` (exit code N)` in a message.
 const CODE_ROOM: usize = 20;
 
+/// Whether SIGKILL has ended the command, or one that it ran: only then it matters whether the kernel lacked memory.
+pub(super) fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(SIGKILL) || status.code() == Some(SHELL_SAYS_KILLED)
+}
+
 /// The observation for a child that ended by itself. `out_of_memory`: the kernel has killed for want of memory during the run.
 pub(super) fn observe(exec: &Exec, status: ExitStatus, output: &Output, out_of_memory: bool) -> Observation {
     let mut observation = match (status.code(), status.signal()) {

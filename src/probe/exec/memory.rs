@@ -3,15 +3,21 @@
 //! `memory.events` of cgroup v2 and `memory.oom_control` of v1 both have a line `oom_kill N`
 //! (kernel documentation, cgroup-v2.rst and cgroup-v1/memory.rst).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+
+/// Either file is shorter, and the kernel gives it in one piece.
+const LIMIT: usize = 1024;
 
 /// Kills for want of memory in the cgroup of this process so far; `None` where the kernel does not say.
 pub(super) fn oom_kills() -> Option<u64> {
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let file = FILE.get_or_init(|| candidates().into_iter().find(|path| path.exists())).as_ref()?;
-    count(&fs::read_to_string(file).ok()?)
+    let mut text = [0; LIMIT];
+    let read = File::open(file).ok()?.read(&mut text).ok()?;
+    count(std::str::from_utf8(text.get(..read)?).ok()?)
 }
 
 fn candidates() -> Vec<PathBuf> {

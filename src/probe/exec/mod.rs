@@ -12,6 +12,8 @@ mod abandoned;
 mod environment;
 pub(crate) mod errand;
 pub(super) mod exit;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod leader;
 mod memory;
 mod orphans;
@@ -75,6 +77,8 @@ struct Shared {
 #[derive(Default)]
 struct Registry {
     last: u64,
+    /// Something may be left that belongs to no run: one has begun since it was last seen that this process has no children.
+    unswept: bool,
     /// By number. Bounded by `max_exec` of the core.
     runs: BTreeMap<u64, Run>,
     /// Leaders that do not die, by check. Their checks start no other before they are gone.
@@ -242,9 +246,17 @@ impl Shared {
     /// Sweeps once more when the last run is over. Runs that end side by side spare each what may be the other's, so something of
     /// theirs can be left that belongs to nobody now.
     async fn last_out(&self) {
-        if self.registry().runs.is_empty() {
+        let is_wanted = |registry: &Registry| registry.unswept && registry.runs.is_empty();
+        if is_wanted(&self.registry()) {
             self.sweep(None).await;
         }
+    }
+
+    /// Notes that this process had no children when `last` was the last run, unless a run besides `over` may have started one since.
+    fn is_swept(&self, over: Option<&Registered>, last: u64) {
+        let mut registry = self.registry();
+        let number = over.map(|over| over.number);
+        registry.unswept = registry.last != last || registry.runs.keys().any(|other| Some(*other) != number);
     }
 
     /// Kills and reaps what belongs to no run but `over`, for some time.
@@ -257,6 +269,11 @@ impl Shared {
         let progress = Progress::default();
         let mut pause = Duration::from_millis(1);
         loop {
+            let last = self.registry().last;
+            if !orphans::any() {
+                self.is_swept(over, last);
+                return;
+            }
             let others = self.others(over);
             if !orphans::any_besides(&others.leaders) {
                 return;
@@ -304,6 +321,7 @@ impl Registered {
     fn new(shared: &Arc<Shared>, check: &Name) -> Self {
         let mut registry = shared.registry();
         registry.last += 1;
+        registry.unswept = true;
         let number = registry.last;
         registry.runs.insert(number, Run { begun_boot_ms: Moment::now().boot_ms, leader: None });
         drop(registry);
@@ -373,7 +391,8 @@ async fn supervise(run: Registered, work: &Work, cancelled: oneshot::Receiver<()
         (End::Cancelled | End::Exited, _) => {}
     }
     let status = finish(&run, leader, &watch, &mut pipes).await;
-    let out_of_memory = matches!((killed_before, memory::oom_kills()), (Some(before), Some(after)) if after > before);
+    let killed = status.is_some_and(exit::was_killed);
+    let out_of_memory = killed && matches!((killed_before, memory::oom_kills()), (Some(before), Some(after)) if after > before);
     let program = one_line(work.exec.command.first().map_or("", String::as_str));
     Ok(Outcome { end, status, obeyed, out_of_memory, program, output: pipes.output })
 }

@@ -5,9 +5,10 @@
 //! cleared or overwritten its environment, or is a zombie, the time of its start: what is older than every run that is still going on
 //! belongs to none of them. A daemon that a passing check means to leave behind is killed too: checks look, they start nothing.
 //!
-//! Only single pids are waited for, never "any child". A reader of /proc/PID/environ can be made to wait by a process that hangs,
+//! Only single pids are reaped, never "any child". A reader of /proc/PID/environ can be made to wait by a process that hangs,
 //! so this room is called on a thread of its own.
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -124,6 +125,12 @@ pub(super) fn sweep(over: &Over) -> BTreeSet<i32> {
         Standing::Undecided => true,
     };
     kin().into_iter().filter(found).map(|kin| kin.pid.as_raw_pid()).collect()
+}
+
+/// Whether this process has any child, dead or alive. The kernel knows without going through its lists, and nothing is reaped by it.
+pub(super) fn any() -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(rustix::process::waitid(WaitId::All, options), Err(Errno::CHILD))
 }
 
 /// Whether there is any child that is no leader: if not, there is nothing to sweep.

@@ -4,6 +4,8 @@
 //! have cost. Every run opens a connection of its own, and the run itself drives it: when the run is dropped, so is the connection.
 //! What is bounded: headers and trailers (16 KiB), the body (4 KiB), the window of the server (64 KiB).
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod message;
 mod opening;
 

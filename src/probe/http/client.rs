@@ -11,11 +11,12 @@ use crate::probe::text::place;
 use crate::probe::threads::Pool;
 use crate::tls;
 use reqwest::Url;
+use rustls::ClientConfig;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ pub(crate) struct Clients {
     lookups: Lookups,
     entries: Mutex<HashMap<Name, Entry>>,
     roots: SystemRoots,
+    /// TLS of the clients that never speak it, and have no files for it.
+    unused: OnceLock<ClientConfig>,
 }
 
 #[derive(Default)]
@@ -49,7 +52,7 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 impl Clients {
     /// No client yet.
     pub(crate) fn new(files: Pool, lookups: Lookups, roots: SystemRoots) -> Self {
-        Self { files, lookups, roots, entries: Mutex::default() }
+        Self { files, lookups, roots, entries: Mutex::default(), unused: OnceLock::new() }
     }
 
     /// Forgets all clients.
@@ -109,11 +112,15 @@ impl Clients {
         }
         let roots = if needs_roots(http) { self.roots.get(name, progress, http.tls.ca_file.is_some()).await? } else { None };
         let options = http.tls.clone();
-        let first = paths(http).into_iter().next().unwrap_or_default();
-        // Without files nothing blocks.
-        let config = match first.as_os_str().is_empty() {
-            true => tls::client_config(&options, roots.as_ref()),
-            false => self.on_files(name, progress, first, move || tls::client_config(&options, roots.as_ref())).await?,
+        let config = match paths(http).into_iter().next() {
+            Some(first) => self.on_files(name, progress, first, move || tls::client_config(&options, roots.as_ref())).await?,
+            // Without files nothing blocks, and nothing is in it that a reload must forget. Each client of the usual plain check would have some KiB of
+            // its own.
+            None if !speaks_tls(http) => match self.unused.get() {
+                Some(unused) => Ok(unused.clone()),
+                None => tls::client_config(&options, roots.as_ref()).map(|config| self.unused.get_or_init(|| config).clone()),
+            },
+            None => tls::client_config(&options, roots.as_ref()),
         };
         let config = config.map_err(|error| one_sentence(&error))?;
         let resolver = Resolver { lookups: self.lookups.clone(), progress: progress.clone(), place: place(&http.url), alias: alias(http) };
@@ -137,8 +144,13 @@ impl Clients {
 
 /// Plain HTTP to one place needs no certificate store, and so does `tls_verify = false`.
 fn needs_roots(http: &Http) -> bool {
+    http.tls.verify && speaks_tls(http)
+}
+
+/// Whether it may come to a handshake.
+fn speaks_tls(http: &Http) -> bool {
     let https = |url: &Url| url.scheme() == "https";
-    http.tls.verify && (https(&http.url) || http.follow_redirects || http.proxy.as_ref().is_some_and(https))
+    https(&http.url) || http.follow_redirects || http.proxy.as_ref().is_some_and(https)
 }
 
 /// Files whose change makes a client stale.
@@ -229,5 +241,31 @@ where
             progress.now(Doing::WaitingForAnswer(place));
             connected
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_key_of_a_plain_check_is_kept_by_its_own_client_alone() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let (certificate, key) = (directory.path().join("client.pem"), directory.path().join("client.key"));
+        let made = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+
+        let pool = Pool::new("files", 1);
+        let lookups = Lookups::new(pool.clone(), crate::probe::lookup::system);
+        let clients = Clients::new(pool.clone(), lookups, SystemRoots::new(pool));
+        let mut http = super::super::plain_get("http://127.0.0.1/".parse().unwrap());
+        http.tls.client = Some((certificate, key));
+        clients.client(&"first".into(), &http, &Progress::default()).await.unwrap();
+        assert!(clients.unused.get().is_none());
+
+        http.tls.client = None;
+        clients.client(&"second".into(), &http, &Progress::default()).await.unwrap();
+        assert!(!clients.unused.get().unwrap().client_auth_cert_resolver.has_certs());
     }
 }

@@ -5,6 +5,8 @@
 
 mod client;
 mod expect;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 use super::clock::Dated;
 use super::failure;

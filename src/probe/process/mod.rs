@@ -3,6 +3,8 @@
 //! Zombies have ended and do not count; nor do threads, or the agent itself. There can be many processes and a pid file can be on a dead
 //! file server, so all of it is done on a thread.
 
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod table;
 
 use super::measured::{judged, plain};

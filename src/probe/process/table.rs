@@ -120,7 +120,7 @@ const KERNEL_THREAD: u32 = 0x0020_0000;
 
 /// `123 (a name) S 1 1 1 0 -1 4194560 ...`: name, state and, as the seventh after the name, flags. The name may have blanks, brackets and
 /// ends of lines.
-fn seen(pid: u32, stat: &str) -> Option<Seen> {
+pub(super) fn seen(pid: u32, stat: &str) -> Option<Seen> {
     let (_, rest) = stat.split_once('(')?;
     let (comm, rest) = rest.rsplit_once(')')?;
     let mut words = rest.split_ascii_whitespace();

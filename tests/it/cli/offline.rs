@@ -264,8 +264,29 @@ async fn root_judges_files_of_the_agents_user_as_the_agent_does_but_runs_nothing
     assert_eq!(code(&["plan"]).await, 0);
     assert_eq!(code(&["check"]).await, 78);
     assert_eq!(code(&["run"]).await, 78);
+    assert_eq!(code(&["rehearse"]).await, 78);
     std::os::unix::fs::chown(state.path(), Some(12346), None).unwrap();
     assert_eq!(code(&["config", "check"]).await, 78);
+}
+
+/// A doctor or a reset of root's uses credentials and asks servers, a rehearsal runs checks.
+#[tokio::test]
+async fn no_command_of_roots_follows_drop_ins_that_the_agents_user_can_write() {
+    if !super::is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (state, run) = (dir.path().join("var/lib/ros-signal-agent"), dir.path().join("run/ros-signal-agent"));
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::create_dir_all(run.join("conf.d")).unwrap();
+    std::fs::write(run.join("conf.d/10-mine.toml"), "[ros]\nendpoint = \"http://127.0.0.1:1\"\n").unwrap();
+    for path in [&state, &run] {
+        std::os::unix::fs::chown(path, Some(12345), None).unwrap();
+    }
+    let ended = program(&["--root", dir.path().to_str().unwrap(), "config", "show"]).await;
+    assert!(ended.code == 0 && !ended.out.contains("127.0.0.1:1"), "{}", ended.out);
+    let ended = program(&["--root", dir.path().to_str().unwrap(), "config", "check"]).await;
+    assert!(format!("{}{}", ended.out, ended.err).contains("its files are left out: "), "{}{}", ended.out, ended.err);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::mounted::Hung;
 use crate::ros::{KEY_ID, environment, metadata, sandbox};
 use ros_signal_agent::clock::Moment;
 use ros_signal_agent::credentials::{Cache, Renewal};
-use ros_signal_agent::plan::Provider;
+use ros_signal_agent::plan::{Profile, Provider};
 use ros_signal_agent::retry::Random;
 use std::collections::HashMap;
 use std::path::Path;
@@ -94,6 +94,20 @@ async fn what_is_not_a_small_regular_file_is_refused_without_blocking() {
     for (path, why) in [(fifo, "not a regular file"), (directory.path().to_owned(), "not a regular file"), (large, "larger than 64 KiB")] {
         let error = cache(&Provider::File(path), &HashMap::new()).keys(NOW, None).await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+/// They took time that grew with the square of their length, and were given up.
+#[tokio::test]
+async fn profiles_among_ten_thousands_of_short_lines_are_found_before_patience_ends() {
+    let profile = "[wanted]\ntype = access_key\naccess_key_id = LTAI1\naccess_key_secret = s\n";
+    let numbered = |line: &dyn Fn(u32) -> String| (0..40_000).map(line).collect::<String>();
+    let shapes = [numbered(&|n| format!("[{n}]\n")), numbered(&|n| format!("{n}=\n")), numbered(&|_| " x\n".to_owned())];
+    for (shape, head) in shapes.iter().zip(["", "[other]\n", "[other]\nkey = value\n"]) {
+        let (_directory, path) = directory_with("credentials.ini", &format!("{head}{shape}{profile}"));
+        let settings = Profile { name: Some("wanted".to_owned()), file: Some(path), ..Profile::default() };
+        let keys = cache(&Provider::IniProfile(settings), &HashMap::new()).keys(NOW, None).await.unwrap();
+        assert_eq!(keys.access_key_id(), "LTAI1");
     }
 }
 

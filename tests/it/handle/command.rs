@@ -76,6 +76,19 @@ async fn a_boot_script_switches_from_ros_notify_by_one_line() {
     host.stack_becomes("CREATE_COMPLETE").await;
 }
 
+#[tokio::test]
+async fn a_host_without_certificates_signals_through_the_url_of_its_handle() {
+    let host = host().await;
+    private::write(&host.path("encrypted.toml"), "[ros]\nendpoint = \"https://127.0.0.1:1\"\n");
+    let none = host.path("no-certificates");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ros-signal-agent"));
+    command.env_clear().env("SSL_CERT_FILE", &none).env("SSL_CERT_DIR", &none).arg("--config").arg(host.path("encrypted.toml"));
+    command.arg("signal").arg("--handle-file").arg(host.path("handle")).args(["--exit-code", "0", "--unique-id", "i-1"]);
+    let ended = ended(command, "").await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(the_signal(&host).status.as_str(), "SUCCESS");
+}
+
 /// Runs `body` as user data in which `Fn::Replace` has put the agent's command in the place of `ros-notify`.
 async fn user_data(host: &Host, body: &str) -> Ended {
     let line = format!(

@@ -65,8 +65,9 @@ impl Authority {
             async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let name = stream.get_ref().1.server_name().unwrap_or("no name").to_owned();
+                let handshake = stream.get_ref().1.handshake_kind();
                 let request = read_request(&mut stream).await;
-                seen.0.lock().unwrap().push(format!("SNI {name}\n{request}"));
+                seen.0.lock().unwrap().push(format!("SNI {name}\nhandshake {handshake:?}\n{request}"));
                 let _ = stream.write_all(ok("{}").as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
@@ -93,6 +94,21 @@ async fn certificates_are_verified_by_default_and_a_ca_file_is_added() {
 
     asked.tls.verify = false;
     assert_eq!(run_http(asked).await.health, Health::Passing);
+}
+
+#[tokio::test]
+async fn each_run_looks_at_the_certificate_anew() {
+    let authority = Authority::new();
+    let (port, requests) = authority.server(&["localhost"], false, as_written).await;
+    let mut asked = http(&format!("https://localhost:{port}/"));
+    asked.tls.ca_file = Some(authority.ca_file());
+    let prober = Prober::new();
+    for _ in 0..2 {
+        let seen = prober.run(job(Probe::Http(Box::new(asked.clone())), Duration::from_secs(5))).await;
+        assert_eq!(seen.health, Health::Passing, "{}", seen.message);
+    }
+    let handshakes: Vec<_> = requests.0.lock().unwrap().iter().map(|request| request.lines().nth(1).unwrap().to_owned()).collect();
+    assert_eq!(handshakes, ["handshake Some(Full)", "handshake Some(Full)"]);
 }
 
 #[tokio::test]
@@ -131,7 +147,12 @@ async fn server_name_is_asked_for_and_verified_while_the_request_stays_meant_for
         asked.tls.server_name = Some("shop.example".to_owned());
         assert_eq!(run_http(asked).await.message, format!("HTTP 200 from https://{host}:{port}/healthz"));
         let seen = requests.last().to_ascii_lowercase();
-        assert!(seen.starts_with("sni shop.example\nget /healthz ") && seen.contains(&format!("\r\nhost: {host}:{port}\r\n")), "{seen}");
+        assert!(
+            seen.starts_with("sni shop.example\n")
+                && seen.contains("\nget /healthz ")
+                && seen.contains(&format!("\r\nhost: {host}:{port}\r\n")),
+            "{seen}"
+        );
     }
     let mut asked = http(&format!("https://localhost:{port}/"));
     asked.tls.server_name = Some("10.0.0.1".to_owned());

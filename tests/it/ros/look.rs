@@ -58,7 +58,7 @@ async fn a_look_that_is_throttled_says_how_long_ros_asks_to_wait() {
     let sandbox = sandbox().await;
     let client = client(&sandbox.ros_url());
     sandbox.add_fault(Fault::new(Effect::throttle(Some(2500))).times(1)).unwrap();
-    let Look::Failed { why, retry_after } = client.look(&target(), None).await else { panic!("not failed") };
+    let Look::Failed { why, retry_after, .. } = client.look(&target(), None).await else { panic!("not failed") };
     assert!(why.contains("Throttling"), "{why}");
     assert_eq!(retry_after, Some(Duration::from_millis(2500)));
     sandbox.add_fault(Fault::new(Effect::error(500, "InternalError")).times(1)).unwrap();

@@ -37,18 +37,9 @@ sys.stdout.write(text)
 END
 }
 
-control() { # control METHOD PATH [BODY]: asks the stand-in
-  python3 - "$(sed -n 's/.*"control":"\([^"]*\)".*/\1/p' /run/cloud)$2" "$1" "${3-}" <<'END'
-import sys, urllib.request
-url, method, body = sys.argv[1:]
-with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=10) as answer:
-    sys.stdout.write(answer.read().decode())
-END
-}
-
 agent_log() { journalctl -b --no-pager -o cat -u ros-signal-agent.service; }
 agent_said() { agent_log | grep -Eq -- "$1"; }
-property() { systemctl show --value -p "$2" "$1"; }
+console_has() { grep -Eq -- "$1" $CONSOLE; }
 
 # ---------------------------------------------------------------- what is around a host: world.service
 
@@ -62,8 +53,8 @@ network() {
 
 metadata_service() {
   local behind
-  behind=$(sed -n 's|.*"metadata":"http://\([^"]*\)".*|\1|p' /run/cloud)
-  printf '%s\n' '[Service]' "ExecStart=/lib/systemd/systemd-socket-proxyd $behind" >/run/systemd/system/metadata.service
+  behind=$(address metadata)
+  printf '%s\n' '[Service]' "ExecStart=/lib/systemd/systemd-socket-proxyd ${behind#http://}" >/run/systemd/system/metadata.service
   printf '%s\n' '[Socket]' "ListenStream=$METADATA:80" >/run/systemd/system/metadata.socket
   systemctl daemon-reload
   systemctl start metadata.socket
@@ -83,7 +74,7 @@ END
 }
 
 world() { # world KIND
-  until_true 30 grep -q control /run/cloud
+  until_true 30 grep -q control "$WHERE"
   case $1 in
   late) # each comes when its absence was felt
     stack_begins 900
@@ -97,7 +88,7 @@ world() { # world KIND
     network
     metadata_service
     until_true 50 systemctl is-active ros-signal-agent.service
-    stack_begins 40
+    stack_begins 60
     ;;
   esac
 }
@@ -123,7 +114,7 @@ END
     "ExecStart=/usr/bin/script -qfc 'touch /dev/console && mount --bind \$\$(tty) /dev/console && exec sleep infinity' $CONSOLE" \
     "ExecStartPost=/bin/sh -c 'until mountpoint -q /dev/console; do sleep 0.02; done'" '[Install]' WantedBy=sysinit.target
   unit cloud.service '[Service]' Environment=ROS_SANDBOX_ACCESS_KEY_SECRET=$SECRET \
-    "ExecStart=/bin/sh -c 'exec /usr/local/bin/ros-sandbox --listen $ROS --access-key-id testAccessKeyId >/run/cloud'" '[Install]' WantedBy=multi-user.target
+    "ExecStart=/bin/sh -c 'mkdir -p ${WHERE%/*} && exec /usr/local/bin/ros-sandbox --listen $ROS --access-key-id testAccessKeyId >$WHERE'" '[Install]' WantedBy=multi-user.target
   unit packages.service '[Service]' "ExecStart=/bin/sh -c 'cd /opt/system/packages && exec python3 -m http.server ${PACKAGES#*:}'" \
     '[Install]' WantedBy=multi-user.target
   unit world.service '[Unit]' After=cloud.service '[Service]' EnvironmentFile=$HOST \
@@ -178,9 +169,9 @@ sound() {
   expect 'cloud-init is done' '^status: done' "$(cloud-init status || true)"
   if journalctl -b --no-pager | grep -i 'ordering cycle'; then fail 'there is an ordering cycle'; fi
   [ "$(journalctl -b --no-pager -o cat _PID=1 -u ros-signal-agent.service | grep -c '^Started ')" = 1 ] || fail "the agent was not started once: $(agent_log)"
-  [ "$(property ros-signal-agent NRestarts)" = 0 ] || fail 'the agent was restarted'
+  [ "$(property NRestarts)" = 0 ] || fail 'the agent was restarted'
   [ "$(systemctl is-enabled ros-signal-agent.service)" = enabled ] || fail 'the agent is not enabled'
-  [ "$(property ros-signal-agent ActiveState)" = active ] || fail 'the agent is not active'
+  [ "$(property ActiveState)" = active ] || fail 'the agent is not active'
   echo 'ok: the agent was started once, and goes on'
   expect 'the configuration is that of user data' "stack_id = \"$STACK\"" "$(cat /etc/ros-signal-agent/config.toml)"
   expect 'no other one lies beside it' '^config.toml$' "$(find /etc/ros-signal-agent -mindepth 1 -name '*config.toml*' -printf '%P\n')"
@@ -232,12 +223,14 @@ case $BOOT in
   ;;
 3)
   sound
-  started=$(property ros-signal-agent ActiveEnterTimestampMonotonic) begun=$(property cloud-final ExecMainStartTimestampMonotonic)
+  started=$(property ActiveEnterTimestampMonotonic) begun=$(property ExecMainStartTimestampMonotonic cloud-final.service)
   [ "$started" -lt "$begun" ] || fail "the agent started at $started, and user data was run from $begun on"
   expect 'the agent was there first, without a configuration' 'checks=0 signals=0' "$(agent_log)"
   until_true 60 stack_is CREATE_FAILED
   one_signal FAILURE
   expect 'the stack failed by the signal, not by its timeout' 'WaitConditionFailure: signal .* reported FAILURE' "$(cat stack)"
+  # By way of the journal: it may come a moment after the signal.
+  until_true 20 console_has 'ros-signal-agent\[.*\| .* cloud-init\[[0-9]+\]: Cloud-init v.* finished'
   expect 'the report is on the console' 'FAILURE report of signal web \(WebReady\): .* homepage \(critical: connection refused' "$(cat $CONSOLE)"
   expect 'and what user data said, with it' 'ros-signal-agent\[.*\| .* cloud-init\[[0-9]+\]: Cloud-init v.* finished' "$(cat $CONSOLE)"
   ;;

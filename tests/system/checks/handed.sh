@@ -38,7 +38,8 @@ touch /run/app-is-up
 until_true 30 stack_has CREATE_COMPLETE
 until_true 20 bash -c 'systemctl status --no-pager ros-signal-agent | grep -q "SUCCESS acknowledged"'
 echo "ok: it signs with the credential, which is $handed in systemd $version"
-receipt=$(journalctl --no-pager -o json ROS_SIGNAL=web | grep -m1 'acknowledged by ROS')
+receipt() { receipt=$(journalctl --no-pager -o json ROS_SIGNAL=web | grep -m1 'acknowledged by ROS'); }
+until_true 20 receipt
 expect 'the receipt is a field of the journal' '"ROS_REQUEST_ID" *: *"[0-9A-Fa-f-]{36}"' "$receipt"
 until_true 20 bash -c 'journalctl --no-pager -o cat | grep -q "check environment: initial -> passing"'
 if journalctl --no-pager -o json | grep -F "$SECRET" | grep -qF ros-signal-agent; then fail 'the secret is in the journal'; fi

@@ -91,7 +91,6 @@ each() {
   local name
   for name in "${@:2}"; do echo "${1//@/$name}"; done
 }
-place() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' /opt/system/cloud; }
 tell() { ros-signal-agent --socket "/run/ros-signal-agent-$1/control.sock" "${@:2}" >/dev/null; } # tell AGENT COMMAND...
 
 # ---------------------------------------------------------------- what is set up before the first cut
@@ -104,7 +103,7 @@ agent() {
   shift 2
   {
     [ "$name" = main ] || printf '[agent]\nstate_dir = "/var/lib/ros-signal-agent-%s"\nsocket = "/run/ros-signal-agent-%s/control.sock"\n' "$name" "$name"
-    printf '[ros]\nendpoint = "%s"\n[credentials]\nprovider = "environment"\n' "$(place ros)"
+    printf '[ros]\nendpoint = "%s"\n[credentials]\nprovider = "environment"\n' "$(address ros)"
     printf '[instance]\nmetadata_url = "%s"\n' "$metadata"
     [ "$metadata" != "$NOWHERE" ] || printf 'id = "i-bp1a2b3c4d5e6f7g8h9i"\n'
     printf '%s\n' '[stack]' 'region = "cn-hangzhou"' "$@"
@@ -146,7 +145,7 @@ first_boot() {
   agent main "$NOWHERE" "$(signal acknowledged 2; signal lost 2 'unique_id = "random"'; signal counted 1
     signal recorded 2 'unique_id = "random"'; broken; signal pending 2; signal half 2 | sed 's/"1s"/"6s"/')"
   agent held "$NOWHERE" "$(signal held 1)"
-  agent late "$(place metadata)" "$(signal late 1)"
+  agent late "$(address metadata)" "$(signal late 1)"
   agent unconfigured "$NOWHERE" ''
   agent overdue "$NOWHERE" "$(signal overdue 1 'deadline = "10s"' 'margin = "3s"'; signal hopeless 1 'deadline = "10s"' 'margin = "3s"')"
 
@@ -185,7 +184,7 @@ names() { ask intents "$@" | cut -d' ' -f1 | xargs; }
 is_another_boot() {
   cat /proc/sys/kernel/random/boot_id >>boots
   [ "$(sort -u boots | wc -l)" = "$BOOT" ] || fail "this boot has the id of an earlier one: $(cat boots)"
-  [ "$(cut -d. -f1 /proc/uptime)" -lt 60 ] || fail "the clock since boot is not of this boot: $(cat /proc/uptime)"
+  [ "$(cut -d. -f1 /proc/uptime)" -lt 180 ] || fail "the clock since boot is not of this boot: $(cat /proc/uptime)"
 }
 
 # What was decided in an earlier boot is durable, and the same to the letter.

@@ -16,34 +16,16 @@ cat >/etc/systemd/system/quiet.service <<END
 [Service]
 ExecStart=/bin/sleep infinity
 END
-install -d -m 755 /opt/system/cloud
-cat >/etc/systemd/system/cloud.service <<END
-[Service]
-Environment=ROS_SANDBOX_ACCESS_KEY_SECRET=$KEY_SECRET
-ExecStart=/usr/local/bin/ros-sandbox --access-key-id testAccessKeyId
-StandardOutput=file:/opt/system/cloud/where
-END
 systemctl daemon-reload
-systemctl start cloud.service quiet.service
+start_cloud
+systemctl start quiet.service
 systemctl start faulty.service || true
-until_true 10 grep -q control /opt/system/cloud/where
 until_true 10 systemctl is-failed --quiet faulty.service
-
-address() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' /opt/system/cloud/where; }
-control() { # control METHOD PATH [BODY]: asks the stand-in
-  python3 - "$(address control)$2" "$1" "${3-}" <<'END'
-import sys, urllib.request
-url, method, body = sys.argv[1:]
-with urllib.request.urlopen(urllib.request.Request(url, body.encode() or None, method=method), timeout=10) as answer:
-    sys.stdout.write(answer.read().decode())
-END
-}
-control PUT /metadata/meta-data/instance-id i-bp1a2b3c4d5e6f7g8h9i >/dev/null
 
 # agent_fails NAME GROUPS STACK: an agent of user 65534 in these groups, whose stack waits for a unit that has failed.
 agent_fails() {
   local name=$1 groups=$2 stack=$3 dir=$PWD/$1
-  control PUT "/stacks/$stack" '{"region": "cn-hangzhou", "status": "CREATE_IN_PROGRESS", "resources": {"WebReady": {"type": "handle"}, "Wait": {"type": "condition", "handle": "WebReady", "count": 1, "timeout": 600}}}' >/dev/null
+  stack_waits "$stack"
   install -d -o 65534 -g 65534 "$dir"
   cat >"$dir/config.toml" <<END
 [agent]
@@ -85,7 +67,7 @@ StandardError=journal
 END
   systemctl daemon-reload
   systemctl start "agent-$name.service"
-  until_true 60 stack_has "$stack" CREATE_FAILED
+  until_true 60 stack_has CREATE_FAILED "$stack"
   until_true 10 test -e "$dir/state/report-1.txt"
   systemctl stop "agent-$name.service"
   [ "$(stat -c '%a %u' "$dir/state/report-1.txt")" = '600 65534' ] || fail "mode and owner: $(stat -c '%a %u' "$dir/state/report-1.txt")"
@@ -98,7 +80,6 @@ END
   if grep -a -F -e "$KEY_SECRET" -e "$TOKEN" "$dir/journal"; then fail 'a secret is in the journal of the agent'; fi
   printf 'ok: %s: the FAILURE is with ROS, the report in its places, no secret in it\n' "$name"
 }
-stack_has() { control GET "/stacks/$1" | grep -q "\"status\": *\"$2\""; }
 
 # three NAME REGEX: so it stands in each of the three places.
 three() {

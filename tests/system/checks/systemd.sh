@@ -16,7 +16,7 @@ service() { # service NAME LINE...: a service of these lines
 }
 
 service steady 'ExecStart=/bin/sleep infinity'
-service late 'ExecStartPre=/bin/sleep 3' 'ExecStart=/bin/sleep infinity'
+service late 'ExecStartPre=/bin/sleep 5' 'ExecStart=/bin/sleep infinity'
 unit crashing.service '[Unit]' 'StartLimitIntervalSec=0' '[Service]' 'ExecStart=/bin/sh -c "exit 3"' 'Restart=always' 'RestartSec=100ms'
 service killed 'ExecStart=/bin/sh -c "kill -9 $$$$"'
 service broken 'ExecStart=/bin/no-such-program'
@@ -52,7 +52,7 @@ seen() {
 says() { # says CHECK REGEX
   expect "$1" "$2" "$(seen "$1" | tr -s ' \n' ' ')"
 }
-shows() { seen "$1" | grep -Eq -- "$2"; }
+shows() { seen "$1" | tr -s ' \n' ' ' | grep -Eq -- "$2"; }
 becomes() { # becomes CHECK REGEX: soon
   until_true 10 shows "$1" "$2"
 }
@@ -71,7 +71,7 @@ systemctl restart steady.service
 says stable 'critical.*not stable yet'
 
 systemctl start --no-block late.service
-says late 'critical.*late.service is activating \(start-pre\), job start running: it is not up yet'
+becomes late 'critical.*late.service is activating \(start-pre\), job start running: it is not up yet'
 becomes late passing
 
 systemctl start --no-block crashing.service

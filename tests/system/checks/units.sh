@@ -44,10 +44,8 @@ printf 'ok: it waits neither for cloud-init nor for a network\n'
 # ---------------------------------------------------------------- what the sandbox must not hide
 
 readonly CONFIG=/etc/ros-signal-agent/config.toml
-ROS_SANDBOX_ACCESS_KEY_SECRET=testAccessKeySecret ros-sandbox --access-key-id testAccessKeyId >where &
-trap 'kill %1' EXIT
-until_true 10 grep -q control where
-address=$(sed -n 's/.*"ros":"\([^"]*\)".*/\1/p' where)
+start_cloud
+address=$(address ros)
 
 getent passwd app >/dev/null || useradd --create-home --shell /bin/sh app
 getent group docker >/dev/null || groupadd docker
@@ -128,6 +126,7 @@ check() { printf '[check.%s]\nlevel = "wanted"\ntype = "%s"\nstart_interval = "2
 } >$CONFIG
 ros-signal-agent config check || fail 'the configuration is wrong'
 
+mkdir -p /usr/lib/modules
 systemctl daemon-reload
 systemctl restart $UNIT
 # All this comes after the agent: what is mounted and made then must be seen as well.
@@ -145,6 +144,11 @@ for name in docker private-file root-file ping device write; do until_true 60 is
 printf 'ok: without a drop-in there is no way to docker, private files, raw packets, devices, other paths\n'
 expect 'the report has the lines of the journal' 'a line of the application' "$(ros-signal-agent report)"
 expect 'the control socket is for its group' '^750 660$' "$(stat -c %a /run/ros-signal-agent /run/ros-signal-agent/control.sock | tr '\n' ' ' | sed 's/ $//')"
+
+hidden=$(awk '$4 ~ /inaccessible/ { print $5 }' "/proc/$(systemctl show -P MainPID $UNIT)/mountinfo" | sort -u)
+expect 'the unit hides the modules of the kernel' '^/usr/lib/modules$' "$hidden"
+for path in $hidden; do grep -q "^#.* $path\b" /opt/system/units/$UNIT || fail "the unit hides $path, and does not say so"; done
+printf 'ok: the unit names every path that it hides: %s\n' "${hidden//$'\n'/ }"
 
 # ---------------------------------------------------------------- what the agent's user may not make root read
 

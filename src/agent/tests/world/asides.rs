@@ -31,7 +31,7 @@ impl World {
     pub(super) fn lesson(&self) -> Lesson {
         match self.teaching {
             Teaching::Denied => Lesson::Denied("Forbidden.RAM".to_owned()),
-            Teaching::Failing => Lesson::Failed { why: "timed out".to_owned(), retry_after: None },
+            Teaching::Failing => Lesson::Failed { why: "timed out".to_owned(), class: Class::Transient, retry_after: None },
             Teaching::Unreadable => Lesson::Unreadable("it has no Resources".to_owned()),
             Teaching::Taught { timeout_s, left_ms } => Lesson::Learned {
                 facts: Facts {
@@ -52,7 +52,7 @@ impl World {
         let has_it = self.received.get(&key(target)).is_some_and(|all| all.iter().any(|(id, _)| id == unique_id.as_str()));
         match self.looks {
             Looks::Denied => Sighting::Denied("Forbidden.RAM".to_owned()),
-            Looks::Failing => Sighting::Missed { why: "timed out".to_owned(), retry_after: None },
+            Looks::Failing => Sighting::Missed { why: "timed out".to_owned(), class: Class::Transient, retry_after: None },
             Looks::Busy => Sighting::Waiting("Wait is CREATE_IN_PROGRESS".to_owned()),
             Looks::Answered if has_it => Sighting::Counted("Wait has this signal".to_owned()),
             Looks::Answered => Sighting::NotCounted("Wait does not show this signal".to_owned()),

@@ -96,10 +96,16 @@ impl World {
     /// What is looked up by time and by run says what the checks themselves say.
     pub(super) fn judge_agenda(&self) {
         let runs = || self.core.checks.values();
-        let dues: BTreeSet<_> = runs().filter_map(|run| Some((run.due?, Arc::clone(&run.check.name)))).collect();
-        assert_eq!(self.core.agenda, dues);
-        let in_flight: BTreeMap<_, _> = runs().filter_map(|run| Some((run.running?, Arc::clone(&run.check.name)))).collect();
-        assert_eq!(self.core.in_flight, in_flight);
+        let dues: BTreeSet<_> = runs().filter_map(|run| Some((run.check.probe.kind(), run.due?, Arc::clone(&run.check.name)))).collect();
+        let agenda = self.core.agenda.iter().flat_map(|(kind, dues)| dues.iter().map(|(due, name)| (*kind, *due, Arc::clone(name))));
+        assert_eq!(agenda.collect::<BTreeSet<_>>(), dues);
+        let in_flight = runs().filter_map(|run| Some((run.running?, (Arc::clone(&run.check.name), run.check.probe.kind()))));
+        assert_eq!(self.core.in_flight, in_flight.collect::<BTreeMap<_, _>>());
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, kind) in self.core.in_flight.values() {
+            *taken.entry(kind).or_default() += 1;
+        }
+        assert!(self.core.taken.iter().all(|(kind, count)| taken.get(kind).copied().unwrap_or(0) == *count), "slots are counted");
         assert!(runs().all(|run| run.due.is_none() || run.running.is_none() && run.waiting_for.is_none()), "due, but it cannot run");
     }
 

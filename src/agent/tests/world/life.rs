@@ -220,7 +220,7 @@ impl World {
         let life = self.life();
         let result = match looks {
             Looks::Denied => return Look::Denied("Forbidden.RAM".to_owned()),
-            Looks::Failing => return Look::Failed { why: "timed out".to_owned(), retry_after: None },
+            Looks::Failing => return Look::Failed { why: "timed out".to_owned(), class: Class::Transient, retry_after: None },
             _ if life.gone => Look::NobodyWaits("the stack was deleted".to_owned()),
             _ if since && life.resources && life.waits() => {
                 Look::WaitingSince { since: time(life.condition.1), creating: life.status == "CREATE_IN_PROGRESS" }
