@@ -7,7 +7,7 @@ use crate::check::{CheckState, Health, Observation};
 use crate::clock::{BootMs, millis};
 use crate::hooks::Occasion;
 use crate::plan::{Check, Name, Probe};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct CheckRun {
     not_before: BootMs,
     /// What it looks at changed while it was looking.
     outdated: bool,
+    /// What it was before a sleep in which nobody looked, until it is known again.
+    before_sleep: Option<Health>,
     /// The first dependency that is not satisfied.
     pub(super) waiting_for: Option<Name>,
     /// What it said lately.
@@ -101,6 +103,7 @@ impl Core {
             runs: 0,
             not_before: first,
             outdated: false,
+            before_sleep: None,
             waiting_for: None,
             past: Past::default(),
         }
@@ -141,7 +144,7 @@ impl Core {
     }
 
     /// Nothing that was seen before counts any more: runs that began before are made again now, healthy times begin anew, and a composite says
-    /// nothing before its members were seen.
+    /// nothing before its members were seen, which is now. Hooks hear of what is another state than before.
     pub(super) fn look_anew(&mut self) {
         let now = self.now();
         let interrupted: Vec<_> = self.checks.iter().filter(|(_, run)| run.running.is_some()).map(|(name, _)| Arc::clone(name)).collect();
@@ -150,13 +153,20 @@ impl Core {
             self.plan_run(name, Some(now));
         }
         let members: BTreeSet<_> = self.checks.values().flat_map(|run| run.check.members()).cloned().collect();
-        let began: BTreeMap<_, _> = self.checks.iter().map(|(name, run)| (Arc::clone(name), self.period_start(&run.check))).collect();
-        for (name, run) in &mut self.checks {
+        for run in self.checks.values_mut() {
             run.state.unwatched(&run.check, now);
-            if members.contains(name) && !run.check.probe.is_passive() {
-                run.state = CheckState::new(began.get(name).copied().unwrap_or(now));
-                self.states_changed = true;
+            run.before_sleep = run.state.committed().or(run.before_sleep);
+        }
+        for name in members {
+            let Some(check) = self.checks.get(&name).map(|run| Arc::clone(&run.check)).filter(|check| !check.probe.is_passive()) else {
+                continue;
+            };
+            let began = self.period_start(&check);
+            if let Some(run) = self.checks.get_mut(&name) {
+                run.state = CheckState::new(began);
             }
+            self.states_changed = true;
+            self.changed(&name);
         }
     }
 
@@ -202,6 +212,7 @@ impl Core {
         run.past.note(now, &observation);
         let could_pass = !run.state.will_never_pass(&run.check);
         let change = run.state.observe(&run.check, now, observation);
+        let before_sleep = change.and_then(|_| run.before_sleep.take());
         // A check that is as critical as before may say now that it will never pass, or no longer: that counts for composites.
         self.states_changed |= could_pass == run.state.will_never_pass(&run.check);
         let Some(change) = change else {
@@ -211,10 +222,15 @@ impl Core {
         self.states_changed = true;
         self.undecided = true;
         self.revision += 1;
-        let from = change.from.map_or("initial", Health::word);
+        let previous = change.from.or(before_sleep);
+        if previous == Some(change.to) {
+            self.note_check(name, NoteLevel::Debug, format!("{} as before the sleep: {message}", change.to));
+            return;
+        }
+        let from = previous.map_or("initial", Health::word);
         let level = if change.to == Health::Passing { NoteLevel::Info } else { NoteLevel::Warn };
         self.note_check(name, level, format!("{from} -> {}: {message}", change.to));
-        self.happened(Occasion::Check { check: Arc::clone(name), state: change.to, previous: change.from, message });
+        self.happened(Occasion::Check { check: Arc::clone(name), state: change.to, previous, message });
     }
 
     /// Silence longer than its ttl is critical for a check that was pushed before.

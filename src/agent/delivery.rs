@@ -297,7 +297,9 @@ impl Core {
             }
             let hook = matches!(self.transport(active), Transport::LifecycleHook(_));
             let can_look = active.round.target.as_ref().is_some_and(Target::is_known);
-            let wants_look = can_look && self.plan.ros.poll && self.looks_denied_until.is_none_or(|until| until <= now);
+            // That looks are denied may have been said elsewhere, of another question.
+            let denied = !active.delivery.not_now && self.looks_denied_until.is_some_and(|until| until > now);
+            let wants_look = can_look && self.plan.ros.poll && !denied;
             if hook || wants_look && !self.look_holds(active) {
                 self.look(index);
             } else {
@@ -431,8 +433,8 @@ impl Core {
     }
 
     /// A look that fails now may succeed in a moment, and tell that nobody waits: a stray signal can be counted in a later update. After
-    /// a few, when stopping, or when waiting would carry it past the deadline, the signal goes out without: silence is worse. A few are not enough where
-    /// the last one that was answered said that it is too soon.
+    /// a few, when stopping, or when waiting would carry it past the deadline, the signal goes out without: silence is worse. Where the last one that was
+    /// answered said that it is too soon, only the deadline makes it go out, or where there is none, a few.
     fn look_failed(&mut self, index: usize, why: &str, class: Class, retry_after: Option<Duration>) {
         let random = self.random();
         let now = self.now();
@@ -454,8 +456,8 @@ impl Core {
         }
         let delay = millis(delay);
         let too_late = timers.is_some_and(|timers| now.saturating_add(delay) > timers.last.saturating_sub(ROOM_TO_SEND_MS));
-        let at_the_end = self.stopping && retry_after.is_none();
-        let enough = active.delivery.blind > LOOKS_BEFORE_BLIND && !active.delivery.not_now;
+        let at_the_end = self.stopping && retry_after.is_none() && !active.delivery.not_now;
+        let enough = active.delivery.blind > LOOKS_BEFORE_BLIND && (!active.delivery.not_now || timers.is_none());
         if enough || too_late {
             active.delivery.looked = Some(now);
         }

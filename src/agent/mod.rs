@@ -250,10 +250,7 @@ impl Core {
     fn overslept(&mut self) {
         self.look_anew();
         self.undecided = true;
-        // Who holds verdicts gives that chance when he lets go of them.
-        if !self.held {
-            self.extend_overdue(|margin| margin / 2);
-        }
+        self.extend_overdue(|margin| margin / 2);
     }
 
     /// When time alone will make the next step do something; none: never.

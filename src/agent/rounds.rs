@@ -251,8 +251,11 @@ impl Core {
 
     /// A deadline that passed while the host, or the agent, was off or stopped gives the checks one more margin, once. Where only the time of
     /// deciding has passed, or less than `room` of the margin is left until then, what is left until the deadline is halved: the checks
-    /// are seen at all, and a FAILURE still comes before it.
+    /// are seen at all, and a FAILURE still comes before it. Who holds verdicts gives that chance when he lets go of them.
     pub(super) fn extend_overdue(&mut self, room: fn(BootMs) -> BootMs) {
+        if self.held {
+            return;
+        }
         let now = self.now();
         let plan = Arc::clone(&self.plan);
         for signal in &plan.signals {

@@ -164,7 +164,10 @@ async fn made(stream: std::net::TcpStream) -> io::Result<std::net::TcpStream> {
 /// Where nobody listens at a port of this host that the kernel gives to those who connect, a connection can be given that very port, and meets itself
 /// (RFC 9293, 3.5: simultaneous open). Nobody has answered.
 fn with_another(stream: std::net::TcpStream) -> io::Result<std::net::TcpStream> {
-    if stream.local_addr()? == stream.peer_addr()? {
+    // Whose addresses cannot be had any more, since it is closed again, did stand.
+    if let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
+        && local == peer
+    {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)

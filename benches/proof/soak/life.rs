@@ -130,9 +130,9 @@ impl Rounds {
 
     /// Rounds that ended otherwise than they had to, such as a success of a sick host; `owed` has an end for each round, in their order.
     pub(crate) fn odd(&self, owed: &[End]) -> Vec<String> {
-        let ended = self.rounds.iter().filter_map(|round| round.end).zip(owed).enumerate();
-        let odd = ended.filter(|(_, (end, owed))| end != *owed);
-        odd.map(|(index, (end, owed))| format!("round {index} had to {}, but did {}", owed.words(), end.words())).collect()
+        let ended = self.rounds.iter().zip(owed).enumerate().filter_map(|(index, (round, owed))| Some((index, round.end?, *owed)));
+        let odd = ended.filter(|(_, end, owed)| end != owed);
+        odd.map(|(index, end, owed)| format!("round {index} had to {}, but did {}", owed.words(), end.words())).collect()
     }
 
     /// Not every round was seen, or not every event.

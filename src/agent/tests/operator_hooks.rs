@@ -5,10 +5,11 @@ use super::properties::cases;
 use super::world::{AfterCompletion, Disk, Happening, HookRun, Switches, World};
 use crate::check::Health;
 use crate::hooks::{Occasion, StackFacts};
-use crate::plan::{Hook, Transition, Trigger, testing};
+use crate::plan::{Check, Composite, Hook, Probe, Rule, Transition, Trigger, testing};
 use crate::signal::SignalStatus;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Of the signals of [`testing`].
 const STACK: &str = "4a6c9851-3b0f-4f5f-b4ca-a14bf6911234";
@@ -76,6 +77,36 @@ fn a_hook_is_begun_only_when_the_ledger_holds_it() {
     world.pass(10_000);
     assert_eq!(world.hook_runs.len(), 1);
     assert!(world.notes.iter().any(|note| note.contains("run although the state is not durable")), "{:?}", world.notes);
+}
+
+#[test]
+fn after_a_sleep_members_are_looked_at_at_once_and_hooks_hear_of_what_has_changed_only() {
+    let mut plan = plan_with(vec![testing::hook("tell", vec![Trigger::Check(Health::Passing), Trigger::Check(Health::Critical)])]);
+    let mut both = testing::check("both");
+    (both.success_threshold, both.failure_threshold) = (1, 1);
+    both.probe = Probe::Composite(Composite { rule: Rule::All, of: vec![Arc::from("a"), Arc::from("b")] });
+    let members = ["a", "b"].map(|name| Check { interval: Duration::from_secs(300), ..testing::check(name) });
+    plan.checks = members.into_iter().chain([both]).map(Arc::new).collect();
+    plan.signals = vec![Arc::new(testing::signal("web", "WebReady", &["both"]))];
+    let mut world = World::new(plan, Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored }, 7);
+    world.happen(&Happening::Truth(0, true));
+    world.happen(&Happening::Truth(1, true));
+    world.pass(60_000);
+    assert_eq!((world.hook_runs.len(), world.core.status().signals[0].state.as_str()), (3, "acknowledged"));
+    let sleep = |world: &mut World| {
+        world.now = world.now.plus(Duration::from_secs(1_000));
+        world.step(Input::Tick);
+        assert_eq!(world.core.checks["both"].state.committed(), None, "nobody has looked");
+        world.pass(2_000);
+    };
+    sleep(&mut world);
+    assert_eq!(world.core.checks["both"].state.committed(), Some(Health::Passing), "the next run was not due for minutes");
+    assert_eq!(world.hook_runs.len(), 3, "{:?}", world.hook_runs);
+    world.happen(&Happening::Truth(1, false));
+    sleep(&mut world);
+    world.pass(900_000);
+    let heard: Vec<_> = world.hook_runs.iter().skip(3).map(|run| run.word.as_str()).collect();
+    assert_eq!(heard, ["check.critical", "check.critical"], "b, and both");
 }
 
 #[test]
@@ -152,7 +183,7 @@ fn scenario_6_a_waited_hook_that_fails_for_good_fails_the_round_with_its_reason(
 fn scenario_11_a_waited_hook_does_not_move_the_deadline() {
     let mut plan = plan_with(vec![Hook { wait: true, ..on_update("apply") }]);
     let mut signal = (*plan.signals[0]).clone();
-    signal.deadline = std::time::Duration::from_secs(120);
+    signal.deadline = Duration::from_secs(120);
     plan.signals = vec![Arc::new(signal)];
     let mut world = World::new(plan, Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored }, 7);
     world.pass(100);
@@ -166,7 +197,7 @@ fn scenario_11_a_waited_hook_does_not_move_the_deadline() {
 fn scenario_11_a_success_that_waits_for_a_hook_is_a_failure_when_the_time_is_up() {
     let mut plan = plan_with(vec![Hook { wait: true, ..on_update("apply") }]);
     let mut signal = testing::signal("web", "WebReady", &[]);
-    signal.deadline = std::time::Duration::from_secs(120);
+    signal.deadline = Duration::from_secs(120);
     plan.signals = vec![Arc::new(signal)];
     let mut world = World::new(plan, Switches { tokens_replay_errors: true, after_completion: AfterCompletion::Ignored }, 7);
     world.pass(100);

@@ -197,6 +197,29 @@ fn a_look_that_said_not_now_is_not_skipped_over_whether_ros_throttles_before_it_
 }
 
 #[test]
+fn what_came_too_soon_is_looked_at_again_though_looks_are_denied_elsewhere() {
+    let mut desk = Desk::new(Resignal::Never, |_| false, 0);
+    desk.turn_comes = 2 * MINUTE;
+    desk.pass(MINUTE);
+    desk.core.looks_denied_until = Some(60 * MINUTE);
+    desk.pass(4 * MINUTE);
+    let (sent, _) = desk.calls.iter().find(|(_, call)| *call == Call::Send).unwrap();
+    assert!(*sent >= desk.turn_comes && desk.is_acknowledged(), "{:?}", desk.calls);
+}
+
+#[test]
+fn when_stopping_a_look_that_fails_does_not_send_what_came_too_soon() {
+    let mut desk = Desk::new(Resignal::Never, |call| call == Call::Look, 60 * MINUTE);
+    (desk.from, desk.turn_comes) = (20_000, 60 * MINUTE);
+    desk.pass(MINUTE);
+    assert!(desk.calls.iter().any(|(at, call)| *call == Call::Look && *at > desk.from), "{:?}", desk.calls);
+    desk.pending.push((desk.now, Input::Stop));
+    desk.pass(2 * MINUTE);
+    assert_eq!(desk.count(Call::Send), 0, "{:?}", desk.calls);
+    assert!(!desk.core.is_busy());
+}
+
+#[test]
 fn however_long_signals_are_throttled_the_stack_is_looked_at_each_half_hour() {
     let mut desk = Desk::new(Resignal::Never, |call| call == Call::Send, 600 * MINUTE);
     desk.pass(300 * MINUTE);

@@ -277,7 +277,10 @@ impl Core {
             watched.for_hint = std::mem::take(&mut watched.hinted);
             watched.read.clone_from(&resources);
             watched.asked_for.append(&mut watched.waiting);
-            self.asks_aside();
+            // What is let through while others wait is nobody's turn.
+            if !self.is_yielding() {
+                self.asks_aside();
+            }
             self.effects.push(Effect::Watch { watch, target, unless, resources });
         }
     }
