@@ -17,6 +17,10 @@ const SPLAY_LIMIT: Duration = Duration::from_secs(1);
 /// From the end of a run to the next one that a change asks for, so that a storm of changes is a bounded number of runs.
 const CHANGE_PAUSE_MS: BootMs = 20;
 
+/// Where nothing is urgent, runs begin at multiples of this part of their interval, and of no more than this: those that share a moment share a wake-up.
+const GRAINS: BootMs = 20;
+const GRAIN_LIMIT_MS: BootMs = 1_000;
+
 /// A check of the plan, its state and its schedule.
 pub(super) struct CheckRun {
     pub(super) check: Arc<Check>,
@@ -170,20 +174,25 @@ impl Core {
         }
     }
 
-    /// The pace between runs: fast until the signals that need the check have their verdict.
-    fn pace(&self, check: &Check) -> BootMs {
+    /// When a check runs again that has ended now: soon until the signals that need it have their verdict.
+    fn next_run(&self, check: &Check) -> BootMs {
         let urgent = self.rounds.iter().any(|active| active.is_open() && self.serves(&active.round.signal, &check.name));
-        millis(if urgent { check.start_interval.min(check.interval) } else { check.interval })
+        if urgent {
+            return self.now().saturating_add(millis(check.start_interval.min(check.interval)));
+        }
+        let interval = millis(check.interval);
+        let next = self.now().saturating_add(interval);
+        next.saturating_sub(next.rem_euclid((interval / GRAINS).clamp(1, GRAIN_LIMIT_MS)))
     }
 
     pub(super) fn observed(&mut self, run_id: u64, observation: Observation) {
         let Some(name) = self.over(run_id) else { return };
         let now = self.now();
-        let pace = self.checks.get(&name).map_or(0, |run| self.pace(&run.check));
+        let later = self.checks.get(&name).map_or(now, |run| self.next_run(&run.check));
         if let Some(run) = self.checks.get_mut(&name) {
             run.running = None;
             run.not_before = now.saturating_add(CHANGE_PAUSE_MS);
-            let next = if std::mem::take(&mut run.outdated) { run.not_before } else { now.saturating_add(pace) };
+            let next = if std::mem::take(&mut run.outdated) { run.not_before } else { later };
             self.plan_run(&name, Some(next));
         }
         self.see(&name, observation);

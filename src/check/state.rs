@@ -1,8 +1,8 @@
 //! How observations commit a check to a state: consecutive results, the start period, terminal streaks.
 //!
 //! Good observations (passing, warning) and bad ones (critical, unknown) each count in a row; one of the other sort starts the count
-//! again. Observations that come sooner than the check's quickest pace after the last one that counted count no more than that one did:
-//! a change makes a run due at once, and three glances within a moment are not three failures. `success_threshold` good ones commit to what the last one said, `failure_threshold` bad ones likewise. Before the first
+//! again. Observations that come sooner than nine tenths of the check's quickest pace after the last one that counted count no more than that one
+//! did: a change makes a run due at once, and three glances within a moment are not three failures. `success_threshold` good ones commit to what the last one said, `failure_threshold` bad ones likewise. Before the first
 //! commit the state is `initial`, which is neither. Failures inside the start period are shown but do not count; the first good
 //! observation ends that period.
 
@@ -109,7 +109,7 @@ impl CheckState {
     /// Whether an observation at `at` may count beside the last one that did. What is pushed counts whenever it comes.
     fn is_spaced(&self, check: &Check, at: BootMs) -> bool {
         let pace = millis(check.start_interval.min(check.interval));
-        check.probe.is_passive() || self.counted_at.is_none_or(|counted| at >= counted.saturating_add(pace))
+        check.probe.is_passive() || self.counted_at.is_none_or(|counted| at >= counted.saturating_add(pace - pace / 10))
     }
 
     /// A streak with one more observation: the first of its sort counts always.

@@ -40,6 +40,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// While nothing is configured, how often it is looked whether something has been.
 const IDLE_LOOK: Duration = Duration::from_secs(2);
+/// Runs of checks that have ended and are taken in one turn, so that much else is looked at once for all of them.
+const TOGETHER: usize = 64;
 /// Longest wait for what is in flight when stopping.
 const STOP_PATIENCE_MS: BootMs = 15_000;
 /// How often the time that is left is shown anew, where something happens at all.
@@ -248,14 +250,15 @@ impl Daemon {
         tokio::select! {
             interrupt = interrupted(&mut self.interrupts) => Event::Interrupt(interrupt),
             () = stopped(&mut self.stop) => Event::Interrupt(Interrupt::Terminate),
-            Some(ended) = self.probes.join_next() => match ended {
-                Ok((run, observation)) => {
-                    self.runs.remove(&run);
-                    Event::Inputs(vec![Input::Observed { run, observation }])
+            Some(first) = self.probes.join_next() => {
+                let others = std::iter::from_fn(|| self.probes.try_join_next());
+                // Others were cancelled by us; a panic aborts the process.
+                let ended: Vec<_> = std::iter::once(first).chain(others).take(TOGETHER).flatten().collect();
+                for (run, _) in &ended {
+                    self.runs.remove(run);
                 }
-                // Cancelled by us; a panic aborts the process.
-                Err(_) => Event::Inputs(Vec::new()),
-            },
+                Event::Inputs(ended.into_iter().map(|(run, observation)| Input::Observed { run, observation }).collect())
+            }
             check = self.prober.changed() => Event::Inputs(vec![Input::Changed { check }]),
             Some(ended) = self.calls.join_next() => Event::Inputs(ended.unwrap_or_default()),
             Some(written) = self.ledger.written() => Event::Inputs(vec![match written.result {

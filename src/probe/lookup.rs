@@ -128,10 +128,6 @@ fn reason(error: &io::Error) -> Arc<str> {
 pub(super) struct Resolver {
     /// Who looks up.
     pub(super) lookups: Lookups,
-    /// Of the check whose client this is.
-    pub(super) progress: Progress,
-    /// Who is connected to afterwards, for messages.
-    pub(super) place: String,
     /// Name in the URL, host to look up.
     pub(super) alias: Option<(String, String)>,
 }
@@ -142,7 +138,7 @@ impl reqwest::dns::Resolve for Resolver {
             Some((from, to)) if from.eq_ignore_ascii_case(name.as_str()) => to.clone(),
             _ => name.as_str().to_owned(),
         };
-        let (lookups, progress, place) = (self.lookups.clone(), self.progress.clone(), self.place.clone());
+        let (lookups, (progress, place)) = (self.lookups.clone(), Progress::of_run());
         Box::pin(async move {
             let found = lookups.addresses(&host, &progress).await?;
             progress.now(Doing::Connecting(place));

@@ -118,11 +118,7 @@ impl Prober {
     pub async fn run(&self, job: Job) -> Observation {
         let started = tokio::time::Instant::now();
         let check = &job.check;
-        let progress = match &check.probe {
-            // Its resolver and its connector live in a client that outlives the run.
-            Probe::Http(_) | Probe::Clock(_) => self.clients.progress(&check.name),
-            _ => progress::Progress::default(),
-        };
+        let progress = progress::Progress::default();
         let mut observation = match (&check.probe, self.look(check, &progress)) {
             // Its timeout is followed by the time for killing.
             (Probe::Exec(exec), _) => self.children.look(&job, exec).await,

@@ -44,7 +44,22 @@ pub(super) enum Doing {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress(Arc<Mutex<Doing>>);
 
+tokio::task_local! {
+    /// The run on whose behalf a client that several checks share is asked, and whom it connects to.
+    static RUN: (Progress, String);
+}
+
 impl Progress {
+    /// Does `work`, which goes to `place` through a client that several checks share, as that of this run.
+    pub(super) fn follow<F: Future>(&self, place: String, work: F) -> impl Future<Output = F::Output> {
+        RUN.scope((self.clone(), place), work)
+    }
+
+    /// That of the run that asks, and whom it connects to; one that nobody looks at, where no run asks any more.
+    pub(super) fn of_run() -> (Self, String) {
+        RUN.try_with(Clone::clone).unwrap_or_default()
+    }
+
     /// Notes what is being done from now on.
     pub(super) fn now(&self, doing: Doing) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;

@@ -109,7 +109,7 @@ async fn connect(order: Vec<IpAddr>, port: u16) -> Result<(std::net::TcpStream, 
             Some(address) => match begin(address) {
                 Ok(Begun::Stands(stream)) => return Ok((stream, address)),
                 Ok(Begun::UnderWay(stream)) => {
-                    attempts.spawn(async move { (address, made(stream).await) });
+                    attempts.spawn(async move { (address, made(stream, address).await) });
                 }
                 Err(error) => {
                     failed.push((address, error));
@@ -145,29 +145,26 @@ fn begin(address: SocketAddr) -> io::Result<Begun> {
     let first = rustix::net::connect(&socket, &address);
     let seen = if first == Err(Errno::INPROGRESS) { rustix::net::connect(&socket, &address) } else { first };
     match seen {
-        Ok(()) | Err(Errno::ISCONN) => Ok(Begun::Stands(with_another(socket.into())?)),
+        Ok(()) | Err(Errno::ISCONN) => Ok(Begun::Stands(with_another(socket.into(), address)?)),
         Err(Errno::ALREADY | Errno::INPROGRESS) => Ok(Begun::UnderWay(socket.into())),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Waits until the connection stands.
-async fn made(stream: std::net::TcpStream) -> io::Result<std::net::TcpStream> {
+async fn made(stream: std::net::TcpStream, address: SocketAddr) -> io::Result<std::net::TcpStream> {
     let stream = TcpStream::from_std(stream)?;
     stream.writable().await?;
     match stream.take_error()? {
         Some(error) => Err(error),
-        None => with_another(stream.into_std()?),
+        None => with_another(stream.into_std()?, address),
     }
 }
 
 /// Where nobody listens at a port of this host that the kernel gives to those who connect, a connection can be given that very port, and meets itself
 /// (RFC 9293, 3.5: simultaneous open). Nobody has answered.
-fn with_another(stream: std::net::TcpStream) -> io::Result<std::net::TcpStream> {
-    // Whose addresses cannot be had any more, since it is closed again, did stand.
-    if let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
-        && local == peer
-    {
+fn with_another(stream: std::net::TcpStream, address: SocketAddr) -> io::Result<std::net::TcpStream> {
+    if stream.local_addr().is_ok_and(|own| (own.ip(), own.port()) == (address.ip(), address.port())) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
@@ -274,7 +271,7 @@ mod tests {
         rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let itself = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
         rustix::net::connect(&socket, &itself).unwrap();
-        assert_eq!(with_another(socket.into()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(with_another(socket.into(), itself).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod handles;
 mod hooks;
 mod identity;
 mod operator_hooks;
+mod paces;
 mod properties;
 mod report;
 mod stories;

@@ -1,13 +1,13 @@
-//! One HTTP client for each check, kept between runs: parsing certificates for every run would cost more than the run.
+//! HTTP clients that are kept between runs: parsing certificates for every run would cost more than the run. Checks of plain HTTP that want nothing
+//! special share one; each other check has its own.
 //!
-//! A client is made anew when the configuration of its check or one of its files has changed, and after an hour, so that a renewed
+//! A client of its own is made anew when the configuration of its check or one of its files has changed, and after an hour, so that a renewed
 //! certificate store of the system is read. There are no more clients than checks: a reload forgets them all.
 
 use crate::plan::{Http, Name};
 use crate::probe::lookup::{Lookups, Resolver};
 use crate::probe::progress::{Doing, Progress};
 use crate::probe::roots::{MAX_AGE, SystemRoots, one_sentence};
-use crate::probe::text::place;
 use crate::probe::threads::Pool;
 use crate::tls;
 use reqwest::Url;
@@ -27,16 +27,11 @@ const REDIRECTS: usize = 5;
 pub(crate) struct Clients {
     files: Pool,
     lookups: Lookups,
-    entries: Mutex<HashMap<Name, Entry>>,
+    own: Mutex<HashMap<Name, Kept>>,
+    shared: OnceLock<reqwest::Client>,
     roots: SystemRoots,
     /// TLS of the clients that never speak it, and have no files for it.
     unused: OnceLock<ClientConfig>,
-}
-
-#[derive(Default)]
-struct Entry {
-    progress: Progress,
-    kept: Option<Kept>,
 }
 
 struct Kept {
@@ -52,25 +47,26 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 impl Clients {
     /// No client yet.
     pub(crate) fn new(files: Pool, lookups: Lookups, roots: SystemRoots) -> Self {
-        Self { files, lookups, roots, entries: Mutex::default(), unused: OnceLock::new() }
+        Self { files, lookups, roots, own: Mutex::default(), shared: OnceLock::new(), unused: OnceLock::new() }
     }
 
-    /// Forgets all clients.
+    /// Forgets all clients that depend on what a check says.
     pub(crate) fn forget(&self) {
-        self.entries().clear();
+        self.own().clear();
     }
 
-    /// What the client of the check `name` is doing.
-    pub(crate) fn progress(&self, name: &Name) -> Progress {
-        self.entries().entry(Arc::clone(name)).or_default().progress.clone()
-    }
-
-    fn entries(&self) -> MutexGuard<'_, HashMap<Name, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self) -> MutexGuard<'_, HashMap<Name, Kept>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client for `http`, made anew if need be. Errors are sentences for a person.
     pub(super) async fn client(&self, name: &Name, http: &Http, progress: &Progress) -> Result<reqwest::Client, String> {
+        if is_plain(http) {
+            return match self.shared.get() {
+                Some(shared) => Ok(shared.clone()),
+                None => self.build(name, http, progress).await.map(|client| self.shared.get_or_init(|| client).clone()),
+            };
+        }
         let paths = paths(http);
         let stamps = match paths.first() {
             None => Vec::new(),
@@ -81,16 +77,13 @@ impl Clients {
         }
         let client = self.build(name, http, progress).await?;
         let kept = Kept { http: http.clone(), stamps, built: Instant::now(), client: client.clone() };
-        let mut entries = self.entries();
-        let entry = entries.entry(Arc::clone(name)).or_default();
-        entry.progress = progress.clone();
-        entry.kept = Some(kept);
+        self.own().insert(Arc::clone(name), kept);
         Ok(client)
     }
 
     fn kept(&self, name: &Name, http: &Http, stamps: &[Stamp]) -> Option<reqwest::Client> {
-        let entries = self.entries();
-        let kept = entries.get(name)?.kept.as_ref()?;
+        let own = self.own();
+        let kept = own.get(name)?;
         let fresh = kept.built.elapsed() < MAX_AGE && kept.stamps == stamps && kept.http == *http;
         fresh.then(|| kept.client.clone())
     }
@@ -123,11 +116,8 @@ impl Clients {
             None => tls::client_config(&options, roots.as_ref()),
         };
         let config = config.map_err(|error| one_sentence(&error))?;
-        let resolver = Resolver { lookups: self.lookups.clone(), progress: progress.clone(), place: place(&http.url), alias: alias(http) };
-        let mut builder = tls::plain_builder(config)
-            .pool_max_idle_per_host(0)
-            .dns_resolver(resolver)
-            .connector_layer(Watched { progress: progress.clone(), place: place(&http.url) });
+        let resolver = Resolver { lookups: self.lookups.clone(), alias: alias(http) };
+        let mut builder = tls::plain_builder(config).pool_max_idle_per_host(0).dns_resolver(resolver).connector_layer(Watched);
         if http.follow_redirects {
             builder = builder.redirect(same_host(http));
         }
@@ -140,6 +130,11 @@ impl Clients {
         }
         builder.build().map_err(|error| format!("no HTTP client can be made: {}", error.without_url()))
     }
+}
+
+/// Whether its client is like that of every other check of which this is so.
+fn is_plain(http: &Http) -> bool {
+    !speaks_tls(http) && http.unix_socket.is_none() && http.proxy.is_none() && http.tls.server_name.is_none() && paths(http).is_empty()
 }
 
 /// Plain HTTP to one place needs no certificate store, and so does `tls_verify = false`.
@@ -197,23 +192,19 @@ fn same_host(http: &Http) -> reqwest::redirect::Policy {
 
 /// Notes in [`Progress`] when the connection stands.
 #[derive(Clone)]
-struct Watched {
-    progress: Progress,
-    place: String,
-}
+struct Watched;
 
 /// A connector that is watched.
 #[derive(Clone)]
 struct WatchedConnector<S> {
     inner: S,
-    watch: Watched,
 }
 
 impl<S> tower_layer::Layer<S> for Watched {
     type Service = WatchedConnector<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WatchedConnector { inner, watch: self.clone() }
+        WatchedConnector { inner }
     }
 }
 
@@ -233,7 +224,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let Watched { progress, place } = self.watch.clone();
+        let (progress, place) = Progress::of_run();
         progress.now(Doing::Connecting(place.clone()));
         let connecting = self.inner.call(request);
         Box::pin(async move {

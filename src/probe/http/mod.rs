@@ -70,7 +70,8 @@ impl Clients {
         let place = where_to(&http);
         progress.now(Doing::Connecting(place.clone()));
         let sent = Moment::now();
-        let response = request.send().await.map_err(|error| failure::of_request(&error, &place))?;
+        let response =
+            progress.follow(super::text::place(&http.url), request.send()).await.map_err(|error| failure::of_request(&error, &place))?;
         Ok(Dated { date_ms: crate::rpc::date_ms(response.headers()), sent, received: Moment::now() })
     }
 }
@@ -134,7 +135,7 @@ fn password(path: &Path) -> Result<Secret, String> {
 async fn answer(http: &Http, request: reqwest::RequestBuilder, progress: &Progress) -> Observation {
     let place = where_to(http);
     progress.now(Doing::Connecting(place.clone()));
-    let mut response = match request.send().await {
+    let mut response = match progress.follow(super::text::place(&http.url), request.send()).await {
         Ok(response) => response,
         Err(error) => return failure::of_request(&error, &place),
     };
