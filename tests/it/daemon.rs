@@ -222,14 +222,15 @@ async fn scenario_1_a_stack_id_that_nobody_knows_is_said_with_what_to_do() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn scenario_35_wait_blocks_until_it_is_so_and_not_longer() {
-    let (listener, port) = service().await;
-    drop(listener);
-    let host = Host::new(&tcp_check(port)).await;
+    // Nobody listens there yet, and nobody else is given the port.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let host = Host::new(&tcp_check(socket.local_addr().unwrap().port())).await;
     let mut agent = host.start();
     agent.notes("check port: initial -> critical").await;
     let (code, body) = host.ask("GET", "/wait?for=healthy&timeout=100ms", "").await;
     assert_eq!((code, body.as_str()), (200, "{\"reached\":false}"));
-    let _listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let _listener = socket.listen(1024).unwrap();
     let (code, body) = host.ask("GET", "/wait?for=healthy&signal=web&timeout=30s", "").await;
     assert_eq!((code, body.as_str()), (200, "{\"reached\":true}"));
     agent.stop().await.unwrap();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -173,6 +173,8 @@ pub(crate) struct Struck(pub(crate) oneshot::Sender<bool>);
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) address: SocketAddr,
+    /// Does not listen, and keeps the port from others while it is closed.
+    _port: TcpSocket,
     upstream: SocketAddr,
     script: Arc<Mutex<Script>>,
     tell: mpsc::Sender<Struck>,
@@ -188,13 +190,22 @@ impl Drop for Network {
     }
 }
 
+/// Shares its address with others of this kind; connections go to the one that listens.
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
 impl Network {
     pub(crate) async fn to(upstream: SocketAddr) -> Self {
-        // An address of its own: no connection of anybody else takes its port while it is closed.
-        let listener = TcpListener::bind("127.77.0.1:0").await.unwrap();
+        let port = bound("127.0.0.1:0".parse().unwrap());
         let (tell, struck) = mpsc::channel(4);
-        let mut network = Self { address: listener.local_addr().unwrap(), upstream, script: Arc::default(), tell, struck, accepting: None };
-        network.accept(listener);
+        let address = port.local_addr().unwrap();
+        let mut network = Self { address, _port: port, upstream, script: Arc::default(), tell, struck, accepting: None };
+        network.open().await;
         network
     }
 
@@ -226,8 +237,7 @@ impl Network {
 
     async fn open(&mut self) {
         if self.accepting.is_none() {
-            let listener = TcpListener::bind(self.address).await.unwrap();
-            self.accept(listener);
+            self.accept(bound(self.address).listen(1024).unwrap());
         }
     }
 
