@@ -156,8 +156,8 @@ async fn ask(
         if lines == 0 {
             return None;
         }
-        // Of this boot alone: what the one before said explains nothing. Without -q: it says so where this user may not see the journal.
-        let arguments = ["-b", "-u", &unit, "-n", &lines.to_string(), "-o", "short-iso", "--no-pager"].map(str::to_owned);
+        // Without -q: it says so where this user may not see the journal.
+        let arguments = ["-u", &unit, "-n", &lines.to_string(), "-o", "short-iso", "--no-pager"].map(str::to_owned);
         let command = [journalctl.to_string_lossy().into_owned()].into_iter().chain(arguments).collect();
         let probe = Probe::Exec(Exec {
             command,

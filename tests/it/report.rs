@@ -69,7 +69,7 @@ async fn scenario_30_the_report_tells_checks_units_and_journal_survives_the_agen
         "| second line",
         "verdict FAILURE: ",
         "units\n  app.service",
-        "journal\n  app.service\n    | -b -u app.service -n 7 -o short-iso --no-pager TOKEN=[hidden]\n  db.service\n    | -b -u db.service",
+        "journal\n  app.service\n    | -u app.service -n 7 -o short-iso --no-pager TOKEN=[hidden]\n  db.service\n    | -u db.service",
     ];
     for part in parts {
         assert!(text.contains(part), "no {part:?} in {text}");
